@@ -1,0 +1,50 @@
+/** Names that users, the API server and our own components agree on. Changing one is an API change. */
+
+export const group = 'mcpkeyring.io';
+export const version = 'v1alpha1';
+export const apiVersion = `${group}/${version}`;
+
+export const labels = {
+  /** On a pod: the McpServer (same namespace) whose sidecar it gets. On objects we own: the server they belong to. */
+  server: `${group}/server`,
+  /** Set by the injector on a pod that carries the sidecar. */
+  injected: `${group}/injected`,
+  /** On every object that the operator writes; also the cache selector in the key namespace. */
+  managed: `${group}/managed`,
+  /** On a UserKey and its Secret: the keyed hash of the subject, never an e-mail address. */
+  user: `${group}/user`,
+} as const;
+
+export const annotations = {
+  /** JSON that the injector writes on a pod: template hash, image, containers, volumes. */
+  sidecarStatus: `${group}/sidecar-status`,
+} as const;
+
+/** Finalizer on a UserKey: the sealed Secret is destroyed before the UserKey goes. */
+export const userKeyFinalizer = `${group}/destroy-sealed-key`;
+
+/** Type of the Secret that holds one sealed envelope ("UKE v1"). */
+export const sealedSecretType = `${group}/user-key.v1`;
+
+/** Audience of the projected pod token that a sidecar shows the broker. */
+export const brokerAudience = 'mcp-keyring-broker';
+
+/** Name of the injected native sidecar container. */
+export const sidecarContainerName = 'mcp-proxy';
+
+/** Volumes of an injected pod that no other container may mount. */
+export const sidecarVolumeNames = ['mcp-keyring-identity', 'mcp-keyring-ca', 'mcp-keyring-no-api-token'] as const;
+
+/** ConfigMap in each organization namespace with the CA bundle of broker and webhook (key `ca.crt`). */
+export const caConfigMapName = 'mcp-keyring-ca';
+
+/** ConfigMap in the operator namespace, readable by every authenticated user: the public key that CLI requests are sealed to. */
+export const intakeConfigMapName = 'mcp-keyring-intake';
+
+/** Ports of the sidecar. */
+export const sidecarPorts = { ingress: 15080, health: 15081, metrics: 15090 } as const;
+
+/** Name of the Service that the operator makes for McpServer `name`. */
+export function serviceName(name: string): string {
+  return `${name}-mcp`;
+}

@@ -1,0 +1,80 @@
+/** `POST /v1/leases`: a sidecar asks for the headers of one user at one server. Parsers live in `parse.ts`. */
+
+/** Who a decision is about. `id` is the issuer's stable id (`sub`); `name` is for people. */
+export interface Subject {
+  readonly issuer: string;
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface ServerRef {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface LeaseRequest {
+  readonly server: ServerRef;
+  /** What the MCP client showed in `Authorization: Bearer …`, without the scheme. At most 16 KiB. */
+  readonly credential: string;
+}
+
+/** A header the user has to provide, with what helps them to. */
+export interface HeaderHint {
+  readonly name: string;
+  readonly title?: string;
+  readonly help?: string;
+  readonly helpURL?: string;
+}
+
+export interface LeasedHeader {
+  readonly name: string;
+  /** The whole field value, template applied. */
+  readonly value: string;
+}
+
+/**
+ * Durations, not instants: the two clocks need not agree. `subjectKey` is the opaque id that invalidations name.
+ * `message` is a sentence for a person and never holds a value.
+ */
+export type LeaseResponse =
+  | {
+      readonly decision: 'granted';
+      readonly leaseId: string;
+      readonly subject: Subject;
+      readonly subjectKey: string;
+      readonly headers: readonly LeasedHeader[];
+      readonly keyVersion: number;
+      readonly ttlMs: number;
+    }
+  | {
+      readonly decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval';
+      readonly subject: Subject;
+      readonly subjectKey: string;
+      readonly hints: readonly HeaderHint[];
+      /** What the user can do now, for example the command to run. */
+      readonly message: string;
+      readonly ttlMs: number;
+    }
+  | {
+      readonly decision: 'denied';
+      readonly subject?: Subject;
+      readonly reason: DenyReason;
+      readonly message: string;
+    }
+  | { readonly decision: 'unauthenticated'; readonly reason: UnauthenticatedReason; readonly message: string };
+
+export type DenyReason = 'NamespaceHasNoOrganization' | 'ServerNotFound' | 'KeyUnreadable' | 'AuditUnavailable';
+
+export type UnauthenticatedReason =
+  | 'CredentialMissing'
+  | 'CredentialMalformed'
+  | 'IssuerNotTrusted'
+  | 'TokenExpired'
+  | 'AudienceMismatch'
+  | 'SignatureInvalid'
+  | 'ClaimMissing'
+  | 'IssuerUnavailable';
+
+/** Longest lease the broker gives, and longest a sidecar may keep one. */
+export const leaseTtlMsMax = 30_000;
+export const credentialBytesMax = 16_384;
