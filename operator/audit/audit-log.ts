@@ -1,0 +1,51 @@
+import type { RequestEvent } from '#contract/audit.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
+
+/** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
+export type AuditEvent = RequestEvent | LeaseEvent | KeyEvent | DenialEvent;
+
+interface EventBase {
+  readonly id: string;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly at: string;
+  readonly organization?: string;
+  readonly server?: ServerRef;
+  readonly subject?: Subject;
+}
+
+/** A key was handed to a sidecar. Durable before the lease is answered. */
+export interface LeaseEvent extends EventBase {
+  readonly type: 'lease';
+  readonly leaseId: string;
+  readonly keyVersion: number;
+  readonly headerNames: readonly string[];
+  readonly pod: { readonly name: string; readonly uid: string; readonly node?: string };
+  /** `credential-id` (JTI) of the pod token, where the API server gives one. */
+  readonly podCredentialId?: string;
+}
+
+export interface KeyEvent extends EventBase {
+  readonly type: 'key.set' | 'key.delete' | 'key.destroyed';
+  readonly keyVersion?: number;
+  readonly headerNames: readonly string[];
+  /** Who did it, as the API server or the issuer names them. */
+  readonly actor: string;
+}
+
+export interface DenialEvent extends EventBase {
+  readonly type: 'denied';
+  /** What was asked for: `lease`, `watch`, `audit`, `user-key-request`. */
+  readonly action: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface AuditLog {
+  /** Resolves once the event is on disk; rejects when it cannot be (then nothing may be handed out). */
+  append(event: AuditEvent): Promise<void>;
+  /** The same for many; an id that is there already counts as accepted. Resolves the number accepted. */
+  appendAll(events: readonly AuditEvent[]): Promise<number>;
+  /** Newest first. */
+  recent(limit: number): readonly AuditEvent[];
+  close(): Promise<void>;
+}

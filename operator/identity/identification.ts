@@ -1,0 +1,25 @@
+import type { Subject, UnauthenticatedReason } from '#contract/lease.ts';
+
+/** What a user credential proves. `unauthenticated` is a result; rejecting means that nobody could be asked. */
+export type Identification =
+  | { readonly kind: 'identified'; readonly subject: Subject; readonly groups: readonly string[] }
+  | { readonly kind: 'unauthenticated'; readonly reason: UnauthenticatedReason; readonly message: string };
+
+/** One trusted issuer of an organization, CA resolved. */
+export type TrustedIssuer =
+  | {
+      readonly type: 'OIDC';
+      readonly name: string;
+      readonly issuerURL: string;
+      readonly audiences: readonly string[];
+      readonly claims: { readonly subject: string; readonly groups: string; readonly name: string };
+      /** PEM; absent: the system's roots. */
+      readonly caBundle?: string;
+    }
+  | { readonly type: 'Kubernetes'; readonly name: string; readonly audiences: readonly string[] };
+
+/** Implemented in `identity/`; used by the broker (MCP clients) and by intake (CLI). */
+export interface UserIdentifier {
+  /** `credential` is a bearer token without its scheme. */
+  identify(credential: string, issuers: readonly TrustedIssuer[]): Promise<Identification>;
+}

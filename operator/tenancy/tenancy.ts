@@ -1,0 +1,12 @@
+import type { TrustedIssuer } from '#operator/identity/identification.ts';
+
+/** Which organization a namespace belongs to; answered from informer caches, never from the API server. */
+export type Tenancy =
+  | { readonly kind: 'organization'; readonly name: string; readonly issuers: readonly TrustedIssuer[] }
+  | { readonly kind: 'none' }
+  /** Several organizations select it: nobody serves it until that is settled. */
+  | { readonly kind: 'conflict'; readonly organizations: readonly string[] };
+
+export interface TenancyIndex {
+  organizationOf(namespace: string): Tenancy;
+}
