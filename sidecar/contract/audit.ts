@@ -14,8 +14,7 @@ export interface RequestEvent {
   readonly subject?: Subject;
   readonly leaseId?: string;
   readonly keyVersion?: number;
-  /** `POST`, `GET`, `DELETE`. */
-  readonly httpMethod: string;
+  readonly httpMethod: HttpMethod;
   /** JSON-RPC method (`tools/call`), absent for GET and DELETE. */
   readonly method?: string;
   readonly tool?: string;
@@ -23,10 +22,14 @@ export interface RequestEvent {
   readonly decision: RequestDecision;
   /** What went to the client. 0: the client left first. */
   readonly httpStatus: number;
+  /** Whole milliseconds, from the arrival of the head to the last byte of the response. */
   readonly durationMs: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
 }
+
+/** A method outside RFC 9110 is `OTHER`. */
+export type HttpMethod = 'POST' | 'GET' | 'DELETE' | 'PUT' | 'PATCH' | 'HEAD' | 'OPTIONS' | 'OTHER';
 
 export type RequestDecision =
   | 'forwarded'
@@ -40,3 +43,9 @@ export type RequestDecision =
   | 'clientClosed';
 
 export const auditBatchMax = 500;
+
+/** Longest `method`, `tool`, `rpcId`, `leaseId` of an event; the sidecar cuts what is longer. */
+export const auditTextCharsMax = 256;
+
+/** Largest `POST /v1/audit` body. */
+export const auditBatchBytesMax = 4_194_304;

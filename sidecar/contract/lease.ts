@@ -78,3 +78,5 @@ export type UnauthenticatedReason =
 /** Longest lease the broker gives, and longest a sidecar may keep one. */
 export const leaseTtlMsMax = 30_000;
 export const credentialBytesMax = 16_384;
+/** Largest `POST /v1/leases` body. */
+export const leaseRequestBytesMax = 32_768;

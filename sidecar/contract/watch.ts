@@ -6,7 +6,8 @@ import type { HeaderHint, ServerRef } from './lease.ts';
  */
 export type WatchMessage =
   | { readonly kind: 'snapshot'; readonly revision: string; readonly policy: PolicySnapshot }
-  | { readonly kind: 'invalidate'; readonly revision: string; readonly subjectKey: string | 'all' }
+  /** `subjectKey`: of one subject, or `all`. */
+  | { readonly kind: 'invalidate'; readonly revision: string; readonly subjectKey: string }
   | { readonly kind: 'heartbeat'; readonly revision: string };
 
 /** Immutable resolved policy that a sidecar holds for its server. */
