@@ -1,0 +1,35 @@
+/**
+ * The demo's MCP server (official SDK, Streamable HTTP, both protocol eras). It holds no credential of its own: each request brings
+ * the caller's notes API key in `Authorization`, put there by the sidecar. It listens on loopback, so that only the sidecar reaches it.
+ */
+import { createServer, type RequestListener } from 'node:http';
+import { toNodeHandler } from '@modelcontextprotocol/node';
+import { createMcpHandler, McpServer, type McpRequestContext } from '@modelcontextprotocol/server';
+
+const notesUrl = process.argv[2] ?? 'http://notes.mcp-demo.svc';
+
+async function askNotes(path: string, authorization: string | null): Promise<string> {
+  const response = await fetch(`${notesUrl}${path}`, { headers: authorization === null ? {} : { authorization } });
+  const body = await response.text();
+  if (!response.ok) throw new Error(`the notes API answered ${response.status}: ${body}`);
+  return body;
+}
+
+function serverFor(context: McpRequestContext): McpServer {
+  const authorization = context.requestInfo?.headers.get('authorization') ?? null;
+  const server = new McpServer({ name: 'notes', version: '1.0.0' });
+  const tool = (name: string, description: string, path: string): void => {
+    server.registerTool(name, { description }, async () => ({
+      content: [{ type: 'text', text: await askNotes(path, authorization) }],
+    }));
+  };
+  tool('whoami', 'Which notes account the call is made as', '/whoami');
+  tool('list_notes', 'The notes of the calling user', '/notes');
+  return server;
+}
+
+// The adapter types its request without `undefined` properties; at run time it is node:http's own.
+const handle = toNodeHandler(createMcpHandler(serverFor)) as RequestListener;
+createServer(handle).listen(3000, '127.0.0.1', () => console.log('MCP server on 127.0.0.1:3000/mcp'));
+
+process.on('SIGTERM', () => process.exit(0));
