@@ -1,0 +1,141 @@
+// Generated from crds/mcpservers.yaml by crds/generate.ts; edit that file.
+import type { Condition, ObjectMeta } from '../object.ts';
+
+/** An MCP server that users call with their own upstream keys, and the headers those keys go into. */
+export interface McpServer {
+  readonly apiVersion: 'mcpkeyring.io/v1alpha1';
+  readonly kind: 'McpServer';
+  readonly metadata: ObjectMeta;
+  readonly spec: McpServerSpec;
+  readonly status?: McpServerStatus;
+}
+
+export interface McpServerWorkload {
+  /** Port that the server's container listens on (loopback is enough). */
+  readonly port: number;
+  /** Path of the MCP endpoint. */
+  readonly path: string;
+}
+
+export interface McpServerEnv {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface McpServerManaged {
+  /** Image of the server, best by digest. */
+  readonly image: string;
+  readonly args?: readonly string[];
+  /** Plain settings. User keys never go here; declare them in authentication.headers. */
+  readonly env?: readonly McpServerEnv[];
+  /** Port that the server's container listens on. */
+  readonly port: number;
+  /** Path of the MCP endpoint. */
+  readonly path: string;
+  readonly replicas: number;
+}
+
+export interface McpServerCaBundleRef {
+  readonly name: string;
+  readonly key: string;
+}
+
+export interface McpServerRemote {
+  readonly url: string;
+  /** ConfigMap in the same namespace with the PEM certificates to trust; absent means the public roots. */
+  readonly caBundleRef?: McpServerCaBundleRef;
+}
+
+export interface McpServerUpstream {
+  /** Pods that you run; those labelled mcpkeyring.io/server=<name> get the sidecar. */
+  readonly workload?: McpServerWorkload;
+  /** A Deployment that the operator runs. */
+  readonly managed?: McpServerManaged;
+  /** A server outside the cluster, called through the gateway. */
+  readonly remote?: McpServerRemote;
+}
+
+export interface McpServerFormat {
+  /** RE2 expression for the whole value. */
+  readonly pattern?: string;
+  /** The value begins with one of these, for example ghp_. */
+  readonly prefixes?: readonly string[];
+  /** Said to the user when the value does not fit. */
+  readonly message?: string;
+}
+
+export interface McpServerHeader {
+  /** Field name as the server documents it, for example Authorization or X-API-Key. */
+  readonly name: string;
+  /** The field value; {value} is what the user typed. */
+  readonly template: string;
+  /** What the form calls it, for example "GitHub token". */
+  readonly title?: string;
+  /** One or two sentences on what key to make and with what rights. */
+  readonly help?: string;
+  /** Page where the user gets the key. */
+  readonly helpURL?: string;
+  /** Whether the server is of no use without it. */
+  readonly required: boolean;
+  /** What a well-formed value looks like, to catch mistakes before they are stored. */
+  readonly format?: McpServerFormat;
+  /** What may be shown of a stored value. */
+  readonly reveal: 'None' | 'Last4';
+}
+
+export interface McpServerSharedKeySecretRef {
+  readonly name: string;
+}
+
+export interface McpServerDiscoveryKeySecretRef {
+  readonly name: string;
+}
+
+export interface McpServerAuthentication {
+  /** Whose key a request carries. */
+  readonly mode: 'PerUser' | 'Shared' | 'PerUserOrShared';
+  /** Headers that the server reads keys from. The names are the administrator's, the values each user's. Empty means that the server needs no key. */
+  readonly headers: readonly McpServerHeader[];
+  /** Secret in the same namespace that holds the shared key, one entry a header. */
+  readonly sharedKeySecretRef?: McpServerSharedKeySecretRef;
+  /** Secret in the same namespace with a key for listing tools before the user has one. */
+  readonly discoveryKeySecretRef?: McpServerDiscoveryKeySecretRef;
+}
+
+export interface McpServerSpec {
+  /** Name that users see; absent means metadata.name. */
+  readonly title?: string;
+  /** What the server is for. */
+  readonly description?: string;
+  /** Where the server itself runs. */
+  readonly upstream: McpServerUpstream;
+  /** StreamableHTTP serves every revision of it on one port; SSE is the transport of 2024-11-05. */
+  readonly transport: 'StreamableHTTP' | 'SSE';
+  /** How the server wants to be authenticated to, on behalf of each user. */
+  readonly authentication: McpServerAuthentication;
+}
+
+export interface McpServerKeys {
+  readonly users?: number;
+  readonly configured?: number;
+  readonly missing?: number;
+  readonly invalid?: number;
+  readonly expired?: number;
+}
+
+export interface McpServerSidecars {
+  readonly current?: number;
+  readonly outdated?: number;
+}
+
+export interface McpServerStatus {
+  /** The generation of spec that the rest of the status is about. */
+  readonly observedGeneration?: number;
+  /** What MCP clients connect to. */
+  readonly url?: string;
+  /** How many users are in which state. A user who has set nothing is not counted. */
+  readonly keys?: McpServerKeys;
+  /** Pods that carry the sidecar, by whether it is the one that would be injected now. */
+  readonly sidecars?: McpServerSidecars;
+  readonly conditions?: readonly Condition[];
+}

@@ -1,0 +1,137 @@
+// Generated from crds/userkeypolicies.yaml by crds/generate.ts; edit that file.
+import type { Condition, LabelSelector, ObjectMeta } from '../object.ts';
+
+/** What is asked of user keys at some McpServers of the namespace. When several policies match, the strictest value of each field wins, and the McpServer's status says which. */
+export interface UserKeyPolicy {
+  readonly apiVersion: 'mcpkeyring.io/v1alpha1';
+  readonly kind: 'UserKeyPolicy';
+  readonly metadata: ObjectMeta;
+  readonly spec: UserKeyPolicySpec;
+  readonly status?: UserKeyPolicyStatus;
+}
+
+export interface UserKeyPolicyServers {
+  readonly names?: readonly string[];
+  /** Labels of the McpServers; empty means all of the namespace. */
+  readonly selector?: LabelSelector;
+}
+
+export interface UserKeyPolicyServiceAccount {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface UserKeyPolicySubjects {
+  readonly groups?: readonly string[];
+  readonly users?: readonly string[];
+  readonly serviceAccounts?: readonly UserKeyPolicyServiceAccount[];
+}
+
+export interface UserKeyPolicyKeys {
+  /** Headers that a user must have set. */
+  readonly required?: readonly string[];
+  /** Headers that a user may leave out. Another policy that requires one wins. */
+  readonly optional?: readonly string[];
+}
+
+export interface UserKeyPolicyTool {
+  readonly name: string;
+  readonly arguments?: Readonly<Record<string, unknown>>;
+  /** Text that the result holds. */
+  readonly expect?: string;
+}
+
+export interface UserKeyPolicyHttp {
+  readonly url: string;
+  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly expectStatus?: readonly number[];
+}
+
+export interface UserKeyPolicyProbe {
+  readonly tool?: UserKeyPolicyTool;
+  readonly http?: UserKeyPolicyHttp;
+}
+
+export interface UserKeyPolicyValidation {
+  /** Whether a key that fails the probe can be stored. */
+  readonly onSave?: 'Enforce' | 'Warn' | 'Off';
+  /** How often stored keys are probed again, for example 24h. */
+  readonly schedule?: string;
+  readonly invalidAfterFailures?: number;
+  readonly probe?: UserKeyPolicyProbe;
+}
+
+export interface UserKeyPolicyExpiry {
+  /** Age at which a key expires, for example 90d. */
+  readonly maxAge?: string;
+  /** How long before that the user is warned, for example 14d. */
+  readonly warnBefore?: string;
+  readonly onExpired?: 'Block' | 'Warn';
+}
+
+export interface UserKeyPolicyRequest {
+  readonly per: 'Second' | 'Minute' | 'Hour' | 'Day';
+  readonly max: number;
+  readonly burst?: number;
+}
+
+export interface UserKeyPolicyLimitsTool {
+  /** Tool name; * stands for any characters, for example create_*. */
+  readonly match: string;
+  readonly per: 'Second' | 'Minute' | 'Hour' | 'Day';
+  readonly max: number;
+  readonly burst?: number;
+}
+
+export interface UserKeyPolicyLimits {
+  readonly requests?: readonly UserKeyPolicyRequest[];
+  readonly tools?: readonly UserKeyPolicyLimitsTool[];
+  /** Whether requests pass while counts cannot be kept. */
+  readonly onStoreFailure?: 'Open' | 'Closed';
+}
+
+export interface UserKeyPolicyTools {
+  readonly allow?: readonly string[];
+  readonly deny?: readonly string[];
+}
+
+export interface UserKeyPolicyApprovers {
+  readonly groups?: readonly string[];
+}
+
+export interface UserKeyPolicyApproval {
+  readonly required?: boolean;
+  readonly approvers?: UserKeyPolicyApprovers;
+  readonly validFor?: string;
+}
+
+export interface UserKeyPolicyAudit {
+  readonly level?: 'None' | 'Metadata' | 'Arguments';
+  readonly required?: boolean;
+  readonly retention?: string;
+}
+
+export interface UserKeyPolicySpec {
+  /** The McpServers of this namespace that the policy is for. */
+  readonly servers: UserKeyPolicyServers;
+  /** Whose keys it is about; absent means everybody's. */
+  readonly subjects?: UserKeyPolicySubjects;
+  /** Overrides `required` of the headers that the McpServer declares. */
+  readonly keys?: UserKeyPolicyKeys;
+  /** How it is found out that a key works. */
+  readonly validation?: UserKeyPolicyValidation;
+  readonly expiry?: UserKeyPolicyExpiry;
+  readonly limits?: UserKeyPolicyLimits;
+  /** Tools that users may call; deny wins. */
+  readonly tools?: UserKeyPolicyTools;
+  readonly approval?: UserKeyPolicyApproval;
+  readonly audit?: UserKeyPolicyAudit;
+}
+
+export interface UserKeyPolicyStatus {
+  /** The generation of spec that the rest of the status is about. */
+  readonly observedGeneration?: number;
+  /** How many McpServers the policy is for. */
+  readonly servers?: number;
+  readonly conditions?: readonly Condition[];
+}

@@ -1,0 +1,60 @@
+// Generated from crds/userkeys.yaml by crds/generate.ts; edit that file.
+import type { Condition, ObjectMeta } from '../object.ts';
+
+/** The state of one user's key at one McpServer. Written by the operator; it never holds a value. */
+export interface UserKey {
+  readonly apiVersion: 'mcpkeyring.io/v1alpha1';
+  readonly kind: 'UserKey';
+  readonly metadata: ObjectMeta;
+  readonly spec: UserKeySpec;
+  readonly status?: UserKeyStatus;
+}
+
+export interface UserKeyServerRef {
+  readonly name: string;
+}
+
+export interface UserKeySubject {
+  /** The issuer URL of the user's identity provider */
+  readonly issuer: string;
+  /** Stable id of the user at that issuer. */
+  readonly id: string;
+  /** What people see. It may change. */
+  readonly name: string;
+}
+
+export interface UserKeySpec {
+  /** The McpServer, in the same namespace. */
+  readonly serverRef: UserKeyServerRef;
+  /** The user. */
+  readonly subject: UserKeySubject;
+}
+
+export interface UserKeyHeader {
+  readonly name: string;
+  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'NeedsUpdate' | 'PendingApproval' | 'Revoked' | 'Unverified';
+  readonly reason?: string;
+  /** Key version that this header's value came with. */
+  readonly version?: number;
+  /** Keyed hash of the value; equal values of one user give equal fingerprints. */
+  readonly fingerprint?: string;
+  readonly setAt?: string;
+  readonly expiresAt?: string;
+  readonly checkedAt?: string;
+  readonly usedAt?: string;
+}
+
+export interface UserKeyStatus {
+  /** The generation of spec that the rest of the status is about. */
+  readonly observedGeneration?: number;
+  /** The worst state of any header that is required. */
+  readonly state?: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'NeedsUpdate' | 'PendingApproval' | 'Revoked' | 'Unverified';
+  /** Version of the stored key, the highest that was ever recorded. An older sealed Secret is not opened. */
+  readonly version?: number;
+  /** The earliest expiry of any header. */
+  readonly expiresAt?: string;
+  /** When the key was last handed to a sidecar. */
+  readonly usedAt?: string;
+  readonly headers?: readonly UserKeyHeader[];
+  readonly conditions?: readonly Condition[];
+}
