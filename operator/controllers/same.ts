@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+
+import canonicalize from 'canonicalize';
+
+import { group } from '#crds/v1alpha1/names.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+
+import type { DesiredObject } from './decision.ts';
+
+/**
+ * On every object we apply: hash of what we applied. It notices a field that we no longer want, which comparing with the
+ * observed object cannot (the API server's defaults look the same).
+ */
+export const appliedAnnotation = `${group}/applied`;
+
+/** `desired` with the annotation that `isApplied` looks for. */
+export function fingerprinted(desired: DesiredObject): DesiredObject {
+  const annotations = { ...desired.metadata.annotations, [appliedAnnotation]: fingerprint(desired) };
+  return { ...desired, metadata: { ...desired.metadata, annotations } };
+}
+
+/** Whether `observed` is what applying `desired` would give: the same wish as last time, and nobody changed the outcome. */
+export function isApplied(desired: DesiredObject, observed: KubeObject | undefined): boolean {
+  if (observed?.metadata.annotations?.[appliedAnnotation] !== fingerprint(desired)) return false;
+  return contains(observed, desired);
+}
+
+/** Whether two statuses say the same; absent and `undefined` are one. */
+export function sameJson(left: unknown, right: unknown): boolean {
+  return canonicalJson(left) === canonicalJson(right);
+}
+
+function fingerprint(desired: DesiredObject): string {
+  return createHash('sha256').update(canonicalJson(desired)).digest('hex').slice(0, 32);
+}
+
+function canonicalJson(value: unknown): string {
+  return canonicalize(JSON.parse(JSON.stringify(value ?? null))) ?? '';
+}
+
+/** Every field of `wanted` is in `found` with the same value; lists have the same length and order. */
+function contains(found: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true;
+  if (Array.isArray(wanted)) {
+    return (
+      Array.isArray(found) &&
+      found.length === wanted.length &&
+      wanted.every((item, index) => contains(found[index], item))
+    );
+  }
+  if (isRecord(wanted)) {
+    return isRecord(found) && Object.entries(wanted).every(([key, value]) => contains(found[key], value));
+  }
+  return found === wanted;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

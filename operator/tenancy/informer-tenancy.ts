@@ -1,0 +1,46 @@
+import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
+import type { TrustedIssuer } from '#operator/identity/identification.ts';
+import type { Store } from '#operator/kube/informer.ts';
+import type { ConfigMap, Namespace } from '#operator/kube/resources.ts';
+
+import { selects } from './label-selector.ts';
+import type { Tenancy, TenancyIndex } from './tenancy.ts';
+import { trustedIssuers } from './trusted-issuers.ts';
+
+export interface TenancySources {
+  readonly organizations: Pick<Store<Organization>, 'list'>;
+  readonly namespaces: Pick<Store<Namespace>, 'get'>;
+  /** ConfigMaps of the operator's namespace, for CA bundles. */
+  readonly configMaps: Pick<Store<ConfigMap>, 'get'>;
+  readonly operatorNamespace: string;
+}
+
+/** Answers from informer caches at the moment of asking, so a change is in force as soon as it was seen. */
+export class InformerTenancy implements TenancyIndex {
+  readonly #sources: TenancySources;
+
+  constructor(sources: TenancySources) {
+    this.#sources = sources;
+  }
+
+  organizationOf(namespace: string): Tenancy {
+    const found = this.#sources.namespaces.get(undefined, namespace);
+    if (found === undefined) return { kind: 'none' };
+    const owners = ownersOf(found, this.#sources.organizations.list());
+    const [owner, ...others] = owners;
+    if (owner === undefined) return { kind: 'none' };
+    if (others.length > 0) return { kind: 'conflict', organizations: owners.map(({ metadata }) => metadata.name) };
+    return { kind: 'organization', name: owner.metadata.name, issuers: this.#issuersOf(owner) };
+  }
+
+  #issuersOf(organization: Organization): readonly TrustedIssuer[] {
+    return trustedIssuers(organization, (name) => this.#sources.configMaps.get(this.#sources.operatorNamespace, name));
+  }
+}
+
+/** The organizations that select `namespace`, by name. More than one is a conflict. */
+export function ownersOf(namespace: Namespace, organizations: readonly Organization[]): readonly Organization[] {
+  return organizations
+    .filter((organization) => selects(organization.spec.namespaceSelector, namespace.metadata.labels))
+    .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1));
+}
