@@ -68,20 +68,21 @@ function typeText(schema: Schema, context: TypeContext): string {
     context.emission.imports.add(shared);
     return shared;
   }
-  if (schema.type === undefined) throw new Error(`${context.owner}.${context.name} has no type`);
   switch (schema.type) {
-    case 'string':
-      return schema.enum === undefined ? 'string' : schema.enum.map((value) => `'${value}'`).join(' | ');
-    case 'integer':
-    case 'number':
-      return 'number';
-    case 'boolean':
-      return 'boolean';
     case 'array':
       return arrayText(schema, context);
     case 'object':
       return objectText(schema, context);
+    default:
+      return scalarText(schema, context);
   }
+}
+
+function scalarText({ type, enum: values }: Schema, { owner, name }: TypeContext): string {
+  if (values !== undefined) return values.map((value) => `'${value}'`).join(' | ');
+  if (type === 'integer' || type === 'number') return 'number';
+  if (type === 'string' || type === 'boolean') return type;
+  throw new Error(`${owner}.${name} has no type that the generator knows`);
 }
 
 function sharedTypeOf(schema: Schema, name: string): SharedType | undefined {

@@ -32,7 +32,16 @@ export interface UserKeySpec {
 
 export interface UserKeyHeader {
   readonly name: string;
-  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'NeedsUpdate' | 'PendingApproval' | 'Revoked' | 'Unverified';
+  readonly state:
+    | 'Configured'
+    | 'Missing'
+    | 'Invalid'
+    | 'Expired'
+    | 'Expiring'
+    | 'NeedsUpdate'
+    | 'PendingApproval'
+    | 'Revoked'
+    | 'Unverified';
   readonly reason?: string;
   /** Key version that this header's value came with. */
   readonly version?: number;
@@ -48,7 +57,16 @@ export interface UserKeyStatus {
   /** The generation of spec that the rest of the status is about. */
   readonly observedGeneration?: number;
   /** The worst state of any header that is required. */
-  readonly state?: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'NeedsUpdate' | 'PendingApproval' | 'Revoked' | 'Unverified';
+  readonly state?:
+    | 'Configured'
+    | 'Missing'
+    | 'Invalid'
+    | 'Expired'
+    | 'Expiring'
+    | 'NeedsUpdate'
+    | 'PendingApproval'
+    | 'Revoked'
+    | 'Unverified';
   /** Version of the stored key, the highest that was ever recorded. An older sealed Secret is not opened. */
   readonly version?: number;
   /** The earliest expiry of any header. */
