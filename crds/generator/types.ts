@@ -3,6 +3,8 @@ import type { CustomResourceDefinition, Schema } from './schema.ts';
 const sharedTypes = ['Condition', 'LabelSelector', 'ObjectMeta'] as const;
 type SharedType = (typeof sharedTypes)[number];
 
+const lineCharsMax = 120;
+
 /** Names given so far, with their text, and the shared types in use. */
 interface Emission {
   readonly kind: string;
@@ -52,7 +54,14 @@ interface FieldContext {
 function fieldText(name: string, schema: Schema, context: FieldContext): string {
   const present = schema.default !== undefined || context.required?.includes(name) === true;
   const type = typeText(schema, { emission: context.emission, owner: context.owner, name });
-  return `${docText(schema.description, '  ')}  readonly ${name}${present ? '' : '?'}: ${type};\n`;
+  const line = `  readonly ${name}${present ? '' : '?'}: ${type};`;
+  const text = line.length <= lineCharsMax ? line : line.replaceAll(/:? (?:\| )?(?=')/g, (at) => wrapped(at));
+  return `${docText(schema.description, '  ')}${text}\n`;
+}
+
+/** A union that is too long for one line, as the formatter writes it. */
+function wrapped(separator: string): string {
+  return `${separator.startsWith(':') ? ':' : ''}\n    | `;
 }
 
 interface TypeContext {
@@ -68,14 +77,9 @@ function typeText(schema: Schema, context: TypeContext): string {
     context.emission.imports.add(shared);
     return shared;
   }
-  switch (schema.type) {
-    case 'array':
-      return arrayText(schema, context);
-    case 'object':
-      return objectText(schema, context);
-    default:
-      return scalarText(schema, context);
-  }
+  if (schema.type === 'array') return arrayText(schema, context);
+  if (schema.type === 'object') return objectText(schema, context);
+  return scalarText(schema, context);
 }
 
 function scalarText({ type, enum: values }: Schema, { owner, name }: TypeContext): string {

@@ -11,7 +11,8 @@ export const conditionTypes = {
   Reconciling: 'The operator is still working towards the spec.',
   Stalled: 'The operator cannot get further until somebody changes something.',
   NamespacesConflict: 'Organization: a namespace is selected by another organization too, so neither serves it.',
-  LocalEncryption: 'Organization: user keys are sealed with a key that lies in the same cluster.',
+  IssuersReachable: 'Organization: the keys of every OIDC issuer can be read.',
+  KeyProtection: 'Organization: what wraps the data keys of its user keys.',
   SidecarsCurrent: 'McpServer: every pod carries the sidecar that would be injected now.',
   PolicyBound: 'McpServer: at least one UserKeyPolicy is for this server.',
   Complete: 'UserKeyRequest: the request is answered.',
@@ -27,69 +28,77 @@ interface ReasonEntry {
 
 const reasonTable = {
   FirstSeen: { meaning: 'The object was just created; nothing is known yet.' },
-  Reconciled: { meaning: 'Everything is as the spec says.' },
-  Progressing: { meaning: 'Work is under way.' },
-  ApplyFailed: {
-    meaning: 'The API server refused or did not take a write; it is tried again.',
-    runbook: 'apply-failed',
-  },
-  NameTaken: { meaning: 'An object of the needed name exists and is not ours.', runbook: 'name-taken' },
-  Unsupported: { meaning: 'The spec asks for something that this version does not do.', runbook: 'unsupported' },
+  Applying: { meaning: 'Writes are under way.' },
+  ApplyFailed: { meaning: 'A write did not reach the API server; it is tried again.', runbook: 'apply-failed' },
+  ApplyRejected: { meaning: 'The API server refuses a write.', runbook: 'apply-rejected' },
 
-  NoConflict: { meaning: 'No other organization selects one of the namespaces.' },
-  NamespaceSelectedTwice: { meaning: 'Two organizations select one namespace.', runbook: 'namespace-selected-twice' },
-  CaBundleNotFound: {
-    meaning: 'A ConfigMap that caBundleRef names does not exist or lacks the key.',
+  Serving: { meaning: 'Organization, McpServer: users are served.' },
+  CheckingIssuers: { meaning: 'Organization: the issuers have not answered yet.' },
+  IssuersUnreachable: { meaning: 'Organization: an issuer cannot be used.', runbook: 'issuers-unreachable' },
+  AllReachable: { meaning: 'Every OIDC issuer answers.' },
+  NoOIDCIssuers: { meaning: 'There is no OIDC issuer to reach.' },
+  Checking: { meaning: 'The issuers have not answered yet.' },
+  CABundleNotFound: {
+    meaning: 'A ConfigMap that caBundleRef names is missing or lacks the key.',
     runbook: 'ca-bundle-not-found',
   },
-  CaNotPublished: {
-    meaning: 'The CA bundle of the broker is not in every namespace yet.',
-    runbook: 'ca-not-published',
-  },
-  KeyEncryptionKeyMissing: { meaning: 'There is no usable key-encryption key.', runbook: 'key-encryption-key-missing' },
-  KeyInCluster: { meaning: 'The key-encryption key is a Secret of this cluster.', runbook: 'local-encryption' },
+  DiscoveryFailed: { meaning: 'The discovery document of an issuer cannot be read.', runbook: 'discovery-failed' },
+  IssuerMismatch: { meaning: 'The discovery document names another issuer.', runbook: 'issuer-mismatch' },
+  SelectedByAnother: { meaning: 'Two organizations select one namespace.', runbook: 'namespaces-conflict' },
+  NoConflict: { meaning: 'No other organization selects one of the namespaces.' },
+  LocalKEK: { meaning: 'The key-encryption key is a Secret of this cluster.', runbook: 'local-kek' },
 
   NamespaceHasNoOrganization: {
     meaning: 'No organization selects the namespace.',
     runbook: 'namespace-has-no-organization',
   },
-  NamespaceInSeveralOrganizations: {
-    meaning: 'Several organizations select the namespace.',
-    runbook: 'namespace-selected-twice',
-  },
+  NamespacesConflict: { meaning: 'Several organizations select the namespace.', runbook: 'namespaces-conflict' },
   NoPods: { meaning: 'No pod carries the label mcpkeyring.io/server of this server.', runbook: 'no-pods' },
-  PodsNotReady: { meaning: 'There are pods, but none is ready.', runbook: 'pods-not-ready' },
-  PodsWithoutSidecar: { meaning: 'Pods of the server run without the sidecar.', runbook: 'pods-without-sidecar' },
-  AllSidecarsCurrent: { meaning: 'Every sidecar is of the current template.' },
+  DeploymentProgressing: { meaning: 'The managed Deployment is rolling out.' },
+  DeploymentUnavailable: { meaning: 'No pod of the managed Deployment is ready.', runbook: 'deployment-unavailable' },
+  UnsupportedUpstream: {
+    meaning: 'This version does not serve that kind of upstream.',
+    runbook: 'unsupported-upstream',
+  },
+  AllCurrent: { meaning: 'Every sidecar is of the current template.' },
   SidecarsOutdated: {
     meaning: 'Pods carry a sidecar of an older template; restart them.',
     runbook: 'sidecars-outdated',
   },
+  SidecarImageUnknown: { meaning: 'ConfigMap mcp-keyring-injection names no image.', runbook: 'sidecar-image-unknown' },
   PoliciesBound: { meaning: 'One or more policies are for this server.' },
   NoPolicy: { meaning: 'No policy is for this server; its own declaration counts.' },
 
-  NoServersMatch: { meaning: 'The policy is for no McpServer.', runbook: 'no-servers-match' },
-  HeaderNotDeclared: {
-    meaning: 'The policy names a header that a server does not declare.',
-    runbook: 'header-not-declared',
+  Bound: { meaning: 'UserKeyPolicy: it counts at every server that it is for.' },
+  NoServers: { meaning: 'UserKeyPolicy: it is for no McpServer.', runbook: 'policy-without-servers' },
+  ServersNotFound: {
+    meaning: 'UserKeyPolicy: it names an McpServer that does not exist.',
+    runbook: 'policy-without-servers',
+  },
+  HeadersNotDeclared: {
+    meaning: 'UserKeyPolicy: it names a header that a server does not declare.',
+    runbook: 'headers-not-declared',
   },
 
-  KeyStored: { meaning: 'Every required header has a value.' },
-  HeadersMissing: { meaning: 'A required header has no value.', runbook: 'headers-missing' },
-  DeclarationChanged: {
-    meaning: 'The McpServer declares other headers than when the key was set.',
-    runbook: 'headers-missing',
+  Configured: { meaning: 'UserKey: every required header has a value.' },
+  KeyMissing: { meaning: 'UserKey: there is no sealed key.', runbook: 'key-missing' },
+  HeadersMissing: { meaning: 'UserKey: a required header has no value.', runbook: 'headers-missing' },
+  KeyRolledBack: {
+    meaning: 'UserKey: the sealed key is older than the version on record.',
+    runbook: 'key-rolled-back',
   },
-  KeyMissing: { meaning: 'The sealed key is gone.', runbook: 'key-missing' },
-  KeyUnreadable: { meaning: 'The sealed key does not open.', runbook: 'key-unreadable' },
-  KeyRolledBack: { meaning: 'The sealed key is older than the version on record.', runbook: 'key-rolled-back' },
-  ServerNotFound: { meaning: 'The McpServer does not exist.', runbook: 'server-not-found' },
+  KeyUnreadable: { meaning: 'UserKey: the sealed key does not open.', runbook: 'key-unreadable' },
+  ServerNotFound: { meaning: 'UserKey: the McpServer does not exist.', runbook: 'server-not-found' },
+  NameMismatch: { meaning: 'UserKey: the name is not the one of its server and subject.', runbook: 'name-mismatch' },
 
-  Answered: { meaning: 'The answer is in status.sealedResponse.' },
-  Unreadable: { meaning: 'The request does not open with the key that it names.', runbook: 'request-unreadable' },
-  KeyIdUnknown: { meaning: 'The request is sealed to a public key that is not in use any more; make it again.' },
-  TooLate: { meaning: 'The request was not handled in time; make it again.' },
-  Failed: { meaning: 'The operator could not carry the request out.', runbook: 'request-failed' },
+  Answered: { meaning: 'UserKeyRequest: the answer is in status.sealedResponse.' },
+  Unreadable: {
+    meaning: 'UserKeyRequest: it does not open with the key that it names.',
+    runbook: 'request-unreadable',
+  },
+  KeyIdUnknown: { meaning: 'UserKeyRequest: it is sealed to a public key that is no longer in use; make it again.' },
+  TooLate: { meaning: 'UserKeyRequest: it was not handled in time; make it again.' },
+  Failed: { meaning: 'UserKeyRequest: the operator could not carry it out.', runbook: 'request-failed' },
 } as const satisfies Readonly<Record<string, ReasonEntry>>;
 
 export type ConditionReason = keyof typeof reasonTable;
