@@ -2,7 +2,13 @@ import type { Subject, UnauthenticatedReason } from '#contract/lease.ts';
 
 /** What a user credential proves. `unauthenticated` is a result; rejecting means that nobody could be asked. */
 export type Identification =
-  | { readonly kind: 'identified'; readonly subject: Subject; readonly groups: readonly string[] }
+  | {
+      readonly kind: 'identified';
+      readonly subject: Subject;
+      readonly groups: readonly string[];
+      /** When the credential itself ends; nothing that rests on it lasts longer. Absent: it does not say. */
+      readonly expiresAtMs?: number;
+    }
   | { readonly kind: 'unauthenticated'; readonly reason: UnauthenticatedReason; readonly message: string };
 
 /** One trusted issuer of an organization, CA resolved. */

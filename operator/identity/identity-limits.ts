@@ -1,0 +1,29 @@
+/** Bounds of everything that identification keeps, waits for or reads. */
+export const identityLimits = {
+  /** The API server caches its own token checks for as long: revocation takes no longer than this through us. */
+  tokenReviewTtlMs: 10_000,
+  tokenReviewsCachedMax: 20_000,
+  tokenReviewsInFlightMax: 256,
+  tokenReviewTimeoutMs: 5_000,
+
+  issuersMax: 256,
+  issuerTimeoutMs: 5_000,
+  issuerHeaderBytesMax: 16_384,
+  discoveryBytesMax: 65_536,
+  keySetBytesMax: 262_144,
+  keySetKeysMax: 100,
+  /** Keys are asked for again after this age. */
+  keySetAgeMsMax: 600_000,
+  /** Least time between two requests for keys, whatever makes us ask (age, an unknown `kid`). */
+  keySetCooldownMs: 30_000,
+  /** The same while we hold no keys at all, so that an issuer that comes back is used soon. */
+  keySetRetryMs: 5_000,
+  /** How long keys go on working while the issuer cannot be reached; then nobody of that issuer is identified. */
+  keySetStaleMsMax: 14_400_000,
+
+  clockToleranceSeconds: 60,
+  subjectIdCharsMax: 256,
+  subjectNameCharsMax: 256,
+  groupsMax: 500,
+  groupCharsMax: 256,
+} as const;
