@@ -32,7 +32,7 @@ bench: setup ## Measure; prints the tables of docs/performance.md
 generate: setup ## Types and chart templates from crds/*.yaml
 	@node crds/generate.ts
 
-images: setup ## Build the images: make images REGISTRY=registry.example/team [TAG=0.1.0] [ARCHS="amd64 arm64"]
+images: setup ## Build the images: make images REGISTRY=registry.example/team [TAG=0.1.0]
 	@node build/images.ts build
 
 push: setup ## Push what `make images` built

@@ -1,6 +1,6 @@
 import { rolldown } from 'rolldown';
 
-const apps = ['identity-provider', 'mcp-server', 'notes-api'];
+const apps = ['client', 'identity-provider', 'mcp-server', 'notes-api'];
 
 /** The demo's three programs, one file each, for the demo image. */
 export async function bundleDemo(): Promise<void> {

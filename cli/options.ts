@@ -1,0 +1,151 @@
+import { parseArgs } from 'node:util';
+import { CliError } from './errors.ts';
+
+export type Command =
+  | { readonly name: 'help' }
+  | { readonly name: 'version' }
+  | { readonly name: 'list' }
+  | { readonly name: 'status'; readonly server: string }
+  | { readonly name: 'set'; readonly server: string; readonly headers: readonly string[] }
+  | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
+  | { readonly name: 'check-inject'; readonly target: string };
+
+export interface Options {
+  readonly command: Command;
+  readonly namespace: string | undefined;
+  readonly allNamespaces: boolean;
+  readonly output: 'table' | 'json';
+  /** File with the user's own token (an OIDC or ServiceAccount token); absent: the kubeconfig's identity. */
+  readonly tokenFile: string | undefined;
+  readonly operatorNamespace: string;
+  readonly timeoutMs: number;
+  /** Passed on to every kubectl call. */
+  readonly kubectlFlags: readonly string[];
+}
+
+export const usage = `Your own API keys for the MCP servers of this cluster.
+
+Usage:
+  kubectl mcpkeys list                     servers, and the state of your key for each
+  kubectl mcpkeys set <server>             store your key: asked for, or read from standard input
+  kubectl mcpkeys status <server>          the state of each header of your key
+  kubectl mcpkeys delete <server>          destroy your key
+  kubectl mcpkeys check-inject <kind/name> why a workload gets the sidecar, or why not
+
+Flags:
+  -n, --namespace <name>     namespace of the server (default: the kubeconfig's)
+  -A, --all-namespaces       list: every namespace
+      --header <name>        set: only this header (may be given several times)
+      --token-file <file>    act as the user of this token instead of the kubeconfig's user
+  -y, --yes                  delete: do not ask
+  -o, --output table|json
+      --timeout <seconds>    how long to wait for the operator (default 30)
+      --operator-namespace   where MCP Keyring is installed (default mcp-keyring)
+      --context, --kubeconfig, --cluster, --user, --as, --as-group: as for kubectl
+
+A key is read from standard input or a prompt, never from the command line:
+  kubectl mcpkeys set github < key.txt
+  printf 'Authorization: %s\\nX-Client-ID: %s\\n' "$A" "$B" | kubectl mcpkeys set jira
+`;
+
+const config = {
+  namespace: { type: 'string', short: 'n' },
+  'all-namespaces': { type: 'boolean', short: 'A', default: false },
+  header: { type: 'string', multiple: true, default: [] as string[] },
+  'token-file': { type: 'string' },
+  yes: { type: 'boolean', short: 'y', default: false },
+  output: { type: 'string', short: 'o', default: 'table' },
+  timeout: { type: 'string', default: '30' },
+  'operator-namespace': { type: 'string', default: 'mcp-keyring' },
+  help: { type: 'boolean', short: 'h', default: false },
+  version: { type: 'boolean', default: false },
+  context: { type: 'string' },
+  kubeconfig: { type: 'string' },
+  cluster: { type: 'string' },
+  user: { type: 'string' },
+  as: { type: 'string' },
+  'as-group': { type: 'string' },
+} as const;
+
+const kubectlFlagNames = ['context', 'kubeconfig', 'cluster', 'user', 'as', 'as-group'] as const;
+const timeoutSecondsMax = 600;
+
+/** Reads argv (without node and script). Every problem is a `CliError` with code `Usage`. */
+export function parseOptions(argv: readonly string[]): Options {
+  const { values, positionals } = parse(argv);
+  const output = values.output;
+  if (output !== 'table' && output !== 'json') throw new CliError('Usage', `-o ${output}: give table or json`);
+  return {
+    command: commandOf(values, positionals),
+    namespace: values.namespace,
+    allNamespaces: values['all-namespaces'],
+    output,
+    tokenFile: values['token-file'],
+    operatorNamespace: values['operator-namespace'],
+    timeoutMs: timeoutOf(values.timeout),
+    kubectlFlags: kubectlFlagNames.flatMap((name) => (values[name] === undefined ? [] : [`--${name}=${values[name]}`])),
+  };
+}
+
+type Parsed = ReturnType<typeof parseArgs<{ options: typeof config; allowPositionals: true }>>;
+
+function parse(argv: readonly string[]): Parsed {
+  try {
+    return parseArgs({ args: [...argv], options: config, allowPositionals: true });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CliError('Usage', message.split('. ')[0] ?? message, ["run 'kubectl mcpkeys --help' for the flags"]);
+  }
+}
+
+function timeoutOf(text: string): number {
+  const seconds = Number(text);
+  if (!Number.isFinite(seconds) || seconds <= 0 || seconds > timeoutSecondsMax) {
+    throw new CliError('Usage', `--timeout ${text}: give seconds from 1 to ${timeoutSecondsMax}`);
+  }
+  return seconds * 1000;
+}
+
+const argumentNames = {
+  set: '<server>',
+  status: '<server>',
+  delete: '<server>',
+  'check-inject': '<kind/name>',
+} as const;
+
+function commandOf(values: Parsed['values'], positionals: readonly string[]): Command {
+  if (values.help || positionals[0] === 'help') return { name: 'help' };
+  if (values.version) return { name: 'version' };
+  const [name, argument, ...rest] = positionals;
+  if (name === undefined) return { name: 'help' };
+  if (name === 'list') {
+    if (argument !== undefined)
+      throw new CliError('Usage', `list takes no argument; for one server: kubectl mcpkeys status ${argument}`);
+    return { name };
+  }
+  if (!(name in argumentNames))
+    throw new CliError('Usage', `unknown command ${name}`, ["run 'kubectl mcpkeys --help' for the commands"]);
+  if (argument === undefined || rest.length > 0) throw tooManyOrFew(name as keyof typeof argumentNames, rest);
+  return commandWithArgument(name as keyof typeof argumentNames, argument, values);
+}
+
+function tooManyOrFew(name: keyof typeof argumentNames, rest: readonly string[]): CliError {
+  const hints =
+    name === 'set' && rest.length > 0
+      ? ['a key is never given on the command line: pipe it in, or wait for the prompt']
+      : [];
+  return new CliError('Usage', `${name} takes one argument: kubectl mcpkeys ${name} ${argumentNames[name]}`, hints);
+}
+
+function commandWithArgument(name: keyof typeof argumentNames, argument: string, values: Parsed['values']): Command {
+  switch (name) {
+    case 'set':
+      return { name, server: argument, headers: values.header };
+    case 'status':
+      return { name, server: argument };
+    case 'delete':
+      return { name, server: argument, assumeYes: values.yes };
+    case 'check-inject':
+      return { name, target: argument };
+  }
+}
