@@ -36,6 +36,13 @@ export interface KubeClient {
   ): Promise<T>;
   /** Full replace guarded by `metadata.resourceVersion` (leases, Secrets with optimistic locking). */
   replace<T extends KubeObject>(type: ResourceType<T>, object: T, options?: CallOptions): Promise<T>;
+  /**
+   * The answer's bytes as they came, for objects that hold bare key material: parsing them would make JS strings, which cannot be
+   * wiped. The caller zeroes the buffer. Resolves `undefined` on 404.
+   */
+  getRaw(type: ResourceType, ref: ObjectRef, options?: CallOptions): Promise<Buffer | undefined>;
+  /** As `replace`, body and answer in bytes. Zeroing both stays the caller's duty. */
+  replaceRaw(type: ResourceType, ref: ObjectRef, body: Uint8Array, options?: CallOptions): Promise<Buffer>;
   /** Resolves false when the object was gone already. */
   delete(type: ResourceType, ref: ObjectRef, options?: CallOptions & DeleteOptions): Promise<boolean>;
   /** POST of a review (TokenReview, SelfSubjectAccessReview, …) that the server answers and does not keep. */

@@ -241,7 +241,7 @@ export const configMaps: ResourceType<ConfigMap> = {
 export const secrets: ResourceType<Secret> = { ...core, plural: 'secrets', kind: 'Secret', namespaced: true };
 export const pods: ResourceType<Pod> = { ...core, plural: 'pods', kind: 'Pod', namespaced: true };
 /** Pods as an informer with `metadataOnly: true` sees them. */
-export const podMetadata: ResourceType<PartialObjectMetadata> = {
+export const podMetadata: ResourceType = {
   ...core,
   plural: 'pods',
   kind: 'Pod',
