@@ -1,23 +1,31 @@
 /** Authorization code flow with PKCE against the demo's identity provider, the way a browser would do it. */
 import { createHash, randomBytes } from 'node:crypto';
+import type { LookupFunction } from 'node:net';
 import { Agent, fetch } from 'undici';
 
 const redirectUri = 'http://127.0.0.1:8976/callback';
 const redirectsMax = 12;
+const defaultResource = 'urn:mcp-keyring';
 
 export interface LoginOptions {
   readonly issuer: string;
   /** PEM of the CA that signed the provider's certificate. */
   readonly ca: string;
   readonly account: string;
+  /** Audience asked for; `urn:mcp-keyring` unless told. */
+  readonly resource?: string;
+  /** Connect to this IP address whatever name the issuer has: for callers outside the cluster's DNS. */
+  readonly address?: string;
 }
 
 class Browser {
   readonly #cookies = new Map<string, string>();
   readonly #agent: Agent;
 
-  constructor(ca: string) {
-    this.#agent = new Agent({ connect: { ca } });
+  constructor(ca: string, address: string | undefined) {
+    const lookup: LookupFunction | undefined =
+      address === undefined ? undefined : (_name, _options, found) => found(null, [{ address, family: 4 }]);
+    this.#agent = new Agent({ connect: { ca, ...(lookup === undefined ? {} : { lookup }) } });
   }
 
   async request(url: URL, form?: URLSearchParams): Promise<{ status: number; location?: URL; body: string }> {
@@ -44,9 +52,9 @@ class Browser {
   }
 }
 
-/** Logs `account` in and resolves the access token (a JWT for `urn:mcp-keyring`). */
+/** Logs `account` in and resolves the access token (a JWT for `resource`). */
 export async function login(options: LoginOptions): Promise<string> {
-  const browser = new Browser(options.ca);
+  const browser = new Browser(options.ca, options.address);
   try {
     const verifier = randomBytes(32).toString('base64url');
     const code = await authorize(browser, options, createHash('sha256').update(verifier).digest('base64url'));
@@ -58,7 +66,7 @@ export async function login(options: LoginOptions): Promise<string> {
         code,
         code_verifier: verifier,
         redirect_uri: redirectUri,
-        resource: 'urn:mcp-keyring',
+        resource: options.resource ?? defaultResource,
       }),
     );
     if (answer.status !== 200)
@@ -78,7 +86,7 @@ async function authorize(browser: Browser, options: LoginOptions, challenge: str
     scope: 'openid',
     code_challenge: challenge,
     code_challenge_method: 'S256',
-    resource: 'urn:mcp-keyring',
+    resource: options.resource ?? defaultResource,
   }).toString();
   let answer = await browser.request(start);
   let url = start;

@@ -1,19 +1,24 @@
 /**
- * The demo's identity provider: `oidc-provider` with three accounts and one public client. Access tokens are JWTs for the resource
+ * The demo's identity provider: `oidc-provider` with a few accounts and one public client. Access tokens are JWTs for the resource
  * `urn:mcp-keyring`. Its login page takes any password: it is for demo and tests only.
  * Usage: identity-provider.ts <issuer URL> <certificate file> <key file> [port]
  */
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import { Provider, type Configuration } from 'oidc-provider';
+import { errors, Provider, type Configuration } from 'oidc-provider';
 
 const [issuer = '', certFile = '', keyFile = '', port = '8443'] = process.argv.slice(2);
-const audience = 'urn:mcp-keyring';
+const defaultResource = 'urn:mcp-keyring';
+const resources = new Set([defaultResource, 'urn:somebody-else']);
+/** The account whose tokens end after a second, for those who want to see an expired one. */
+const shortLivedAccount = 'erin';
 const accounts = new Map([
   ['alice', { name: 'Alice', groups: ['engineering'] }],
   ['bob', { name: 'Bob', groups: ['engineering'] }],
   ['carol', { name: 'Carol', groups: ['support'] }],
+  ['dave', { name: 'Dave', groups: ['support'] }],
+  [shortLivedAccount, { name: 'Erin', groups: ['support'] }],
 ]);
 
 /** A signing key of this process alone; oidc-provider's built-in development key is known to everybody. */
@@ -39,16 +44,21 @@ const configuration: Configuration = {
     devInteractions: { enabled: true },
     resourceIndicators: {
       enabled: true,
-      defaultResource: () => audience,
+      defaultResource: () => defaultResource,
       useGrantedResource: () => true,
-      getResourceServerInfo: () => ({
-        scope: 'openid',
-        audience,
-        accessTokenFormat: 'jwt',
-        accessTokenTTL: 3600,
-        jwt: { sign: { alg: 'ES256' } },
-      }),
+      getResourceServerInfo: (_context, resource) => {
+        if (!resources.has(resource)) throw new errors.InvalidTarget();
+        return {
+          scope: 'openid',
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'ES256' } },
+        };
+      },
     },
+  },
+  ttl: {
+    AccessToken: (_context, token) => ('accountId' in token && token.accountId === shortLivedAccount ? 1 : 3600),
   },
   extraTokenClaims: (_context, token) => {
     const id = 'accountId' in token ? token.accountId : undefined;

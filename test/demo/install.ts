@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { makeTestCertificate } from '#test/support/test-certificates.ts';
+import { root, labCommand, type Cluster } from './cluster.ts';
+
+/** The images that the demo builds from the project's own Dockerfiles. */
+export const images: readonly { readonly tag: string; readonly dockerfile: string }[] = [
+  { tag: 'localhost/mcp-keyring-operator:dev', dockerfile: 'operator/Dockerfile' },
+  { tag: 'localhost/mcp-keyring-sidecar:dev', dockerfile: 'sidecar/Dockerfile' },
+  { tag: 'localhost/mcp-keyring-demo:dev', dockerfile: 'test/demo/Dockerfile' },
+];
+
+export const issuer = 'https://idp.mcp-demo.svc';
+const imagesLine = /image: localhost\/mcp-keyring-demo:dev/gu;
+
+/** The upstream API keys of the demo's users, made anew for every installation. */
+export interface DemoKeys {
+  readonly alice: string;
+  readonly bob: string;
+}
+
+export function makeDemoKeys(): DemoKeys {
+  return { alice: `notes_${randomBytes(18).toString('hex')}`, bob: `notes_${randomBytes(18).toString('hex')}` };
+}
+
+export function buildImages(cluster: Cluster): void {
+  for (const { tag, dockerfile } of images) {
+    if (cluster.kind === 'lab') labCommand('build', dockerfile, tag, root);
+    else docker(tag, dockerfile, cluster.kind === 'kind');
+  }
+}
+
+function docker(tag: string, dockerfile: string, loadIntoKind: boolean): void {
+  const commands = [
+    ['docker', 'build', '-t', tag, '-f', dockerfile, '.'],
+    ...(loadIntoKind ? [['kind', 'load', 'docker-image', tag]] : []),
+  ];
+  for (const [program = '', ...args] of commands) {
+    if (spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status !== 0)
+      throw new Error(`${program} ${args.join(' ')} failed`);
+  }
+}
+
+/** Helm values for the demo: the images just built, and one organization that trusts the demo's identity provider. */
+export function helmValues(): string {
+  const image = (name: string): object => ({ registry: 'localhost', repository: `mcp-keyring-${name}`, tag: 'dev' });
+  return JSON.stringify({
+    operator: { image: image('operator') },
+    sidecar: { image: image('sidecar') },
+    organization: {
+      name: 'default',
+      namespaceSelector: { matchLabels: { 'mcpkeyring.io/organization': 'default' } },
+      issuers: [
+        {
+          name: 'demo',
+          type: 'OIDC',
+          issuerURL: issuer,
+          audiences: ['urn:mcp-keyring'],
+          caBundleRef: { name: 'demo-idp-ca', key: 'ca.crt' },
+        },
+        { name: 'cluster', type: 'Kubernetes', audiences: ['mcp-keyring'] },
+      ],
+    },
+  });
+}
+
+export function installCharts(cluster: Cluster): void {
+  const common = ['--namespace', 'mcp-keyring', '--create-namespace', '--wait', '--timeout', '180s'];
+  cluster.run(['helm', 'upgrade', '--install', 'mcp-keyring-crds', 'charts/mcp-keyring-crds', ...common]);
+  cluster.run(['helm', 'upgrade', '--install', 'mcp-keyring', 'charts/mcp-keyring', ...common, '-f', '-'], {
+    input: helmValues(),
+  });
+}
+
+const labelledNamespace = `
+apiVersion: v1
+kind: Namespace
+metadata: { name: mcp-demo, labels: { mcpkeyring.io/organization: default } }
+`;
+
+/** Namespace, identity provider (own CA), notes API that knows `keys`, client pod. */
+export async function installApps(cluster: Cluster, keys: DemoKeys): Promise<void> {
+  const certificate = await makeTestCertificate(['idp.mcp-demo.svc', 'idp.mcp-demo.svc.cluster.local']);
+  cluster.apply(labelledNamespace);
+  const object = (kind: string, name: string, namespace: string, stringData: Record<string, string>): string =>
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind,
+      metadata: { name, namespace },
+      ...(kind === 'Secret' ? { stringData } : { data: stringData }),
+    });
+  const accounts = {
+    [keys.alice]: { account: 'alice@notes', notes: ["alice's first note", 'buy milk'] },
+    [keys.bob]: { account: 'bob@notes', notes: ["bob's only note"] },
+  };
+  const objects = [
+    object('Secret', 'idp-tls', 'mcp-demo', { 'tls.crt': certificate.cert, 'tls.key': certificate.key }),
+    object('ConfigMap', 'idp-ca', 'mcp-demo', { 'ca.crt': certificate.ca }),
+    object('ConfigMap', 'demo-idp-ca', 'mcp-keyring', { 'ca.crt': certificate.ca }),
+    object('Secret', 'notes-accounts', 'mcp-demo', { 'accounts.json': JSON.stringify(accounts) }),
+  ];
+  for (const manifest of objects) cluster.apply(manifest);
+  cluster.apply(manifestOf('apps.yaml'));
+  // A second installation makes a new CA and new keys; the pods read them at their start.
+  for (const name of ['idp', 'notes', 'client'])
+    cluster.kubectl('-n', 'mcp-demo', 'rollout', 'restart', `deploy/${name}`);
+  for (const name of ['idp', 'notes', 'client']) waitForRollout(cluster, name);
+}
+
+export function installMcpServer(cluster: Cluster): void {
+  cluster.apply(manifestOf('mcp-server.yaml'));
+  waitForRollout(cluster, 'notes-mcp-server');
+  cluster.kubectl('-n', 'mcp-demo', 'wait', 'mcpserver/notes', '--for=condition=Ready', '--timeout=60s');
+}
+
+function waitForRollout(cluster: Cluster, name: string): void {
+  cluster.kubectl('-n', 'mcp-demo', 'rollout', 'status', `deploy/${name}`, '--timeout=120s');
+}
+
+function manifestOf(file: string): string {
+  return readFileSync(join(root, 'test/demo/manifests', file), 'utf8').replace(
+    imagesLine,
+    `image: ${images[2]?.tag ?? ''}`,
+  );
+}

@@ -1,0 +1,117 @@
+import type { Cluster } from './cluster.ts';
+import { issuer, type DemoKeys } from './install.ts';
+
+const mcpUrl = 'http://notes-mcp.mcp-demo.svc/mcp';
+const node = '/usr/local/bin/node';
+
+/** What a person wants to see, printed section by section. Throws when an answer is not what it must be. */
+export function showScenario(cluster: Cluster, keys: DemoKeys): void {
+  const tokens = { alice: login(cluster, 'alice'), bob: login(cluster, 'bob'), carol: login(cluster, 'carol') };
+  heading('alice and bob store their own keys (kubectl mcpkeys set notes)');
+  for (const user of ['alice', 'bob'] as const) print(setKey(cluster, tokens[user], keys[user]));
+
+  heading('Each calls the same server; each is somebody else there');
+  for (const user of ['alice', 'bob'] as const) {
+    for (const answer of call(cluster, tokens[user])) {
+      print(`${user}: ${answer.tool} -> ${answer.text}`);
+      expectAnswer(!answer.isError && answer.text.includes(user), `${user} got ${answer.text}`);
+    }
+  }
+  heading('carol has stored no key, and is told what to do');
+  const [refusal] = call(cluster, tokens.carol);
+  print(`carol: ${refusal?.tool} -> ${refusal?.text}`);
+  expectAnswer(refusal?.isError === true && refusal.text.includes('Authorization'), `carol got ${refusal?.text}`);
+
+  heading('kubectl get mcpservers,userkeypolicies,userkeys -n mcp-demo');
+  print(cluster.kubectl('-n', 'mcp-demo', 'get', 'mcpservers,userkeypolicies,userkeys'));
+  showSealedSecret(cluster, keys);
+  showAudit(cluster);
+  showMetrics(cluster);
+}
+
+interface Answer {
+  readonly tool: string;
+  readonly isError: boolean;
+  readonly text: string;
+}
+
+function login(cluster: Cluster, account: string): string {
+  return inClient(cluster, ['login', issuer, '/etc/idp/ca.crt', account]).trim();
+}
+
+function call(cluster: Cluster, token: string): readonly Answer[] {
+  const output = inClient(cluster, ['call', mcpUrl, 'whoami', 'list_notes'], token);
+  return output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Answer);
+}
+
+function inClient(cluster: Cluster, args: readonly string[], input = ''): string {
+  return cluster.run(
+    ['kubectl', '-n', 'mcp-demo', 'exec', '-i', 'deploy/client', '--', node, '/app/client.js', ...args],
+    { input },
+  );
+}
+
+/** The token goes through a file descriptor and the key through standard input: neither is an argument of any process. */
+function setKey(cluster: Cluster, token: string, key: string): string {
+  const script = 'exec 3<<<"$(head -n 1)"; kubectl mcpkeys set notes -n mcp-demo --token-file /dev/fd/3';
+  return cluster.run(['bash', '-c', script], { input: `${token}\n${key}\n` });
+}
+
+function showSealedSecret(cluster: Cluster, keys: DemoKeys): void {
+  heading('What is stored: ciphertext only (kubectl get secrets -n mcp-keyring-keys)');
+  const secrets = cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'yaml');
+  print(cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets'));
+  const [first = ''] = cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'name').split('\n');
+  print(cluster.kubectl('-n', 'mcp-keyring-keys', 'get', first, '-o', 'jsonpath={.data.ciphertext}').slice(0, 120));
+  for (const key of Object.values(keys)) {
+    expectAnswer(!secrets.includes(Buffer.from(key).toString('base64')), 'a stored Secret holds a readable key');
+  }
+}
+
+function showAudit(cluster: Cluster): void {
+  heading('The audit events of those calls');
+  const logs = cluster.kubectl(
+    '-n',
+    'mcp-keyring',
+    'logs',
+    '-l',
+    'app.kubernetes.io/component=operator',
+    '--tail=-1',
+    '--prefix=false',
+  );
+  const events = logs.split('\n').filter((line) => line.startsWith('{"audit":'));
+  events.slice(-10).forEach((line) => print(line));
+  expectAnswer(
+    events.some((line) => line.includes('"tool":"whoami"')),
+    'no audit event names the tool whoami',
+  );
+}
+
+function showMetrics(cluster: Cluster): void {
+  heading("The sidecar's metrics");
+  const [pod = ''] = cluster
+    .kubectl('-n', 'mcp-demo', 'get', 'pods', '-l', 'mcpkeyring.io/server=notes', '-o', 'name')
+    .split('\n');
+  const path = `/api/v1/namespaces/mcp-demo/pods/${pod.replace('pod/', '')}:15090/proxy/metrics`;
+  const metrics = cluster.kubectl('get', '--raw', path);
+  metrics
+    .split('\n')
+    .filter((line) => /^mcpkeyring_\w+/u.test(line))
+    .slice(0, 14)
+    .forEach(print);
+}
+
+export function heading(text: string): void {
+  console.log(`\n\u001b[1m── ${text}\u001b[0m`);
+}
+
+function print(text: string): void {
+  console.log(text.trimEnd());
+}
+
+function expectAnswer(holds: boolean, otherwise: string): void {
+  if (!holds) throw new Error(`the demo did not go as it must: ${otherwise}`);
+}
