@@ -57,7 +57,7 @@ async function listPage<T extends KubeObject>(
   });
   const accept = options.metadataOnly === true ? mediaTypes.metadataList : mediaTypes.json;
   const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const bytes = await transport.request({ what, type, method: 'GET', path, accept, ...signal });
+  const bytes = await transport.request({ what, type, method: 'GET', path, accept, bulk: true, ...signal });
   return parseJson<ListBody<T>>(bytes, what);
 }
 

@@ -15,6 +15,8 @@ export interface KubeRequest {
   readonly contentType?: string;
   readonly body?: string | Uint8Array;
   readonly signal?: AbortSignal;
+  /** A page of a listing: few run at once, so that starting does not open a socket for every informer. */
+  readonly bulk?: boolean;
   /** Runs right before each attempt goes out; what it throws is the result and nothing is sent. */
   readonly beforeSend?: () => void;
 }

@@ -16,7 +16,7 @@ export interface FailedAttempt {
   readonly refreshed: boolean;
 }
 
-export const retryLimits = {
+export const attemptLimits = {
   attemptsMax: 5,
   /** What we wait when the server says "too many requests" and not how long. */
   delayMsDefault: 1000,
@@ -37,21 +37,21 @@ export function decideRetry(attempt: FailedAttempt, random: () => number): Retry
   if (failure.code === 'Unauthorized') {
     return attempt.refreshed ? fail : { kind: 'retry', delayMs: 0, freshCredentials: true };
   }
-  if (attempt.watch || attempt.attempt >= retryLimits.attemptsMax) return fail;
+  if (attempt.watch || attempt.attempt >= attemptLimits.attemptsMax) return fail;
   const delayMs = throttleDelayMs(failure) ?? networkDelayMs(attempt);
-  if (delayMs === undefined || delayMs > retryLimits.retryAfterMsMax) return fail;
+  if (delayMs === undefined || delayMs > attemptLimits.retryAfterMsMax) return fail;
   // Upward only: earlier than asked would be throttled again.
   return { kind: 'retry', delayMs: delayMs * (1 + random() / 4), freshCredentials: false };
 }
 
 function throttleDelayMs(failure: KubeError): number | undefined {
-  if (failure.status === 429) return failure.retryAfterMs ?? retryLimits.delayMsDefault;
+  if (failure.status === 429) return failure.retryAfterMs ?? attemptLimits.delayMsDefault;
   return failure.status === 503 ? failure.retryAfterMs : undefined;
 }
 
 function networkDelayMs(attempt: FailedAttempt): number | undefined {
   const lostOnTheWay = attempt.failure.code === 'Unavailable' && attempt.failure.status === undefined;
-  return lostOnTheWay && attempt.method === 'GET' && attempt.attempt === 1 ? retryLimits.networkDelayMs : undefined;
+  return lostOnTheWay && attempt.method === 'GET' && attempt.attempt === 1 ? attemptLimits.networkDelayMs : undefined;
 }
 
 /** `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3); nonsense counts as absent. */

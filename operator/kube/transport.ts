@@ -8,6 +8,7 @@ import { ConnectionPools, type PoolLimits } from './connection-pools.ts';
 import type { ConnectionSource } from './connection.ts';
 import { errorOfStatus, KubeError } from './errors.ts';
 import { type Log, type RequestObserver, silentLog } from './observers.ts';
+import { Gate } from './gate.ts';
 import type { KubeRequest } from './request.ts';
 import { readBounded, readStatus } from './response-body.ts';
 import { decideRetry, parseRetryAfterMs } from './retry.ts';
@@ -16,6 +17,8 @@ export interface TransportLimits extends PoolLimits {
   /** A whole call, waiting between attempts included. */
   readonly callTimeoutMs: number;
   readonly responseBytesMax: number;
+  /** Bulk calls under way at once. */
+  readonly bulkCallsMax: number;
 }
 
 export const transportLimits: TransportLimits = {
@@ -28,6 +31,7 @@ export const transportLimits: TransportLimits = {
   credentialsAgeMsMax: 60_000,
   callTimeoutMs: 60_000,
   responseBytesMax: 64 * 1024 * 1024,
+  bulkCallsMax: 2,
 };
 
 export interface TransportOptions {
@@ -68,9 +72,11 @@ class PooledTransport implements Transport {
   readonly #userAgent: string;
   readonly #observer: RequestObserver | undefined;
   readonly #closing = new AbortController();
+  readonly #bulk: Gate;
 
   constructor(options: TransportOptions) {
     this.#limits = { ...transportLimits, ...options.limits };
+    this.#bulk = new Gate(this.#limits.bulkCallsMax);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#userAgent = options.userAgent;
@@ -79,7 +85,11 @@ class PooledTransport implements Transport {
     this.#pools = new ConnectionPools({ source: options.source, limits: this.#limits, clock: this.#clock, log });
   }
 
-  async request(request: KubeRequest): Promise<Buffer> {
+  request(request: KubeRequest): Promise<Buffer> {
+    return request.bulk === true ? this.#bulk.run(() => this.#call(request)) : this.#call(request);
+  }
+
+  async #call(request: KubeRequest): Promise<Buffer> {
     const deadline = new AbortController();
     const timer = this.#clock.setTimer(() => deadline.abort(timedOut(request)), this.#limits.callTimeoutMs);
     using link = linkAbort(request.signal, this.#closing.signal, deadline.signal);
