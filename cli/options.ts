@@ -106,12 +106,18 @@ function timeoutOf(text: string): number {
   return seconds * 1000;
 }
 
-const argumentNames = {
+type CommandWithArgument = 'set' | 'status' | 'delete' | 'check-inject';
+
+const argumentNames: Readonly<Record<CommandWithArgument, string>> = {
   set: '<server>',
   status: '<server>',
   delete: '<server>',
   'check-inject': '<kind/name>',
-} as const;
+};
+
+function takesArgument(name: string): name is CommandWithArgument {
+  return Object.hasOwn(argumentNames, name);
+}
 
 function commandOf(values: Parsed['values'], positionals: readonly string[]): Command {
   if (values.help || positionals[0] === 'help') return { name: 'help' };
@@ -123,13 +129,13 @@ function commandOf(values: Parsed['values'], positionals: readonly string[]): Co
       throw new CliError('Usage', `list takes no argument; for one server: kubectl mcpkeys status ${argument}`);
     return { name };
   }
-  if (!(name in argumentNames))
+  if (!takesArgument(name))
     throw new CliError('Usage', `unknown command ${name}`, ["run 'kubectl mcpkeys --help' for the commands"]);
-  if (argument === undefined || rest.length > 0) throw tooManyOrFew(name as keyof typeof argumentNames, rest);
-  return commandWithArgument(name as keyof typeof argumentNames, argument, values);
+  if (argument === undefined || rest.length > 0) throw tooManyOrFew(name, rest);
+  return commandWithArgument(name, argument, values);
 }
 
-function tooManyOrFew(name: keyof typeof argumentNames, rest: readonly string[]): CliError {
+function tooManyOrFew(name: CommandWithArgument, rest: readonly string[]): CliError {
   const hints =
     name === 'set' && rest.length > 0
       ? ['a key is never given on the command line: pipe it in, or wait for the prompt']
@@ -137,7 +143,7 @@ function tooManyOrFew(name: keyof typeof argumentNames, rest: readonly string[])
   return new CliError('Usage', `${name} takes one argument: kubectl mcpkeys ${name} ${argumentNames[name]}`, hints);
 }
 
-function commandWithArgument(name: keyof typeof argumentNames, argument: string, values: Parsed['values']): Command {
+function commandWithArgument(name: CommandWithArgument, argument: string, values: Parsed['values']): Command {
   switch (name) {
     case 'set':
       return { name, server: argument, headers: values.header };

@@ -4,11 +4,10 @@ import { CliError } from './errors.ts';
 const inputBytesMax = 65_536;
 
 /** Reads all of standard input, bounded. The caller zeroes the buffer. */
-export async function readAll(input: NodeJS.ReadableStream): Promise<Buffer> {
+export async function readAll(input: AsyncIterable<Buffer>): Promise<Buffer> {
   const all = Buffer.allocUnsafeSlow(inputBytesMax);
   let length = 0;
-  for await (const chunk of input) {
-    const bytes = chunk as Buffer;
+  for await (const bytes of input) {
     if (length + bytes.byteLength > inputBytesMax)
       throw new CliError('Usage', `standard input is longer than ${inputBytesMax} bytes`);
     bytes.copy(all, length);

@@ -84,22 +84,15 @@ metadata: { name: mcp-demo, labels: { mcpkeyring.io/organization: default } }
 export async function installApps(cluster: Cluster, keys: DemoKeys): Promise<void> {
   const certificate = await makeTestCertificate(['idp.mcp-demo.svc', 'idp.mcp-demo.svc.cluster.local']);
   cluster.apply(labelledNamespace);
-  const object = (kind: string, name: string, namespace: string, stringData: Record<string, string>): string =>
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind,
-      metadata: { name, namespace },
-      ...(kind === 'Secret' ? { stringData } : { data: stringData }),
-    });
   const accounts = {
     [keys.alice]: { account: 'alice@notes', notes: ["alice's first note", 'buy milk'] },
     [keys.bob]: { account: 'bob@notes', notes: ["bob's only note"] },
   };
   const objects = [
-    object('Secret', 'idp-tls', 'mcp-demo', { 'tls.crt': certificate.cert, 'tls.key': certificate.key }),
-    object('ConfigMap', 'idp-ca', 'mcp-demo', { 'ca.crt': certificate.ca }),
-    object('ConfigMap', 'demo-idp-ca', 'mcp-keyring', { 'ca.crt': certificate.ca }),
-    object('Secret', 'notes-accounts', 'mcp-demo', { 'accounts.json': JSON.stringify(accounts) }),
+    secret('idp-tls', { 'tls.crt': certificate.cert, 'tls.key': certificate.key }),
+    configMap('mcp-demo', 'idp-ca', { 'ca.crt': certificate.ca }),
+    configMap('mcp-keyring', 'demo-idp-ca', { 'ca.crt': certificate.ca }),
+    secret('notes-accounts', { 'accounts.json': JSON.stringify(accounts) }),
   ];
   for (const manifest of objects) cluster.apply(manifest);
   cluster.apply(manifestOf('apps.yaml'));
@@ -107,6 +100,14 @@ export async function installApps(cluster: Cluster, keys: DemoKeys): Promise<voi
   for (const name of ['idp', 'notes', 'client'])
     cluster.kubectl('-n', 'mcp-demo', 'rollout', 'restart', `deploy/${name}`);
   for (const name of ['idp', 'notes', 'client']) waitForRollout(cluster, name);
+}
+
+function secret(name: string, stringData: Record<string, string>): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'mcp-demo' }, stringData });
+}
+
+function configMap(namespace: string, name: string, data: Record<string, string>): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data });
 }
 
 export function installMcpServer(cluster: Cluster): void {

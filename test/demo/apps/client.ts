@@ -20,7 +20,7 @@ async function call(url: string, tools: readonly string[], token: string): Promi
   await client.close();
 }
 
-const [command, ...args] = process.argv.slice(2);
+const [command = 'help', ...args] = process.argv.slice(2);
 switch (command) {
   case 'wait':
     setInterval(() => undefined, 3_600_000);
