@@ -78,14 +78,15 @@ clientConnection: { kubeconfig: $kubeconfigs/kube-proxy }
 clusterCIDR: $LAB_CLUSTER_CIDR
 hostnameOverride: $LAB_NODE
 mode: iptables
+iptables: { minSyncPeriod: 100ms }
 oomScoreAdj: 0
 # Sizes of the connection table belong to the whole machine and cannot be written from here.
 conntrack: { maxPerCore: 0, min: null }
 EOF
 
-  # No "forward": the lab has no way out, so a name outside the cluster fails at once and not after a time-out.
+  # The lab has no way out: a name outside the cluster does not exist, which a client learns at once.
   cat >"$config/Corefile" <<EOF
-.:53 {
+cluster.local in-addr.arpa ip6.arpa {
     bind $LAB_NODE_IP
     errors
     health 127.0.0.1:8180
@@ -93,10 +94,16 @@ EOF
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         kubeconfig $kubeconfigs/coredns
         pods insecure
-        fallthrough in-addr.arpa ip6.arpa
         ttl 5
     }
     cache 5
+}
+. {
+    bind $LAB_NODE_IP
+    errors
+    template ANY ANY {
+        rcode NXDOMAIN
+    }
 }
 EOF
 }

@@ -34,12 +34,12 @@ build_base_image() {
   local work=$LAB_CACHE/base-image library source libraries=()
   for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libresolv.so.2 libnss_dns.so.2 libnss_files.so.2 \
     libgcc_s.so.1 libstdc++.so.6; do
-    source=$(ldconfig -p | awk -v name="$library" '$1 == name { print $NF; exit }')
+    source=$(ldconfig -p | awk -v name="$library" '$1 == name && !found { print $NF; found = 1 }')
     [[ -n $source ]] || die "the library $library is missing; run: sudo apt-get install -y libstdc++6 libgcc-s1"
     libraries+=("$source")
   done
   local loader
-  loader=$(find /lib64/ /lib/ -maxdepth 1 -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
+  loader=$(compgen -G '/lib64/ld-linux-*.so.*' || compgen -G '/lib/ld-linux-*.so.*') || die 'there is no dynamic loader in /lib64 or /lib'
   local hash
   hash=$({ sha256sum "${libraries[@]}" "$loader" /etc/ssl/certs/ca-certificates.crt; declare -f "${FUNCNAME[0]}"; } | hash_of)
   [[ ! -f $(archive_of "$LAB_BASE_IMAGE").hash || $(<"$(archive_of "$LAB_BASE_IMAGE").hash") != "$hash" ]] || return 0
