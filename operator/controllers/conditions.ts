@@ -1,12 +1,5 @@
+import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { Condition } from '#operator/kube/resources.ts';
-
-/** A condition before it is stamped with generation and time. */
-export interface NewCondition<Type extends string = string, Reason extends string = string> {
-  readonly type: Type;
-  readonly status: Condition['status'];
-  readonly reason: Reason;
-  readonly message: string;
-}
 
 export interface Stamp {
   readonly previous: readonly Condition[] | undefined;
@@ -18,7 +11,7 @@ export interface Stamp {
 export const messageCharsMax = 1_024;
 
 /** Adds generation and time. The time moves only when the status does (`metav1.Condition`). */
-export function stampConditions(conditions: readonly NewCondition[], stamp: Stamp): readonly Condition[] {
+export function stampConditions(conditions: readonly KeyringCondition[], stamp: Stamp): readonly Condition[] {
   return conditions.map((condition) => {
     const before = stamp.previous?.find(({ type }) => type === condition.type);
     const unchanged = before?.status === condition.status;

@@ -25,9 +25,48 @@ export function isApplied(desired: DesiredObject, observed: KubeObject | undefin
   return contains(observed, desired);
 }
 
-/** Whether two statuses say the same; absent and `undefined` are one. */
-export function sameJson(left: unknown, right: unknown): boolean {
-  return canonicalJson(left) === canonicalJson(right);
+/**
+ * Whether two statuses say the same. Absent and `undefined` are one, and so are two orders of a list of conditions or headers:
+ * the API server keeps such lists as maps and may give them back in another order.
+ */
+export function sameStatus(left: object | undefined, right: object | undefined): boolean {
+  return canonicalStatus(left) === canonicalStatus(right);
+}
+
+function canonicalStatus(status: object | undefined): string {
+  const entries = Object.entries(status ?? {}).map(([field, value]: [string, unknown]) => [
+    field,
+    Array.isArray(value) ? value.map((item: unknown) => canonicalJson(item)).toSorted() : value,
+  ]);
+  return canonicalJson(Object.fromEntries(entries));
+}
+
+function fingerprinted(desired: DesiredObject): DesiredObject {
+  const annotations = { ...desired.metadata.annotations, [appliedAnnotation]: fingerprint(desired) };
+  return { ...desired, metadata: { ...desired.metadata, annotations } };
+}
+
+/** Whether `observed` is what applying `desired` would give: the same wish as last time, and nobody changed the outcome. */
+export function isApplied(desired: DesiredObject, observed: KubeObject | undefined): boolean {
+  if (observed?.metadata.annotations?.[appliedAnnotation] !== fingerprint(desired)) return false;
+  return contains(observed, desired);
+}
+
+/**
+ * Whether two statuses say the same. Absent and `undefined` are one, and so are two orders of a list of conditions or headers:
+ * the API server keeps such lists as maps and may give them back in another order.
+ */
+export function sameStatus(left: object | undefined, right: object | undefined): boolean {
+  return canonicalJson(Object.fromEntries(sortedMaps(left))) === canonicalJson(Object.fromEntries(sortedMaps(right)));
+}
+
+function sortedMaps(status: object | undefined): ReadonlyMap<string, unknown> {
+  return new Map(
+    Object.entries(status ?? {}).map(([field, value]: [string, unknown]) => [
+      field,
+      Array.isArray(value) ? value.map((item: unknown) => canonicalJson(item)).toSorted() : value,
+    ]),
+  );
 }
 
 function fingerprint(desired: DesiredObject): string {

@@ -1,0 +1,53 @@
+import type { McpServer, McpServerKeys } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { labels, serviceName } from '#crds/v1alpha1/names.ts';
+import type { Deployment, NetworkPolicy, PartialObjectMetadata, Service } from '#operator/kube/resources.ts';
+import { policiesOf } from '#operator/policy/effective-headers.ts';
+import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
+
+import type { RequestKey } from '#operator/kube/request-key.ts';
+import type { Sources } from '../sources.ts';
+import type { KeyCounts } from './key-counts.ts';
+
+/** What an McpServer is decided from. */
+export interface ObservedServer {
+  readonly object: McpServer;
+  readonly tenancy: Tenancy;
+  /** Those that are for this server. */
+  readonly policies: readonly UserKeyPolicy[];
+  readonly keys: Required<McpServerKeys>;
+  readonly pods: readonly PartialObjectMetadata[];
+  /** What would be injected now. */
+  readonly sidecarImage: string | undefined;
+  readonly service: Service | undefined;
+  readonly networkPolicy: NetworkPolicy | undefined;
+  readonly deployment: Deployment | undefined;
+}
+
+export interface ServerObserver {
+  readonly sources: Sources;
+  readonly tenancy: TenancyIndex;
+  readonly keyCounts: KeyCounts;
+  readonly sidecarImage: () => string | undefined;
+}
+
+/** Reads caches only. */
+export function observeServer(from: ServerObserver, key: RequestKey): ObservedServer | undefined {
+  const { namespace = '', name } = key;
+  const { sources } = from;
+  const object = sources.mcpServers.store.get(namespace, name);
+  if (object === undefined) return undefined;
+  return {
+    object,
+    tenancy: from.tenancy.organizationOf(namespace),
+    policies: policiesOf(object, sources.userKeyPolicies.store.listNamespace(namespace)),
+    keys: from.keyCounts.of({ namespace, name }),
+    pods: sources.pods.store
+      .listNamespace(namespace)
+      .filter(({ metadata }) => metadata.labels?.[labels.server] === name),
+    sidecarImage: from.sidecarImage(),
+    service: sources.services.store.get(namespace, serviceName(name)),
+    networkPolicy: sources.networkPolicies.store.get(namespace, serviceName(name)),
+    deployment: sources.deployments.store.get(namespace, serviceName(name)),
+  };
+}

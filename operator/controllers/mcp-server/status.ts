@@ -1,0 +1,103 @@
+import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
+import type { McpServerStatus } from '#crds/v1alpha1/generated/mcp-server.ts';
+import { labels } from '#crds/v1alpha1/names.ts';
+
+import { someOf, stampConditions } from '../conditions.ts';
+import type { ServerFinding, Upstream } from './decide.ts';
+import type { ObservedServer } from './observe.ts';
+import { urlOf } from './resources.ts';
+import type { SidecarCensus } from './sidecars.ts';
+
+export interface ServerOutcome {
+  readonly upstream: Upstream;
+  readonly census: SidecarCensus;
+  readonly finding: ServerFinding;
+  readonly now: Date;
+}
+
+export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): McpServerStatus {
+  const { object, keys } = observed;
+  const { upstream, census, finding, now } = outcome;
+  const { generation } = object.metadata;
+  const conditions = [...readiness(observed, finding), sidecarsCurrent(observed, census), policyBound(observed)];
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    ...(upstream.kind === 'unsupported' ? {} : { url: urlOf(object, upstream.path) }),
+    keys,
+    sidecars: { current: census.current.length, outdated: census.outdated.length + census.absent.length },
+    conditions: stampConditions(conditions, { previous: object.status?.conditions, generation, now }),
+  };
+}
+
+function readiness({ object }: ObservedServer, finding: ServerFinding): readonly KeyringCondition[] {
+  const { name } = object.metadata;
+  switch (finding.kind) {
+    case 'noOrganization':
+      return notReady(
+        'NamespaceHasNoOrganization',
+        'No Organization selects this namespace, so no keys are handed out here; label the namespace as one of them asks for',
+      );
+    case 'conflict':
+      return notReady(
+        'NamespacesConflict',
+        `Organizations ${someOf(finding.organizations)} all select this namespace, so no keys are handed out here; let only one of them`,
+      );
+    case 'unsupportedUpstream':
+      return stalled('UnsupportedUpstream', 'spec.upstream.remote is not supported yet; use workload or managed');
+    case 'noPods':
+      return notReady(
+        'NoPods',
+        `No pod with a sidecar is there; put the label ${labels.server}=${name} on the pod template of your workload, and restart it if it has the label`,
+      );
+    case 'scaledToZero':
+      return notReady('NoPods', 'spec.upstream.managed.replicas is 0; raise it to serve users');
+    case 'deploymentProgressing':
+      return [
+        ...notReady('DeploymentProgressing', finding.message),
+        { type: 'Reconciling', status: 'True', reason: 'DeploymentProgressing', message: finding.message },
+      ];
+    case 'deploymentUnavailable':
+      return notReady('DeploymentUnavailable', `The Deployment cannot make its pods: ${finding.message}`);
+    case 'serving':
+      return [{ type: 'Ready', status: 'True', reason: 'Serving', message: `Served by ${count(finding.pods, 'pod')}` }];
+  }
+}
+
+function sidecarsCurrent({ sidecarImage }: ObservedServer, census: SidecarCensus): KeyringCondition {
+  const type = 'SidecarsCurrent';
+  const behind = [...census.absent, ...census.outdated].toSorted();
+  if (census.current.length + behind.length === 0) {
+    return { type, status: 'Unknown', reason: 'NoPods', message: 'There are no pods' };
+  }
+  if (sidecarImage === undefined) {
+    const message = 'ConfigMap mcp-keyring-injection in the operator namespace names no sidecarImage; run helm upgrade';
+    return { type, status: 'Unknown', reason: 'SidecarImageUnknown', message };
+  }
+  if (behind.length > 0) {
+    const message = `Not on the current sidecar: ${someOf(behind)}; restart their workload (kubectl rollout restart)`;
+    return { type, status: 'False', reason: 'SidecarsOutdated', message };
+  }
+  return { type, status: 'True', reason: 'AllCurrent', message: `${count(census.current.length, 'pod')} up to date` };
+}
+
+function policyBound({ policies }: ObservedServer): KeyringCondition {
+  const type = 'PolicyBound';
+  if (policies.length === 0) {
+    const message = 'No UserKeyPolicy is for this server; the headers are required or optional as declared here';
+    return { type, status: 'False', reason: 'NoPolicy', message };
+  }
+  const message = `In force: ${someOf(policies.map(({ metadata }) => metadata.name))}`;
+  return { type, status: 'True', reason: 'PoliciesBound', message };
+}
+
+function notReady(reason: KeyringCondition['reason'], message: string): readonly KeyringCondition[] {
+  return [{ type: 'Ready', status: 'False', reason, message }];
+}
+
+function stalled(reason: KeyringCondition['reason'], message: string): readonly KeyringCondition[] {
+  return [...notReady(reason, message), { type: 'Stalled', status: 'True', reason, message }];
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+}

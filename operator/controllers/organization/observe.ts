@@ -1,0 +1,91 @@
+import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+import type { ConfigMap, Namespace } from '#operator/kube/resources.ts';
+import { ownersOf } from '#operator/tenancy/informer-tenancy.ts';
+import { selects } from '#operator/tenancy/label-selector.ts';
+import { resolveIssuers } from '#operator/tenancy/trusted-issuers.ts';
+
+import type { RequestKey } from '#operator/kube/request-key.ts';
+import type { Sources } from '../sources.ts';
+import type { IssuerProber, OidcIssuer, Probe } from './issuer-prober.ts';
+
+/** One namespace that the organization selects. */
+export interface SelectedNamespace {
+  readonly name: string;
+  /** Others that select it too; none: it is ours. */
+  readonly rivals: readonly string[];
+  /** Whether an McpServer is there, so that sidecars will need the CA. */
+  readonly hasServers: boolean;
+  readonly terminating: boolean;
+}
+
+export type ObservedIssuer =
+  | { readonly kind: 'oidc'; readonly issuer: OidcIssuer; readonly probe: Probe }
+  | { readonly kind: 'kubernetes' }
+  | { readonly kind: 'caBundleMissing'; readonly name: string; readonly configMap: string; readonly key: string };
+
+/** What an Organization is decided from. */
+export interface ObservedOrganization {
+  readonly object: Organization;
+  readonly namespaces: readonly SelectedNamespace[];
+  readonly issuers: readonly ObservedIssuer[];
+  /** PEM that sidecars trust the broker by; undefined until the certificates are there. */
+  readonly caBundle: string | undefined;
+  /** The key-encryption key that new data keys are wrapped with. */
+  readonly kekId: string | undefined;
+  /** Every `mcp-keyring-ca` that is there now. */
+  readonly published: readonly ConfigMap[];
+}
+
+export interface OrganizationObserver {
+  readonly sources: Sources;
+  readonly prober: Pick<IssuerProber, 'known'>;
+  readonly operatorNamespace: string;
+  readonly caBundle: () => string | undefined;
+  readonly kekId: () => string | undefined;
+}
+
+/** Reads caches only. */
+export function observeOrganization(
+  from: OrganizationObserver,
+  { name }: RequestKey,
+): ObservedOrganization | undefined {
+  const { sources } = from;
+  const object = sources.organizations.store.get(undefined, name);
+  if (object === undefined) return undefined;
+  const everyOrganization = sources.organizations.store.list();
+  const withServers = new Set(sources.mcpServers.store.list().map(({ metadata }) => metadata.namespace));
+  return {
+    object,
+    namespaces: sources.namespaces.store
+      .list()
+      .filter(({ metadata }) => selects(object.spec.namespaceSelector, metadata.labels))
+      .map((namespace) => ({
+        name: namespace.metadata.name,
+        rivals: rivalsOf(object, namespace, everyOrganization),
+        hasServers: withServers.has(namespace.metadata.name),
+        terminating: namespace.metadata.deletionTimestamp !== undefined,
+      })),
+    issuers: observeIssuers(from, object),
+    caBundle: from.caBundle(),
+    kekId: from.kekId(),
+    published: sources.caConfigMaps.store.list(),
+  };
+}
+
+function rivalsOf(self: KubeObject, namespace: Namespace, all: readonly Organization[]): readonly string[] {
+  return ownersOf(namespace, all)
+    .map(({ metadata }) => metadata.name)
+    .filter((name) => name !== self.metadata.name);
+}
+
+function observeIssuers(from: OrganizationObserver, object: Organization): readonly ObservedIssuer[] {
+  const configMap = (name: string): ConfigMap | undefined =>
+    from.sources.operatorConfigMaps.store.get(from.operatorNamespace, name);
+  return resolveIssuers(object, configMap).map((resolved) => {
+    if (resolved.kind === 'caBundleMissing') return resolved;
+    const { issuer } = resolved;
+    if (issuer.type === 'Kubernetes') return { kind: 'kubernetes' };
+    return { kind: 'oidc', issuer, probe: from.prober.known(issuer) };
+  });
+}

@@ -1,0 +1,50 @@
+import type { UserKey, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
+import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
+
+import type { Decision, Step } from '../decision.ts';
+import { findingOf, type UserKeyFinding } from './finding.ts';
+import type { ObservedUserKey } from './observe.ts';
+import { userKeyStatus } from './status.ts';
+
+/** What only this controller does, beside plain writes. */
+export type UserKeyAction =
+  | { readonly kind: 'destroyKey'; readonly server: ServerRef; readonly subject: Subject }
+  | { readonly kind: 'recordDestroyed'; readonly userKey: UserKey };
+
+type UserKeyDecision = Decision<UserKeyStatus, UserKeyAction>;
+
+/** The state of one user's key; on deletion, destroying it before the UserKey goes. */
+export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDecision {
+  const { object } = observed;
+  if (object.metadata.deletionTimestamp !== undefined) return { steps: destroySteps(observed) };
+  const finding = findingOf(observed);
+  return { steps: finalizerSteps(object, finding), status: userKeyStatus(object, { finding, now }) };
+}
+
+/**
+ * Only the UserKey that bears the right name may take a key with it: a made-up one about somebody else's subject must not
+ * destroy theirs. The finalizer goes last, so a failure on the way is tried again.
+ */
+function destroySteps({ object, expectedName }: ObservedUserKey): UserKeyDecision['steps'] {
+  const finalizers = object.metadata.finalizers ?? [];
+  if (!finalizers.includes(userKeyFinalizer)) return [];
+  const release: Step<UserKeyAction> = {
+    kind: 'finalizers',
+    finalizers: finalizers.filter((finalizer) => finalizer !== userKeyFinalizer),
+  };
+  if (object.metadata.name !== expectedName) return [release];
+  const { serverRef, subject } = object.spec;
+  const server = { namespace: object.metadata.namespace ?? '', name: serverRef.name };
+  return [
+    { kind: 'act', action: { kind: 'destroyKey', server, subject } },
+    { kind: 'act', action: { kind: 'recordDestroyed', userKey: object } },
+    release,
+  ];
+}
+
+function finalizerSteps(object: UserKey, finding: UserKeyFinding): UserKeyDecision['steps'] {
+  const finalizers = object.metadata.finalizers ?? [];
+  if (finding.kind === 'nameMismatch' || finalizers.includes(userKeyFinalizer)) return [];
+  return [{ kind: 'finalizers', finalizers: [...finalizers, userKeyFinalizer] }];
+}

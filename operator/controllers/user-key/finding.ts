@@ -1,0 +1,41 @@
+import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
+
+import type { ObservedUserKey } from './observe.ts';
+
+/** What can be said about the key of one user. Everything but `configured` means that nothing is handed out. */
+export type UserKeyFinding =
+  | { readonly kind: 'configured'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  | {
+      readonly kind: 'headersMissing';
+      readonly stored: StoredKey;
+      readonly headers: readonly EffectiveHeader[];
+      readonly missing: readonly string[];
+    }
+  | { readonly kind: 'keyMissing'; readonly headers: readonly EffectiveHeader[] }
+  | { readonly kind: 'rolledBack'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  | { readonly kind: 'serverNotFound' }
+  | { readonly kind: 'noOrganization' }
+  | { readonly kind: 'conflict'; readonly organizations: readonly string[] }
+  | { readonly kind: 'nameMismatch'; readonly expectedName: string };
+
+/** What is true of the key, the worst first. */
+export function findingOf(observed: ObservedUserKey): UserKeyFinding {
+  const { object, expectedName, tenancy, server, policies, stored } = observed;
+  if (object.metadata.name !== expectedName) return { kind: 'nameMismatch', expectedName };
+  if (tenancy.kind === 'none') return { kind: 'noOrganization' };
+  if (tenancy.kind === 'conflict') return { kind: 'conflict', organizations: tenancy.organizations };
+  if (server === undefined) return { kind: 'serverNotFound' };
+  const headers = effectiveHeaders(server, policies);
+  if (stored === undefined) return { kind: 'keyMissing', headers };
+  if (stored.version < (object.status?.version ?? 0)) return { kind: 'rolledBack', stored, headers };
+  const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
+  return missing.length > 0
+    ? { kind: 'headersMissing', stored, headers, missing }
+    : { kind: 'configured', stored, headers };
+}
+
+/** Whether the stored key has a value for `header`. */
+export function has(stored: StoredKey, header: Pick<EffectiveHeader, 'name'>): boolean {
+  return stored.headerNames.some((name) => name.toLowerCase() === header.name.toLowerCase());
+}

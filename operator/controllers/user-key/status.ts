@@ -1,0 +1,95 @@
+import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
+import type { UserKey, UserKeyHeader, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
+import type { StoredKey } from '#operator/keystore/key-store.ts';
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+
+import { someOf, stampConditions } from '../conditions.ts';
+import { has, type UserKeyFinding } from './finding.ts';
+
+export interface UserKeyOutcome {
+  readonly finding: UserKeyFinding;
+  readonly now: Date;
+}
+
+/** `version` never goes down: it is what makes a rolled-back Secret worthless. */
+export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome): UserKeyStatus {
+  const { generation } = userKey.metadata;
+  const previous = userKey.status?.conditions;
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    state: finding.kind === 'configured' ? 'Configured' : 'Missing',
+    version: Math.max(userKey.status?.version ?? 0, 'stored' in finding ? finding.stored.version : 0),
+    ...('headers' in finding ? { headers: finding.headers.map((header) => headerStatus(header, finding)) } : {}),
+    conditions: stampConditions(conditionsOf(userKey, finding), { previous, generation, now }),
+  };
+}
+
+function headerStatus(header: EffectiveHeader, finding: UserKeyFinding): UserKeyHeader {
+  const { name, required } = header;
+  const usable = finding.kind === 'configured' || finding.kind === 'headersMissing' ? finding.stored : undefined;
+  if (usable !== undefined && has(usable, header)) return configured(name, usable);
+  if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };
+  return { name, state: 'Missing', reason: required ? 'NotSet' : 'OptionalNotSet' };
+}
+
+function configured(name: string, stored: StoredKey): UserKeyHeader {
+  return { name, state: 'Configured', version: stored.version, setAt: stored.setAt };
+}
+
+function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly KeyringCondition[] {
+  const server = userKey.spec.serverRef.name;
+  switch (finding.kind) {
+    case 'configured':
+      return [{ type: 'Ready', status: 'True', reason: 'Configured', message: 'Every required header has a value' }];
+    case 'headersMissing':
+      return [notReady('HeadersMissing', `Not set: ${someOf(finding.missing)}. ${setCommand(server)}`)];
+    case 'keyMissing':
+      return [notReady('KeyMissing', `No key is stored. ${setCommand(server)}`)];
+    case 'rolledBack':
+      return [
+        notReady(
+          'KeyRolledBack',
+          `The stored key is version ${finding.stored.version}, on record is ${userKey.status?.version}; ` +
+            `an older key is never used. ${setCommand(server)}`,
+        ),
+      ];
+    case 'serverNotFound':
+      return [
+        notReady(
+          'ServerNotFound',
+          `There is no McpServer ${server} in this namespace; create it or delete this UserKey`,
+        ),
+      ];
+    case 'noOrganization':
+      return [
+        notReady(
+          'NamespaceHasNoOrganization',
+          'No Organization selects this namespace; label the namespace as one of them asks for',
+        ),
+      ];
+    case 'conflict':
+      return [
+        notReady(
+          'NamespacesConflict',
+          `Organizations ${someOf(finding.organizations)} all select this namespace; let only one of them`,
+        ),
+      ];
+    case 'nameMismatch':
+      return mismatch(finding.expectedName);
+  }
+}
+
+function mismatch(expectedName: string): readonly KeyringCondition[] {
+  const message =
+    `A UserKey for this server and subject is called ${expectedName}; this one is ignored. Delete it: ` +
+    'UserKeys are made by the operator, when the user runs kubectl mcpkeys set';
+  return [notReady('NameMismatch', message), { type: 'Stalled', status: 'True', reason: 'NameMismatch', message }];
+}
+
+function notReady(reason: KeyringCondition['reason'], message: string): KeyringCondition {
+  return { type: 'Ready', status: 'False', reason, message };
+}
+
+function setCommand(server: string): string {
+  return `The user runs: kubectl mcpkeys set ${server}`;
+}
