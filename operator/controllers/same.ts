@@ -15,13 +15,13 @@ export const appliedAnnotation = `${group}/applied`;
 
 /** `desired` with the annotation that `isApplied` looks for. */
 export function fingerprinted(desired: DesiredObject): DesiredObject {
-  const annotations = { ...desired.metadata.annotations, [appliedAnnotation]: fingerprint(desired) };
+  const annotations = { ...desired.metadata.annotations, [appliedAnnotation]: hashOf(desired) };
   return { ...desired, metadata: { ...desired.metadata, annotations } };
 }
 
 /** Whether `observed` is what applying `desired` would give: the same wish as last time, and nobody changed the outcome. */
 export function isApplied(desired: DesiredObject, observed: KubeObject | undefined): boolean {
-  if (observed?.metadata.annotations?.[appliedAnnotation] !== fingerprint(desired)) return false;
+  if (observed?.metadata.annotations?.[appliedAnnotation] !== hashOf(desired)) return false;
   return contains(observed, desired);
 }
 
@@ -41,35 +41,7 @@ function canonicalStatus(status: object | undefined): string {
   return canonicalJson(Object.fromEntries(entries));
 }
 
-function fingerprinted(desired: DesiredObject): DesiredObject {
-  const annotations = { ...desired.metadata.annotations, [appliedAnnotation]: fingerprint(desired) };
-  return { ...desired, metadata: { ...desired.metadata, annotations } };
-}
-
-/** Whether `observed` is what applying `desired` would give: the same wish as last time, and nobody changed the outcome. */
-export function isApplied(desired: DesiredObject, observed: KubeObject | undefined): boolean {
-  if (observed?.metadata.annotations?.[appliedAnnotation] !== fingerprint(desired)) return false;
-  return contains(observed, desired);
-}
-
-/**
- * Whether two statuses say the same. Absent and `undefined` are one, and so are two orders of a list of conditions or headers:
- * the API server keeps such lists as maps and may give them back in another order.
- */
-export function sameStatus(left: object | undefined, right: object | undefined): boolean {
-  return canonicalJson(Object.fromEntries(sortedMaps(left))) === canonicalJson(Object.fromEntries(sortedMaps(right)));
-}
-
-function sortedMaps(status: object | undefined): ReadonlyMap<string, unknown> {
-  return new Map(
-    Object.entries(status ?? {}).map(([field, value]: [string, unknown]) => [
-      field,
-      Array.isArray(value) ? value.map((item: unknown) => canonicalJson(item)).toSorted() : value,
-    ]),
-  );
-}
-
-function fingerprint(desired: DesiredObject): string {
+function hashOf(desired: DesiredObject): string {
   return createHash('sha256').update(canonicalJson(desired)).digest('hex').slice(0, 32);
 }
 
@@ -80,17 +52,14 @@ function canonicalJson(value: unknown): string {
 /** Every field of `wanted` is in `found` with the same value; lists have the same length and order. */
 function contains(found: unknown, wanted: unknown): boolean {
   if (wanted === undefined) return true;
-  if (Array.isArray(wanted)) {
-    return (
-      Array.isArray(found) &&
-      found.length === wanted.length &&
-      wanted.every((item, index) => contains(found[index], item))
-    );
-  }
-  if (isRecord(wanted)) {
-    return isRecord(found) && Object.entries(wanted).every(([key, value]) => contains(found[key], value));
-  }
-  return found === wanted;
+  if (Array.isArray(wanted)) return containsList(found, wanted);
+  if (!isRecord(wanted)) return found === wanted;
+  return isRecord(found) && Object.entries(wanted).every(([key, value]) => contains(found[key], value));
+}
+
+function containsList(found: unknown, wanted: readonly unknown[]): boolean {
+  if (!Array.isArray(found) || found.length !== wanted.length) return false;
+  return wanted.every((item, index) => contains(found[index], item));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
