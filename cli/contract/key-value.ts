@@ -1,0 +1,132 @@
+/**
+ * What a typed key becomes before it is stored. The CLI asks for an early hint, the operator decides; both by this one function.
+ * It works on bytes and gives views of them back, because a key must not become a string.
+ */
+
+/** What the McpServer says about one header. */
+export interface KeyFormat {
+  /** The field value, with `{value}` exactly once. */
+  readonly template: string;
+  readonly prefixes?: readonly string[];
+  /** The administrator's own sentence for a value that has none of the prefixes. */
+  readonly message?: string;
+}
+
+export type KeyValueProblem =
+  | 'Empty'
+  | 'LineBreakInside'
+  | 'SpaceInside'
+  | 'NotVisibleAscii'
+  | 'PrefixDoubled'
+  | 'PrefixMissing'
+  | 'TooLong';
+
+/** `value` is a view of the input. `message` and `notices` are sentences for the user and never hold anything of the value. */
+export type KeyValueResult =
+  | { readonly kind: 'valid'; readonly value: Buffer; readonly notices: readonly string[] }
+  | { readonly kind: 'invalid'; readonly problem: KeyValueProblem; readonly message: string };
+
+/** Longest field value, template applied. The sidecar has the same limit. */
+export const fieldValueBytesMax = 8_192;
+
+const placeholder = '{value}';
+
+/** Normalises and checks what a user typed for one header. */
+export function checkKeyValue(typed: Uint8Array, format: KeyFormat): KeyValueResult {
+  const trimmed = trim(Buffer.from(typed.buffer, typed.byteOffset, typed.byteLength));
+  const lead = leadOf(format.template);
+  const undoubled = withoutDoubledLead(trimmed, lead, format.prefixes ?? []);
+  if (undoubled.kind === 'ambiguous') return invalid('PrefixDoubled', doubledMessage(lead));
+  const { value } = undoubled;
+  const problem = problemOf(value, format);
+  if (problem !== undefined) return problem;
+  const notices =
+    undoubled.kind === 'stripped' ? [`"${lead.trim()}" was left out: the server's template adds it.`] : [];
+  return { kind: 'valid', value, notices };
+}
+
+function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined {
+  if (value.byteLength === 0) return invalid('Empty', 'it is empty; paste the whole key');
+  const wholeField = format.template === placeholder;
+  for (const byte of value) {
+    if (byte === lineFeed || byte === carriageReturn) {
+      return invalid('LineBreakInside', 'it has a line break inside; paste it as one line');
+    }
+    if (byte === space && !wholeField)
+      return invalid('SpaceInside', 'it has a blank inside; paste only the key itself');
+    if (byte < space || byte > tilde) {
+      return invalid('NotVisibleAscii', 'it has a character that no key has; copy it again from where it was issued');
+    }
+  }
+  if (Buffer.byteLength(format.template) - placeholder.length + value.byteLength > fieldValueBytesMax) {
+    return invalid('TooLong', `it is longer than ${fieldValueBytesMax} bytes; check that you copied only the key`);
+  }
+  const prefixes = format.prefixes ?? [];
+  if (prefixes.length > 0 && !beginsWithAny(value, prefixes)) {
+    return invalid(
+      'PrefixMissing',
+      format.message ?? `it should begin with ${listed(prefixes)}; check which key you copied`,
+    );
+  }
+  return undefined;
+}
+
+const [tab, lineFeed, carriageReturn, space, tilde] = [0x09, 0x0a, 0x0d, 0x20, 0x7e];
+const blanks: ReadonlySet<number> = new Set([tab, lineFeed, carriageReturn, space]);
+
+function trim(bytes: Buffer): Buffer {
+  let [start, end] = [0, bytes.byteLength];
+  while (start < end && blanks.has(bytes.readUInt8(start))) start += 1;
+  while (end > start && blanks.has(bytes.readUInt8(end - 1))) end -= 1;
+  return bytes.subarray(start, end);
+}
+
+/** What the template puts before the value, for example `Bearer `. */
+function leadOf(template: string): string {
+  const index = template.indexOf(placeholder);
+  return index < 0 ? '' : template.slice(0, index);
+}
+
+type Undoubled = { readonly kind: 'asTyped' | 'stripped'; readonly value: Buffer } | { readonly kind: 'ambiguous' };
+
+/**
+ * "Bearer ghp_x" for the template "Bearer {value}" is a slip: a key has no blank inside, so a lead that ends with one is never part
+ * of the key. A lead without a blank might be; then only the declared prefixes can tell, and without them the user has to.
+ */
+function withoutDoubledLead(value: Buffer, lead: string, prefixes: readonly string[]): Undoubled {
+  if (lead.trim() === '' || !beginsWithIgnoringCase(value, lead)) return { kind: 'asTyped', value };
+  const rest = trim(value.subarray(Buffer.byteLength(lead)));
+  if (rest.byteLength === 0 || beginsWithIgnoringCase(rest, lead)) return { kind: 'ambiguous' };
+  if (lead.endsWith(' ')) return { kind: 'stripped', value: rest };
+  const [typedFits, restFits] = [beginsWithAny(value, prefixes), beginsWithAny(rest, prefixes)];
+  if (typedFits === restFits) return { kind: 'ambiguous' };
+  return typedFits ? { kind: 'asTyped', value } : { kind: 'stripped', value: rest };
+}
+
+function doubledMessage(lead: string): string {
+  return `it begins with "${lead.trim()}", which the server's template adds already; paste only what comes after it`;
+}
+
+function beginsWithAny(value: Buffer, prefixes: readonly string[]): boolean {
+  return prefixes.some((prefix) => {
+    const bytes = Buffer.from(prefix);
+    return value.subarray(0, bytes.byteLength).equals(bytes);
+  });
+}
+
+function beginsWithIgnoringCase(value: Buffer, text: string): boolean {
+  const bytes = Buffer.from(text.toLowerCase());
+  return bytes.byteLength <= value.byteLength && bytes.every((byte, index) => lower(value.readUInt8(index)) === byte);
+}
+
+function lower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+}
+
+function listed(prefixes: readonly string[]): string {
+  return prefixes.length === 1 ? String(prefixes[0]) : `${prefixes.slice(0, -1).join(', ')} or ${prefixes.at(-1)}`;
+}
+
+function invalid(problem: KeyValueProblem, advice: string): KeyValueResult {
+  return { kind: 'invalid', problem, message: `Invalid API key format: ${advice}` };
+}

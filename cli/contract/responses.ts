@@ -1,0 +1,68 @@
+/** What the operator answers to a request. Read by the CLI; never holds a key value. */
+
+/** Why a request was refused. Stable; each has a message for the user beside it. */
+export type RefusalCode =
+  | 'RequestMalformed'
+  | 'NamespaceHasNoOrganization'
+  | 'NamespacesConflict'
+  | 'Unauthenticated'
+  | 'IdentityUnavailable'
+  | 'ServerNotFound'
+  | 'ServerNeedsNoKey'
+  | 'HeaderNotDeclared'
+  | 'HeaderMissing'
+  | 'InvalidFormat'
+  | 'TooLarge'
+  | 'TooManyRequests'
+  | 'AuditUnavailable'
+  | 'StoreUnavailable';
+
+export interface HeaderState {
+  readonly name: string;
+  readonly required: boolean;
+  readonly state: 'Configured' | 'Missing';
+}
+
+/** A declared header, with what helps the user to provide it and what the CLI checks early. */
+export interface DeclaredHeader extends HeaderState {
+  readonly template: string;
+  readonly title?: string;
+  readonly help?: string;
+  readonly helpURL?: string;
+  readonly prefixes?: readonly string[];
+  readonly message?: string;
+}
+
+/** One server as its user sees it. `state` is about the required headers. */
+export interface ServerState<Header extends HeaderState = HeaderState> {
+  readonly server: string;
+  readonly title?: string;
+  readonly state: 'Configured' | 'Missing' | 'NotNeeded' | 'Unreadable';
+  readonly version?: number;
+  readonly setAt?: string;
+  readonly headers: readonly Header[];
+}
+
+interface Ok {
+  readonly v: 1;
+  readonly outcome: 'ok';
+  /** Who the operator takes the requester for. */
+  readonly subject: { readonly issuer: string; readonly name: string };
+}
+
+export type UserKeyResponse =
+  | (Ok & { readonly operation: 'set'; readonly key: ServerState; readonly notices: readonly string[] })
+  | (Ok & { readonly operation: 'delete'; readonly server: string; readonly deleted: boolean })
+  | (Ok & { readonly operation: 'list'; readonly keys: readonly ServerState[] })
+  | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })
+  | Refusal;
+
+export interface Refusal {
+  readonly v: 1;
+  readonly outcome: 'refused';
+  readonly code: RefusalCode;
+  /** What is wrong and what to do. */
+  readonly message: string;
+  /** Names the user may have meant, nearest first. */
+  readonly suggestions?: readonly string[];
+}
