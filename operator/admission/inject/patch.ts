@@ -1,0 +1,73 @@
+import { sidecarContainerName } from '#crds/v1alpha1/names.ts';
+
+import type { Fields } from '../fields.ts';
+import type { ContainerView, PodView } from './pod.ts';
+
+/** RFC 6902. Only `add`, and never at a place that holds something: the author's part of a pod stays as it is. */
+export interface PatchOperation {
+  readonly op: 'add';
+  readonly path: string;
+  readonly value: unknown;
+}
+
+/** Containers of service meshes that set up or carry the pod's network, and so have to be there before our sidecar connects. */
+const meshContainers: ReadonlySet<string> = new Set([
+  'istio-init',
+  'istio-validation',
+  'istio-proxy',
+  'linkerd-init',
+  'linkerd-network-validator',
+  'linkerd-proxy',
+  'kuma-init',
+  'kuma-validation',
+  'kuma-sidecar',
+  'consul-connect-inject-init',
+  'consul-dataplane',
+]);
+
+/** The container that a person means when they name none. */
+export function firstApplicationContainer(pod: PodView): string | undefined {
+  const application = pod.containers.find((container) => !meshContainers.has(container.name));
+  return (application ?? pod.containers[0])?.name;
+}
+
+export function hasSidecar(pod: PodView): boolean {
+  return pod.initContainers?.some((container) => container.name === sidecarContainerName) === true;
+}
+
+/** First of all, but after the mesh's own: every later init container then finds the sidecar running. */
+export function addSidecar(pod: PodView, container: Fields): PatchOperation {
+  if (pod.initContainers === undefined) return add('/spec/initContainers', [container]);
+  return add(`/spec/initContainers/${meshPrefixLength(pod.initContainers)}`, container);
+}
+
+function meshPrefixLength(containers: readonly ContainerView[]): number {
+  const index = containers.findIndex((container) => !meshContainers.has(container.name));
+  return index === -1 ? containers.length : index;
+}
+
+export function addVolumes(pod: PodView, volumes: readonly Fields[]): readonly PatchOperation[] {
+  if (pod.volumes === undefined) return [add('/spec/volumes', volumes)];
+  return volumes.map((volume) => add('/spec/volumes/-', volume));
+}
+
+/** Adds the entries whose key is absent. */
+export function addEntries(
+  field: 'labels' | 'annotations',
+  present: Readonly<Record<string, string>> | undefined,
+  entries: Readonly<Record<string, string>>,
+): readonly PatchOperation[] {
+  const missing = Object.entries(entries).filter(([key]) => present?.[key] === undefined);
+  if (missing.length === 0) return [];
+  if (present === undefined) return [add(`/metadata/${field}`, Object.fromEntries(missing))];
+  return missing.map(([key, value]) => add(`/metadata/${field}/${escapePointer(key)}`, value));
+}
+
+function add(path: string, value: unknown): PatchOperation {
+  return { op: 'add', path, value };
+}
+
+/** RFC 6901 section 3. */
+function escapePointer(token: string): string {
+  return token.replaceAll('~', '~0').replaceAll('/', '~1');
+}

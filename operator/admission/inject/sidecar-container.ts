@@ -1,0 +1,133 @@
+import { isDeepStrictEqual } from 'node:util';
+
+import { sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
+
+import { isFields } from '../fields.ts';
+import type { Fields } from '../fields.ts';
+import type { Tuning } from './annotations.ts';
+import { caBundlePath, identityTokenPath, sidecarVolumeMounts } from './volumes.ts';
+
+/** What the installation decides about every sidecar. */
+export interface InjectionSettings {
+  readonly sidecarImage: string;
+  /** `undefined`: left to the cluster, as OpenShift gives each namespace its own range. */
+  readonly runAsUser: number | undefined;
+  readonly brokerUrl: string;
+}
+
+/** The MCP server that the sidecar stands in front of. */
+export interface InjectionTarget {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: number;
+  readonly path: string;
+}
+
+export interface SidecarOptions {
+  readonly settings: InjectionSettings;
+  readonly target: InjectionTarget;
+  readonly tuning: Tuning;
+}
+
+/**
+ * A native sidecar: an init container that goes on running, so that it is there before the application and Jobs still complete. All
+ * defaults of the API server are written out, so that a second look at the pod compares equal.
+ */
+export function sidecarContainer({ settings, target, tuning }: SidecarOptions): Fields {
+  return {
+    name: sidecarContainerName,
+    image: settings.sidecarImage,
+    args: sidecarArgs(settings, target),
+    ports: [
+      { name: 'mcp-ingress', containerPort: sidecarPorts.ingress, protocol: 'TCP' },
+      { name: 'mcp-health', containerPort: sidecarPorts.health, protocol: 'TCP' },
+      { name: 'mcp-metrics', containerPort: sidecarPorts.metrics, protocol: 'TCP' },
+    ],
+    resources: {
+      limits: { memory: tuning.memoryLimit },
+      requests: { cpu: tuning.cpuRequest, memory: '64Mi' },
+    },
+    volumeMounts: sidecarVolumeMounts(),
+    // Startup asks /livez: were it /readyz, an outage of the broker would keep the application from starting.
+    startupProbe: {
+      ...healthCheck('/livez'),
+      timeoutSeconds: 1,
+      periodSeconds: 1,
+      successThreshold: 1,
+      failureThreshold: 120,
+    },
+    readinessProbe: {
+      ...healthCheck('/readyz'),
+      timeoutSeconds: 2,
+      periodSeconds: 5,
+      successThreshold: 1,
+      failureThreshold: 3,
+    },
+    // The kubelet calls this the moment the pod starts to terminate, and waits for the answer.
+    lifecycle: { preStop: healthCheck('/drain') },
+    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePolicy: 'File',
+    imagePullPolicy: 'IfNotPresent',
+    restartPolicy: 'Always',
+    securityContext: securityContext(settings.runAsUser),
+  };
+}
+
+function sidecarArgs(settings: InjectionSettings, target: InjectionTarget): readonly string[] {
+  return [
+    `--server=${target.namespace}/${target.name}`,
+    `--upstream=http://127.0.0.1:${target.port}`,
+    // The kubelet expands $(NAME) in arguments; $$ stands for one $.
+    `--path=${target.path.replaceAll('$', '$$$$')}`,
+    `--broker=${settings.brokerUrl}`,
+    `--ca=${caBundlePath}`,
+    `--token=${identityTokenPath}`,
+  ];
+}
+
+function healthCheck(path: string): Fields {
+  return { httpGet: { path, port: sidecarPorts.health, scheme: 'HTTP' } };
+}
+
+/** Pod Security Standard "restricted". */
+function securityContext(runAsUser: number | undefined): Fields {
+  return {
+    capabilities: { drop: ['ALL'] },
+    privileged: false,
+    ...(runAsUser === undefined ? {} : { runAsUser, runAsGroup: runAsUser }),
+    runAsNonRoot: true,
+    readOnlyRootFilesystem: true,
+    allowPrivilegeEscalation: false,
+    seccompProfile: { type: 'RuntimeDefault' },
+  };
+}
+
+/**
+ * Fields that others rightly change after us, brought to the same value before comparing: LimitRanger and autoscalers fill in
+ * resources, AlwaysPullImages the pull policy, and service meshes lead HTTP probes through their own agent.
+ */
+const tolerated: Readonly<Record<string, (value: unknown) => unknown>> = {
+  resources: () => undefined,
+  imagePullPolicy: () => undefined,
+  startupProbe: withoutHttpTarget,
+  readinessProbe: withoutHttpTarget,
+  lifecycle: (value) => (isFields(value) ? { ...value, preStop: withoutHttpTarget(value['preStop']) } : value),
+};
+
+function withoutHttpTarget(value: unknown): unknown {
+  return isFields(value) && isFields(value['httpGet']) ? { ...value, httpGet: {} } : value;
+}
+
+/** Names of the fields in which a container differs from the one that we would inject; empty when it is ours. */
+export function changedFields(found: Fields, expected: Fields): readonly string[] {
+  const names = new Set([...Object.keys(found), ...Object.keys(expected)]);
+  return [...names]
+    .filter((name) => !isDeepStrictEqual(comparable(name, found[name]), comparable(name, expected[name])))
+    .sort();
+}
+
+function comparable(name: string, value: unknown): unknown {
+  const present = value ?? undefined;
+  const tolerate = Object.hasOwn(tolerated, name) ? tolerated[name] : undefined;
+  return tolerate === undefined ? present : tolerate(present);
+}
