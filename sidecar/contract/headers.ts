@@ -38,3 +38,9 @@ export const strippedHeaderNames: readonly string[] = ['authorization', 'cookie'
 
 /** Longest value of one header, bytes, template applied. */
 export const headerValueBytesMax = 8_192;
+
+/** Whether a user key may not be put into this header, however it is written. */
+export function isReservedHeaderName(name: string): boolean {
+  const lowered = name.toLowerCase();
+  return reservedHeaderNames.includes(lowered) || reservedHeaderPrefixes.some((prefix) => lowered.startsWith(prefix));
+}

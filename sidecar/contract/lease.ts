@@ -80,3 +80,7 @@ export const leaseTtlMsMax = 30_000;
 export const credentialBytesMax = 16_384;
 /** Largest `POST /v1/leases` body. */
 export const leaseRequestBytesMax = 32_768;
+
+/** Largest `POST /v1/leases` answer, and most headers of one server. */
+export const leaseResponseBytesMax = 524_288;
+export const headersMax = 32;

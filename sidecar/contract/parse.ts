@@ -1,0 +1,172 @@
+/**
+ * What a sidecar receives. Input is a value out of `JSON.parse`; the caller bounds the bytes first (`leaseResponseBytesMax`,
+ * `watchLineBytesMax`). Unknown fields are ignored, so that a newer broker may say more; an unknown decision, reason or kind is
+ * refused, and what is refused grants nothing.
+ */
+import type { ClosedSet, JsonObject } from './fields.ts';
+import {
+  ContractError,
+  ifPresent,
+  present,
+  readBoolean,
+  readInteger,
+  readList,
+  readObject,
+  readOneOf,
+  readText,
+} from './fields.ts';
+import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
+import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
+import { headersMax, leaseTtlMsMax } from './lease.ts';
+import { parseServerRef, parseSubject } from './parse-common.ts';
+import type { PolicySnapshot, WatchMessage } from './watch.ts';
+
+const decisions: ClosedSet<LeaseResponse['decision']> = {
+  granted: true,
+  missing: true,
+  invalid: true,
+  expired: true,
+  pendingApproval: true,
+  denied: true,
+  unauthenticated: true,
+};
+
+const denyReasons: ClosedSet<DenyReason> = {
+  NamespaceHasNoOrganization: true,
+  ServerNotFound: true,
+  KeyUnreadable: true,
+  AuditUnavailable: true,
+};
+
+const unauthenticatedReasons: ClosedSet<UnauthenticatedReason> = {
+  CredentialMissing: true,
+  CredentialMalformed: true,
+  IssuerNotTrusted: true,
+  TokenExpired: true,
+  AudienceMismatch: true,
+  SignatureInvalid: true,
+  ClaimMissing: true,
+  IssuerUnavailable: true,
+};
+
+const watchKinds: ClosedSet<WatchMessage['kind']> = { snapshot: true, invalidate: true, heartbeat: true };
+
+const ttl = { min: 0, max: leaseTtlMsMax };
+const sentence = { charsMin: 0, charsMax: 2_048 };
+const opaqueId = { charsMax: 128 };
+
+/** @throws ContractError */
+export function parseLeaseResponse(value: unknown): LeaseResponse {
+  const body = readObject(value, 'lease response');
+  const decision = readOneOf(body['decision'], 'decision', decisions);
+  switch (decision) {
+    case 'granted':
+      return parseGranted(body);
+    case 'missing':
+    case 'invalid':
+    case 'expired':
+    case 'pendingApproval':
+      return {
+        decision,
+        subject: parseSubject(body['subject'], 'subject'),
+        subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
+        hints: readList(body['hints'], 'hints', { itemsMax: headersMax, item: parseHint }),
+        message: readText(body['message'], 'message', sentence),
+        ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
+      };
+    case 'denied':
+      return present({
+        decision,
+        subject: ifPresent(body['subject'], (subject) => parseSubject(subject, 'subject')),
+        reason: readOneOf(body['reason'], 'reason', denyReasons),
+        message: readText(body['message'], 'message', sentence),
+      });
+    case 'unauthenticated':
+      return {
+        decision,
+        reason: readOneOf(body['reason'], 'reason', unauthenticatedReasons),
+        message: readText(body['message'], 'message', sentence),
+      };
+  }
+}
+
+function parseGranted(body: JsonObject): LeaseResponse {
+  const headers = readList(body['headers'], 'headers', { itemsMax: headersMax, item: parseLeasedHeader });
+  const names = new Set(headers.map((header) => header.name.toLowerCase()));
+  if (names.size !== headers.length) throw new ContractError('headers', 'each name once');
+  return {
+    decision: 'granted',
+    leaseId: readText(body['leaseId'], 'leaseId', opaqueId),
+    subject: parseSubject(body['subject'], 'subject'),
+    subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
+    headers,
+    keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
+  };
+}
+
+/** RFC 9110 token. */
+const fieldName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** Visible ASCII with spaces and tabs inside: a CR or LF would let a key write further headers. */
+const fieldValue = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
+
+function parseHeaderName(value: unknown, path: string): string {
+  const name = readText(value, path, { charsMax: 256, pattern: fieldName, expected: 'a header name' });
+  if (isReservedHeaderName(name)) throw new ContractError(path, 'a header name that is not reserved');
+  return name;
+}
+
+function parseLeasedHeader(value: unknown, path: string): LeasedHeader {
+  const header = readObject(value, path);
+  return {
+    name: parseHeaderName(header['name'], `${path}.name`),
+    value: readText(header['value'], `${path}.value`, {
+      charsMax: headerValueBytesMax,
+      pattern: fieldValue,
+      expected: `a header value of at most ${headerValueBytesMax} bytes`,
+    }),
+  };
+}
+
+function parseHint(value: unknown, path: string): HeaderHint {
+  const hint = readObject(value, path);
+  const text = (field: string): string | undefined =>
+    ifPresent(hint[field], (found) => readText(found, `${path}.${field}`, sentence));
+  return present({
+    name: parseHeaderName(hint['name'], `${path}.name`),
+    title: text('title'),
+    help: text('help'),
+    helpURL: text('helpURL'),
+  });
+}
+
+/** @throws ContractError */
+export function parseWatchMessage(value: unknown): WatchMessage {
+  const message = readObject(value, 'watch message');
+  const kind = readOneOf(message['kind'], 'kind', watchKinds);
+  const revision = readText(message['revision'], 'revision', { charsMax: 256 });
+  switch (kind) {
+    case 'snapshot':
+      return { kind, revision, policy: parsePolicySnapshot(message['policy']) };
+    case 'invalidate':
+      return { kind, revision, subjectKey: readText(message['subjectKey'], 'subjectKey', opaqueId) };
+    case 'heartbeat':
+      return { kind, revision };
+  }
+}
+
+function parsePolicySnapshot(value: unknown): PolicySnapshot {
+  const policy = readObject(value, 'policy');
+  return {
+    server: parseServerRef(policy['server'], 'policy.server'),
+    title: readText(policy['title'], 'policy.title', sentence),
+    headers: readList(policy['headers'], 'policy.headers', {
+      itemsMax: headersMax,
+      item: (header, path) => ({
+        ...parseHint(header, path),
+        required: readBoolean(readObject(header, path)['required'], `${path}.required`),
+      }),
+    }),
+  };
+}
