@@ -56,6 +56,9 @@ export function createLeaderLease(options: LeaderLeaseOptions): LeaderLease {
 /** Candidates that failed together do not come back together. */
 const jitterMax = 0.2;
 
+/** `raced`: somebody wrote in between, which says nothing about who holds it. */
+type Outcome = 'taken' | 'held' | 'raced';
+
 type Term =
   | { readonly kind: 'candidate' }
   | { readonly kind: 'leader'; readonly renewedAtMs: number; readonly over: AbortController }
@@ -117,9 +120,9 @@ class LeaseHolder implements LeaderLease {
     try {
       // Others count from when they see the record, which is later than this: the term is never overestimated.
       const startedAtMs = this.#clock.nowMs();
-      const taken = await this.#takeOrRenew(link.signal);
-      if (taken) this.#won(startedAtMs);
-      else if (this.#term.kind === 'leader') this.#lost('another replica holds the lease');
+      const outcome = await this.#takeOrRenew(link.signal);
+      if (outcome === 'taken') this.#won(startedAtMs);
+      if (outcome === 'held') this.#lost('another replica holds the lease');
     } catch (error) {
       const failure = error instanceof Error ? { error } : {};
       if (!this.#stopping.signal.aborted) this.#log.warn('cannot reach the leader lease', failure);
@@ -128,8 +131,12 @@ class LeaseHolder implements LeaderLease {
     }
   }
 
-  async #takeOrRenew(signal: AbortSignal): Promise<boolean> {
-    if (this.#term.kind === 'leader' && this.#observed !== undefined && (await this.#renewUnread(signal))) return true;
+  async #takeOrRenew(signal: AbortSignal): Promise<Outcome> {
+    if (this.#term.kind === 'leader' && this.#observed !== undefined) {
+      // While nobody else writes, the record we know is the record that is there: one call instead of two.
+      const outcome = await this.#write(this.#observed, signal);
+      if (outcome === 'taken') return outcome;
+    }
     const ref = { namespace: this.#options.namespace, name: this.#options.name };
     const lease = await this.#options.client.get(leases, ref, { signal });
     if (lease === undefined) return await this.#create(signal);
@@ -137,34 +144,26 @@ class LeaseHolder implements LeaderLease {
     return await this.#write(this.#observed, signal);
   }
 
-  /** While nobody else writes, the record we know is the record that is there: one call instead of two. */
-  async #renewUnread(signal: AbortSignal): Promise<boolean> {
-    return this.#observed !== undefined && (await this.#write(this.#observed, signal));
-  }
-
-  async #write(observed: Observation, signal: AbortSignal): Promise<boolean> {
+  async #write(observed: Observation, signal: AbortSignal): Promise<Outcome> {
     const decision = decideLease(observed, this.#candidate());
-    if (decision.kind === 'wait') return false;
-    return await this.#settle(() =>
-      this.#options.client.replace(leases, { ...observed.lease, spec: decision.spec }, { signal }),
-    );
+    if (decision.kind === 'wait') return 'held';
+    const lease = { ...observed.lease, spec: decision.spec };
+    return await this.#settle(() => this.#options.client.replace(leases, lease, { signal }));
   }
 
-  async #create(signal: AbortSignal): Promise<boolean> {
+  async #create(signal: AbortSignal): Promise<Outcome> {
     const { namespace, name } = this.#options;
     const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { namespace, name } };
-    return await this.#settle(() =>
-      this.#options.client.create(leases, { ...lease, spec: freshSpec(this.#candidate()) }, { signal }),
-    );
+    const spec = freshSpec(this.#candidate());
+    return await this.#settle(() => this.#options.client.create(leases, { ...lease, spec }, { signal }));
   }
 
-  /** Losing a race is not a failure. */
-  async #settle(write: () => Promise<Lease>): Promise<boolean> {
+  async #settle(write: () => Promise<Lease>): Promise<Outcome> {
     try {
       this.#observed = observe(this.#observed, await write(), this.#clock.nowMs());
-      return true;
+      return 'taken';
     } catch (error) {
-      if (isKubeError(error, 'Conflict', 'AlreadyExists')) return false;
+      if (isKubeError(error, 'Conflict', 'AlreadyExists')) return 'raced';
       throw error;
     }
   }
@@ -216,12 +215,13 @@ class LeaseHolder implements LeaderLease {
   }
 
   async #release(): Promise<void> {
-    if (this.#observed === undefined) return;
-    const { lease } = this.#observed;
-    const spec = releasedSpec(lease, this.#candidate().nowUnixMs);
-    const budget = AbortSignal.timeout(this.#timing.retryMs);
+    const { client, namespace, name, identity } = this.#options;
+    const budget = { signal: AbortSignal.timeout(this.#timing.retryMs) };
     try {
-      await this.#options.client.replace(leases, { ...lease, spec }, { signal: budget });
+      // Read again: a renewal that was under way may have changed it.
+      const lease = await client.get(leases, { namespace, name }, budget);
+      if (lease?.spec?.holderIdentity !== identity) return;
+      await client.replace(leases, { ...lease, spec: releasedSpec(lease, this.#candidate().nowUnixMs) }, budget);
     } catch (error) {
       this.#log.warn('cannot release the leader lease', error instanceof Error ? { error } : {});
     }
