@@ -43,10 +43,10 @@ control_plane() {
   case $action in
     up) control_plane_up "$folder" "${3:-}" ;;
     down) control_plane_down "$folder" ;;
-    stop-apiserver) stop_process "$folder/run/apiserver.pid" ;;
+    stop-apiserver) stop_process "$folder/run/apiserver.pid" 2 ;;
     start-apiserver) control_plane_start_apiserver "$folder" ;;
     restart-apiserver)
-      stop_process "$folder/run/apiserver.pid"
+      stop_process "$folder/run/apiserver.pid" 2
       control_plane_start_apiserver "$folder"
       ;;
     *) die "control-plane: unknown action '$action'" ;;

@@ -8,7 +8,11 @@ LAB_HOLDER=$LAB_RUN/node.pid
 # Folders which the node's programs use by fixed names. Inside the node each is a folder below $LAB_DATA/node instead.
 LAB_PRIVATE_FOLDERS=(/run /var/log /var/lib/cni /var/lib/kubelet /var/lib/containerd)
 
-node_pid() { live_pid "$LAB_HOLDER"; }
+# A holder that was killed stays visible while the kernel ends its processes, but nobody can enter its namespaces any more.
+node_pid() {
+  local pid
+  pid=$(live_pid "$LAB_HOLDER") && [[ -n $(readlink "/proc/$pid/ns/net") ]] && printf '%s' "$pid"
+} 2>/dev/null
 in_node() { nsenter --target "$(node_pid)" --mount --net --pid -- "$@"; }
 in_network() { nsenter --net="$LAB_NETNS" -- "$@"; }
 
@@ -62,12 +66,12 @@ start_holder() {
     sleep 0.02
   done
   [[ -n $child && -e $LAB_DATA/node/run/ready ]] || fail_with_log node "$LAB_LOGS" 'the namespaces of the node were not made'
-  record_pid "$LAB_HOLDER" "$child"
+  record_pid "$LAB_HOLDER" "$child" "$parent"
 }
 
 stop_holder() {
   local pid
-  if pid=$(node_pid); then
+  if pid=$(live_pid "$LAB_HOLDER"); then
     kill -KILL "$pid"
     wait_until 10 process_gone "$LAB_HOLDER" || die "the processes of the node (holder $pid) do not end"
   fi

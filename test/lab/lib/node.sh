@@ -63,7 +63,7 @@ restart_component() {
   local name=$1
   component_command "$name" >/dev/null || die "unknown component '$name'; one of: ${LAB_COMPONENTS[*]}"
   node_pid >/dev/null || die "the lab is not up"
-  stop_process "$LAB_RUN/$name.pid"
+  stop_process "$LAB_RUN/$name.pid" 2
   start_component "$name"
   await_ready "$name"
 }
@@ -130,6 +130,10 @@ remove_everything() {
   for file in "$LAB_RUN"/forward-*.pid; do
     [[ ! -e $file ]] || stop_process "$file" 2
   done
+  local waiting=() parent
+  for file in "$LAB_RUN"/*.pid; do
+    [[ -f $file ]] && read -r _ _ parent <"$file" && [[ -n $parent ]] && waiting+=("$parent")
+  done
   # The kubelet first, so that it does not start anew what the kernel ends after it.
   stop_process "$LAB_RUN/kubelet.pid" 1
   stop_holder
@@ -139,7 +143,14 @@ remove_everything() {
     while read -r folder; do rmdir "$folder" 2>/dev/null || true; done < <(tac "$LAB_DATA/created-folders")
   fi
   rm -rf --one-file-system "$LAB_DATA" "$LAB_RUN"
+  # What waited for them outside has ended too; a slow init may take a moment to collect it.
+  wait_until 3 pids_gone "${waiting[@]}" || true
 }
+
+pids_gone() {
+  local pid
+  for pid in "$@"; do [[ ! -e /proc/$pid ]] || [[ $(<"/proc/$pid/comm") != @(nsenter|unshare) ]] || return 1; done
+} 2>/dev/null
 
 lab_status() {
   local name pid

@@ -13,13 +13,14 @@ process_start_time() {
 
 # live_pid <pid file>: prints the pid when that very process still runs.
 live_pid() {
-  local pid started
-  [[ -f $1 ]] && read -r pid started <"$1" && [[ -n ${started:-} ]] || return 1
+  local pid started _
+  [[ -f $1 ]] && read -r pid started _ <"$1" && [[ -n ${started:-} ]] || return 1
   [[ $(process_start_time "$pid") == "$started" ]] || return 1
   printf '%s' "$pid"
 }
 
-record_pid() { printf '%s %s\n' "$2" "$(process_start_time "$2")" >"$1"; }
+# record_pid <pid file> <pid> [pid of the process outside the node that waits for it]
+record_pid() { printf '%s %s %s\n' "$2" "$(process_start_time "$2")" "${3:-}" >"$1"; }
 
 # start_process <pid folder> <log folder> <name> <command...>
 start_process() {
@@ -47,7 +48,7 @@ start_in_node() {
     sleep 0.02
   done
   [[ -n $child ]] || fail_with_log "$name" "$LAB_LOGS" 'the process did not start'
-  record_pid "$LAB_RUN/$name.pid" "$child"
+  record_pid "$LAB_RUN/$name.pid" "$child" "$parent"
 }
 
 # stop_process <pid file> [seconds]: SIGTERM, then SIGKILL after the given time (10 s unless told).
