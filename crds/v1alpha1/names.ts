@@ -42,7 +42,7 @@ export const caConfigMapName = 'mcp-keyring-ca';
 export const intakeConfigMapName = 'mcp-keyring-intake';
 
 /** Ports of the sidecar. */
-export const sidecarPorts = { ingress: 15080, health: 15081, metrics: 15090 } as const;
+export const sidecarPorts = { ingress: 15080, health: 15081, metrics: 15082 } as const;
 
 /** Name of the Service that the operator makes for McpServer `name`. */
 export function serviceName(name: string): string {
