@@ -29,21 +29,25 @@ export function decideOrganization(
   };
 }
 
-/** A contested namespace is left as it is: taking the CA away would break pods over a mistake in a label. */
-function publishSteps({ object, namespaces, caBundle, published }: ObservedOrganization): OrganizationSteps {
+/**
+ * In a contested namespace nothing new is published, but what is there stays and is kept current: taking the CA away would break
+ * pods over a mistake in a label, and an old one would hold up the next CA.
+ */
+function publishSteps(observed: ObservedOrganization): OrganizationSteps {
+  const { object, namespaces, caBundle, published } = observed;
   if (caBundle === undefined) return [];
-  const ours = namespaces.filter(({ rivals }) => rivals.length === 0);
-  const contested = new Set(namespaces.filter(({ rivals }) => rivals.length > 0).map(({ name }) => name));
-  const wanted = ours.filter(({ hasServers, terminating }) => hasServers && !terminating).map(({ name }) => name);
+  const ours = published.filter(({ metadata }) => isOwnedBy(metadata, object.metadata.uid));
+  const present = new Set(ours.map(({ metadata }) => metadata.namespace));
+  const wanted = namespaces
+    .filter(({ hasServers, terminating }) => hasServers && !terminating)
+    .filter(({ name, rivals }) => rivals.length === 0 || present.has(name))
+    .map(({ name }) => name);
   const applied = wanted.map((namespace): Step<OrganizationAction> => {
     const desired = desiredCaConfigMap(object, namespace, caBundle);
-    const observed = published.find(({ metadata }) => metadata.namespace === namespace);
-    return { kind: 'apply', type: configMaps, desired, ...(observed === undefined ? {} : { observed }) };
+    const found = published.find(({ metadata }) => metadata.namespace === namespace);
+    return { kind: 'apply', type: configMaps, desired, ...(found === undefined ? {} : { observed: found }) };
   });
-  const kept = new Set([...wanted, ...contested]);
-  const left = published.filter(
-    ({ metadata }) => isOwnedBy(metadata, object.metadata.uid) && !kept.has(metadata.namespace ?? ''),
-  );
+  const left = ours.filter(({ metadata }) => !wanted.includes(metadata.namespace ?? ''));
   return [...applied, ...left.map(deleteStep)];
 }
 

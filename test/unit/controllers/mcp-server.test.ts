@@ -1,0 +1,239 @@
+import { describe, expect, test } from 'vitest';
+
+import { annotations, labels } from '#crds/v1alpha1/names.ts';
+import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
+import type { ObservedServer } from '#operator/controllers/mcp-server/observe.ts';
+import type { Step } from '#operator/controllers/decision.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+import type { Deployment } from '#operator/kube/resources.ts';
+
+import { brief, managedServer, messageOf, now, policy, server } from './fixtures.ts';
+
+const image = 'registry.example.com/mcp-proxy@sha256:1';
+const noKeys = { users: 0, configured: 0, missing: 0, invalid: 0, expired: 0 };
+
+function pod(
+  name: string,
+  change: { image?: string; injected?: boolean; deletionTimestamp?: string } = {},
+): KubeObject {
+  const { injected = true, deletionTimestamp } = change;
+  const note = JSON.stringify({ version: 1, image: change.image ?? image });
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace: 'team-a',
+      labels: { [labels.server]: 'github', ...(injected ? { [labels.injected]: 'true' } : {}) },
+      annotations: injected ? { [annotations.sidecarStatus]: note } : {},
+      ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+    },
+  };
+}
+
+function deployment(status: Deployment['status'], owner = 'uid-github'): Deployment {
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'McpServer', name: 'github', uid: owner }];
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'github-mcp', namespace: 'team-a', uid: 'uid-deployment', generation: 5, ownerReferences },
+    spec: { selector: {}, template: { spec: { containers: [] } } },
+    ...(status === undefined ? {} : { status }),
+  };
+}
+
+function observed(change: Partial<ObservedServer> = {}): ObservedServer {
+  return {
+    object: server(),
+    tenancy: { kind: 'organization', name: 'acme', issuers: [] },
+    policies: [],
+    keys: noKeys,
+    pods: [pod('github-1')],
+    sidecarImage: image,
+    service: undefined,
+    networkPolicy: undefined,
+    deployment: undefined,
+    ...change,
+  };
+}
+
+function stepsOf({ steps }: { readonly steps: readonly Step[] }): readonly string[] {
+  return steps.map((step) => {
+    if (step.kind === 'apply') return `apply ${step.desired.kind} ${step.desired.metadata.name}`;
+    return step.kind === 'delete' ? `delete ${step.type.kind} ${step.precondition.preconditionUid}` : step.kind;
+  });
+}
+
+const allThere = { observedGeneration: 5, updatedReplicas: 2, availableReplicas: 2 };
+
+describe('the status of an McpServer', () => {
+  test.each<[string, Partial<ObservedServer>, string, RegExp]>([
+    ['is ready with a pod that has the sidecar', {}, 'Ready=True/Serving', /1 pod$/],
+    ['asks for pods when there are none', { pods: [] }, 'Ready=False/NoPods', /mcpkeyring\.io\/server=github/],
+    [
+      'does not count pods without the sidecar',
+      { pods: [pod('p', { injected: false })] },
+      'Ready=False/NoPods',
+      /restart/,
+    ],
+    [
+      'does not count pods on their way out',
+      { pods: [pod('p', { deletionTimestamp: 'now' })] },
+      'Ready=False/NoPods',
+      /./,
+    ],
+    [
+      'says that nobody owns the namespace',
+      { tenancy: { kind: 'none' } },
+      'Ready=False/NamespaceHasNoOrganization',
+      /label/,
+    ],
+    [
+      'names the organizations that quarrel',
+      { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } },
+      'Ready=False/NamespacesConflict',
+      /a, b/,
+    ],
+    [
+      'stalls on what this version does not serve',
+      { object: server({ upstream: { remote: { url: 'https://mcp.example.com' } } }) },
+      'Ready=False/UnsupportedUpstream Stalled=True/UnsupportedUpstream',
+      /remote is not supported/,
+    ],
+    [
+      'is ready when the managed Deployment is',
+      { object: managedServer(), deployment: deployment(allThere) },
+      'Ready=True/Serving',
+      /2 pods/,
+    ],
+    [
+      'waits for the Deployment to be made',
+      { object: managedServer() },
+      'Ready=False/DeploymentProgressing Reconciling=True/DeploymentProgressing',
+      /0 of 2/,
+    ],
+    [
+      'waits for the Deployment to notice the newest spec',
+      { object: managedServer(), deployment: deployment({ ...allThere, observedGeneration: 4 }) },
+      'Ready=False/DeploymentProgressing Reconciling=True/DeploymentProgressing',
+      /2 of 2/,
+    ],
+    [
+      'passes on why the Deployment cannot make pods',
+      {
+        object: managedServer(),
+        deployment: deployment({ conditions: [{ type: 'ReplicaFailure', status: 'True', message: 'exceeded quota' }] }),
+      },
+      'Ready=False/DeploymentUnavailable',
+      /exceeded quota/,
+    ],
+    [
+      'passes on that the Deployment got stuck',
+      {
+        object: managedServer(),
+        deployment: deployment({
+          conditions: [{ type: 'Progressing', status: 'False', message: 'deadline exceeded' }],
+        }),
+      },
+      'Ready=False/DeploymentUnavailable',
+      /deadline exceeded/,
+    ],
+    [
+      'says that it is scaled to zero',
+      { object: managedServer({ replicas: 0 }) },
+      'Ready=False/NoPods',
+      /replicas is 0/,
+    ],
+  ])('%s', (_name, change, conditions, message) => {
+    const { status } = decideServer(observed(change), now);
+    const readiness = brief(status).replace(/ SidecarsCurrent=.*$/, '');
+    expect(readiness).toBe(conditions);
+    expect(messageOf(status)).toMatch(message);
+    expect(status?.observedGeneration).toBe(2);
+  });
+
+  test.each<[string, Partial<ObservedServer>, string, RegExp]>([
+    ['are current', {}, 'SidecarsCurrent=True/AllCurrent', /1 pod/],
+    ['are unknown without pods', { pods: [] }, 'SidecarsCurrent=Unknown/NoPods', /./],
+    [
+      'are unknown without an image',
+      { sidecarImage: undefined },
+      'SidecarsCurrent=Unknown/SidecarImageUnknown',
+      /helm/,
+    ],
+    [
+      'are outdated after the image changed',
+      { pods: [pod('old', { image: 'older' }), pod('new')] },
+      'SidecarsCurrent=False/SidecarsOutdated',
+      /old; restart/,
+    ],
+    [
+      'are outdated where there is none',
+      { pods: [pod('bare', { injected: false }), pod('new')] },
+      'SidecarsCurrent=False/SidecarsOutdated',
+      /bare/,
+    ],
+  ])('sidecars %s', (_name, change, condition, message) => {
+    const { status } = decideServer(observed(change), now);
+    expect(brief(status)).toContain(condition);
+    expect(messageOf(status, 'SidecarsCurrent')).toMatch(message);
+  });
+
+  test('counts keys and sidecars, names policies and gives the URL', () => {
+    const keys = { users: 3, configured: 1, missing: 1, invalid: 1, expired: 0 };
+    const pods = [pod('a'), pod('b', { image: 'older' }), pod('c', { injected: false })];
+    const { status } = decideServer(observed({ keys, pods, policies: [policy()] }), now);
+    expect(status).toMatchObject({
+      keys,
+      sidecars: { current: 1, outdated: 2 },
+      url: 'http://github-mcp.team-a.svc/mcp',
+    });
+    expect(brief(status)).toContain('PolicyBound=True/PoliciesBound');
+    expect(messageOf(status, 'PolicyBound')).toContain('strict');
+  });
+
+  test('is not confused by a pod whose note is not ours', () => {
+    const forged = {
+      ...pod('forged'),
+      metadata: { ...pod('forged').metadata, annotations: { [annotations.sidecarStatus]: '{"image":7' } },
+    };
+    const { status } = decideServer(observed({ pods: [forged] }), now);
+    expect(status?.sidecars).toEqual({ current: 0, outdated: 1 });
+  });
+});
+
+describe('what an McpServer makes', () => {
+  test('is first the NetworkPolicy, then the Service', () => {
+    expect(stepsOf(decideServer(observed(), now))).toEqual([
+      'apply NetworkPolicy github-mcp',
+      'apply Service github-mcp',
+    ]);
+  });
+
+  test('is a Deployment too when it is managed', () => {
+    const decision = decideServer(observed({ object: managedServer() }), now);
+    expect(stepsOf(decision)).toContain('apply Deployment github-mcp');
+  });
+
+  test('loses its own Deployment when it is managed no more, and nobody else’s', () => {
+    expect(stepsOf(decideServer(observed({ deployment: deployment(allThere) }), now))).toContain(
+      'delete Deployment uid-deployment',
+    );
+    const foreign = decideServer(observed({ deployment: deployment(allThere, 'uid-somebody') }), now);
+    expect(stepsOf(foreign).join()).not.toContain('delete');
+  });
+
+  test.each<[string, Partial<ObservedServer>]>([
+    ['no organization', { tenancy: { kind: 'none' } }],
+    ['a contested namespace', { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } }],
+    ['an unsupported upstream', { object: server({ upstream: { remote: { url: 'https://mcp.example.com' } } }) }],
+  ])('with %s is nothing, and nothing is taken away', (_name, change) => {
+    const { steps } = decideServer(observed({ ...change, deployment: deployment(allThere) }), now);
+    expect(steps).toEqual([]);
+  });
+
+  test('is left to the garbage collector once it is being deleted', () => {
+    const object = server({ metadata: { deletionTimestamp: '2026-03-01T00:00:00Z' } });
+    expect(decideServer(observed({ object }), now)).toEqual({ steps: [] });
+  });
+});

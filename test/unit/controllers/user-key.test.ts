@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest';
+
+import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
+import { decideUserKey } from '#operator/controllers/user-key/decide.ts';
+import type { ObservedUserKey } from '#operator/controllers/user-key/observe.ts';
+import type { StoredKey } from '#operator/keystore/key-store.ts';
+
+import { brief, header, messageOf, now, policy, server, subject, userKey, userKeyName } from './fixtures.ts';
+
+const stored: StoredKey = { version: 4, headerNames: ['authorization'], setAt: '2026-02-01T00:00:00Z' };
+
+function observed(change: Partial<ObservedUserKey> = {}): ObservedUserKey {
+  return {
+    object: userKey({ metadata: { finalizers: [userKeyFinalizer] } }),
+    expectedName: userKeyName,
+    tenancy: { kind: 'organization', name: 'acme', issuers: [] },
+    server: server(),
+    policies: [],
+    stored,
+    ...change,
+  };
+}
+
+describe('the state of a UserKey', () => {
+  const two = server({ headers: [header('Authorization'), header('X-Client-ID')] });
+  const optional = server({ headers: [header('Authorization'), header('X-Client-ID', { required: false })] });
+
+  test.each<[string, Partial<ObservedUserKey>, string, string, RegExp]>([
+    ['is Configured with every required header', {}, 'Configured', 'Ready=True/Configured', /./],
+    ['is Configured without an optional header', { server: optional }, 'Configured', 'Ready=True/Configured', /./],
+    [
+      'is Configured at a server without headers',
+      { server: server({ headers: [] }) },
+      'Configured',
+      'Ready=True/Configured',
+      /./,
+    ],
+    [
+      'names a header that is missing',
+      { server: two },
+      'Missing',
+      'Ready=False/HeadersMissing',
+      /X-Client-ID.*kubectl mcpkeys set github/,
+    ],
+    [
+      'follows a policy that requires more',
+      { server: optional, policies: [policy({ keys: { required: ['x-client-id'] } })] },
+      'Missing',
+      'Ready=False/HeadersMissing',
+      /X-Client-ID/,
+    ],
+    [
+      'is Missing when the sealed key is gone',
+      { stored: undefined },
+      'Missing',
+      'Ready=False/KeyMissing',
+      /kubectl mcpkeys set github/,
+    ],
+    [
+      'is Missing without its server',
+      { server: undefined, stored: undefined },
+      'Missing',
+      'Ready=False/ServerNotFound',
+      /McpServer github/,
+    ],
+    [
+      'is Missing without an organization',
+      { tenancy: { kind: 'none' } },
+      'Missing',
+      'Ready=False/NamespaceHasNoOrganization',
+      /label/,
+    ],
+    [
+      'is Missing while organizations quarrel',
+      { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } },
+      'Missing',
+      'Ready=False/NamespacesConflict',
+      /a, b/,
+    ],
+  ])('%s', (_name, change, state, conditions, message) => {
+    const { steps, status } = decideUserKey(observed(change), now);
+    expect(status?.state).toBe(state);
+    expect(brief(status)).toBe(conditions);
+    expect(messageOf(status)).toMatch(message);
+    expect(steps).toEqual([]);
+  });
+
+  test('tells of every declared header since when it is set', () => {
+    const { status } = decideUserKey(observed({ server: optional }), now);
+    expect(status?.headers).toEqual([
+      { name: 'Authorization', state: 'Configured', version: 4, setAt: '2026-02-01T00:00:00Z' },
+      { name: 'X-Client-ID', state: 'Missing', reason: 'OptionalNotSet' },
+    ]);
+  });
+
+  test('records the highest version and keeps it when the sealed key is gone', () => {
+    expect(decideUserKey(observed(), now).status?.version).toBe(4);
+    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: 9 } });
+    expect(decideUserKey(observed({ object, stored: undefined }), now).status?.version).toBe(9);
+  });
+
+  test('refuses a sealed key that is older than the one on record', () => {
+    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: 5 } });
+    const { status } = decideUserKey(observed({ object }), now);
+    expect(brief(status)).toBe('Ready=False/KeyRolledBack');
+    expect(status).toMatchObject({
+      state: 'Missing',
+      version: 5,
+      headers: [{ state: 'Missing', reason: 'KeyRolledBack' }],
+    });
+  });
+});
+
+describe('the life of a UserKey', () => {
+  test('begins with the finalizer, beside those of others', () => {
+    const object = userKey({ metadata: { finalizers: ['example.com/other'] } });
+    expect(decideUserKey(observed({ object }), now).steps).toEqual([
+      { kind: 'finalizers', finalizers: ['example.com/other', userKeyFinalizer] },
+    ]);
+  });
+
+  const deletionTimestamp = '2026-03-01T00:00:00Z';
+  const leaving = userKey({ metadata: { finalizers: ['example.com/other', userKeyFinalizer], deletionTimestamp } });
+
+  test('ends with the key destroyed, that recorded, and only then the finalizer gone', () => {
+    const { steps, status } = decideUserKey(observed({ object: leaving, server: undefined, stored: undefined }), now);
+    expect(steps).toEqual([
+      { kind: 'act', action: { kind: 'destroyKey', server: { namespace: 'team-a', name: 'github' }, subject } },
+      { kind: 'act', action: { kind: 'recordDestroyed', userKey: leaving } },
+      { kind: 'finalizers', finalizers: ['example.com/other'] },
+    ]);
+    expect(status).toBeUndefined();
+  });
+
+  test('asks for nothing once our finalizer is gone', () => {
+    const object = userKey({ metadata: { finalizers: ['example.com/other'], deletionTimestamp } });
+    expect(decideUserKey(observed({ object }), now)).toEqual({ steps: [] });
+  });
+
+  test('a made-up UserKey about another subject is ignored, and its deletion destroys nobody’s key', () => {
+    const expectedName = 'github-qrstuvwxyz234567';
+    const born = decideUserKey(observed({ object: userKey(), expectedName }), now);
+    expect(born.steps).toEqual([]);
+    expect(brief(born.status)).toBe('Ready=False/NameMismatch Stalled=True/NameMismatch');
+    expect(born.status).toMatchObject({ state: 'Missing', version: 0 });
+    expect(born.status).not.toHaveProperty('headers');
+    const deleted = decideUserKey(observed({ object: leaving, expectedName }), now);
+    expect(deleted.steps).toEqual([{ kind: 'finalizers', finalizers: ['example.com/other'] }]);
+  });
+});
