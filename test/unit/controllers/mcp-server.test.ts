@@ -144,7 +144,7 @@ describe('the status of an McpServer', () => {
       'Ready=False/NoPods',
       /replicas is 0/,
     ],
-  ])('%s', (_name, change, conditions, message) => {
+  ])('%s', (...[, change, conditions, message]) => {
     const { status } = decideServer(observed(change), now);
     const readiness = brief(status).replace(/ SidecarsCurrent=.*$/, '');
     expect(readiness).toBe(conditions);
@@ -173,7 +173,7 @@ describe('the status of an McpServer', () => {
       'SidecarsCurrent=False/SidecarsOutdated',
       /bare/,
     ],
-  ])('sidecars %s', (_name, change, condition, message) => {
+  ])('sidecars %s', (...[, change, condition, message]) => {
     const { status } = decideServer(observed(change), now);
     expect(brief(status)).toContain(condition);
     expect(messageOf(status, 'SidecarsCurrent')).toMatch(message);

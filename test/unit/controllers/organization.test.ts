@@ -92,7 +92,7 @@ describe('the status of an Organization', () => {
       'Ready=True/Serving IssuersReachable=True/NoOIDCIssuers',
       /./,
     ],
-  ])('%s', (_name, change, conditions, message) => {
+  ])('%s', (...[, change, conditions, message]) => {
     const { status } = decideOrganization(observed(change), now);
     expect(brief(status)).toBe(`${conditions} NamespacesConflict=False/NoConflict KeyProtection=False/LocalKEK`);
     expect(messageOf(status)).toMatch(message);

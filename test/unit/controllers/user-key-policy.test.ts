@@ -39,7 +39,7 @@ describe('a UserKeyPolicy', () => {
       2,
       /./,
     ],
-  ])('%s', (_name, change, conditions, servers, message) => {
+  ])('%s', (...[, change, conditions, servers, message]) => {
     const { steps, status } = decidePolicy({ object: policy(change), servers: [gitlab, github] }, now);
     expect(brief(status)).toBe(conditions);
     expect(messageOf(status)).toMatch(message);

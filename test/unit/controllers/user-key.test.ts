@@ -77,7 +77,7 @@ describe('the state of a UserKey', () => {
       'Ready=False/NamespacesConflict',
       /a, b/,
     ],
-  ])('%s', (_name, change, state, conditions, message) => {
+  ])('%s', (...[, change, state, conditions, message]) => {
     const { steps, status } = decideUserKey(observed(change), now);
     expect(status?.state).toBe(state);
     expect(brief(status)).toBe(conditions);
