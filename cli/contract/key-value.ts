@@ -47,26 +47,28 @@ export function checkKeyValue(typed: Uint8Array, format: KeyFormat): KeyValueRes
 
 function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined {
   if (value.byteLength === 0) return invalid('Empty', 'it is empty; paste the whole key');
-  const wholeField = format.template === placeholder;
-  for (const byte of value) {
-    if (byte === lineFeed || byte === carriageReturn) {
-      return invalid('LineBreakInside', 'it has a line break inside; paste it as one line');
-    }
-    if (byte === space && !wholeField)
-      return invalid('SpaceInside', 'it has a blank inside; paste only the key itself');
-    if (byte < space || byte > tilde) {
-      return invalid('NotVisibleAscii', 'it has a character that no key has; copy it again from where it was issued');
-    }
-  }
+  const characterProblem = characterProblemOf(value, format.template === placeholder);
+  if (characterProblem !== undefined) return characterProblem;
   if (Buffer.byteLength(format.template) - placeholder.length + value.byteLength > fieldValueBytesMax) {
     return invalid('TooLong', `it is longer than ${fieldValueBytesMax} bytes; check that you copied only the key`);
   }
   const prefixes = format.prefixes ?? [];
-  if (prefixes.length > 0 && !beginsWithAny(value, prefixes)) {
-    return invalid(
-      'PrefixMissing',
-      format.message ?? `it should begin with ${listed(prefixes)}; check which key you copied`,
-    );
+  if (prefixes.length === 0 || beginsWithAny(value, prefixes)) return undefined;
+  const advice = format.message ?? `it should begin with ${listed(prefixes)}; check which key you copied`;
+  return invalid('PrefixMissing', advice);
+}
+
+/** RFC 9110 section 5.5 allows blanks inside a field value; a key has none, so only a value that is the whole field may have. */
+function characterProblemOf(value: Buffer, isWholeField: boolean): KeyValueResult | undefined {
+  for (const byte of value) {
+    if (byte === lineFeed || byte === carriageReturn) {
+      return invalid('LineBreakInside', 'it has a line break inside; paste it as one line');
+    }
+    if (byte < space || byte > tilde) {
+      return invalid('NotVisibleAscii', 'it has a character that no key has; copy it again from where it was issued');
+    }
+    if (byte === space && !isWholeField)
+      return invalid('SpaceInside', 'it has a blank inside; paste only the key itself');
   }
   return undefined;
 }
