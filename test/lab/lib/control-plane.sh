@@ -31,7 +31,8 @@ apiserver_arguments() {
     --audit-log-maxsize=1000 --audit-log-mode=blocking
 }
 
-kubectl_with() { "$LAB_BIN/kubectl" --kubeconfig "$1" "${@:2}"; }
+kubectl_with() { "$LAB_BIN/kubectl" --cache-dir "$(dirname "$1")/kubectl-cache" --kubeconfig "$1" "${@:2}"; }
+port_taken() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 etcd_healthy() { curl -fsS --noproxy '*' --max-time 2 "http://127.0.0.1:$1/health"; }
 
 # --- the pair for integration tests -------------------------------------------------------------------------------------------
@@ -54,7 +55,7 @@ control_plane() {
 }
 
 control_plane_up() {
-  local folder=$1 first=$2
+  local folder=$1 first=$2 port
   [[ $first =~ ^[0-9]+$ ]] || die 'control-plane up needs the first of its three ports, for example 23790'
   [[ -x $LAB_BIN/kube-apiserver ]] || die "kube-apiserver is not built; run: $LAB_COMMAND tools"
   # Only a folder that is new, empty or one of ours: "down" removes it.
@@ -65,6 +66,11 @@ control_plane_up() {
     rm -rf "$folder/etcd"
   fi
   printf 'first_port=%s\n' "$first" >"$folder/lab-control-plane"
+  if ! live_pid "$folder/run/etcd.pid" >/dev/null; then
+    for port in "$first" "$((first + 1))" "$((first + 2))"; do
+      ! port_taken "$port" || die "port $port on 127.0.0.1 is taken by another process"
+    done
+  fi
   local etcd_command
   mapfile -t etcd_command < <(etcd_arguments "$folder/etcd" "$first" "$((first + 1))")
   start_process "$folder/run" "$folder/logs" etcd "${etcd_command[@]}"

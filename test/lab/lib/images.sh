@@ -4,7 +4,19 @@
 LAB_IMAGES=$LAB_CACHE/images
 LAB_BUILDAH=(buildah --storage-driver vfs --root "$LAB_CACHE/buildah" --runroot "$LAB_CACHE/buildah-run")
 
-lab_buildah() { env -u XDG_RUNTIME_DIR TMPDIR="$LAB_CACHE/buildah-tmp" "${LAB_BUILDAH[@]}" "$@" 9>&-; }
+# buildah keeps a small cache in /var/lib/containers, and has no option to move it: it gets a mount namespace in which that folder
+# is one of the lab's cache.
+lab_buildah() {
+  local fixed=/var/lib/containers made=false code=0
+  mkdir -p "$LAB_CACHE/buildah-fixed" "$LAB_CACHE/buildah-tmp"
+  [[ -d $fixed ]] || { mkdir -p "$fixed" && made=true; }
+  # shellcheck disable=SC2016 # for the inner shell
+  env -u XDG_RUNTIME_DIR TMPDIR="$LAB_CACHE/buildah-tmp" unshare --mount --propagation private -- \
+    sh -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' sh "$LAB_CACHE/buildah-fixed" "$fixed" \
+    "${LAB_BUILDAH[@]}" "$@" 9>&- || code=$?
+  if $made; then rmdir "$fixed"; fi
+  return "$code"
+}
 lab_ctr() { in_node ctr -n k8s.io "$@"; }
 archive_of() { printf '%s/%s.tar' "$LAB_IMAGES" "${1//[\/:]/_}"; }
 hash_of() { sha256sum | cut -c1-64; }
@@ -15,7 +27,7 @@ build_image() {
   shift 2
   archive=$(archive_of "$tag")
   if [[ -f $archive && -f $archive.hash && $(<"$archive.hash") == "$hash" ]]; then return 0; fi
-  mkdir -p "$LAB_IMAGES" "$LAB_CACHE/buildah-tmp"
+  mkdir -p "$LAB_IMAGES"
   log=${archive%.tar}.log
   say "building $tag"
   rm -f "$archive" "$archive.hash"

@@ -50,7 +50,7 @@ component_ready() { # <component>: succeeds when it serves
 }
 
 https_healthy() { in_network curl -kfsS --noproxy '*' --max-time 2 "https://$1/healthz"; }
-lab_kubectl() { in_network "$LAB_BIN/kubectl" --kubeconfig "$LAB_KUBECONFIG" "$@"; }
+lab_kubectl() { in_network "$LAB_BIN/kubectl" --cache-dir "$LAB_DATA/kubectl-cache" --kubeconfig "$LAB_KUBECONFIG" "$@"; }
 
 start_component() {
   local command
