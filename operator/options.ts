@@ -1,0 +1,167 @@
+import { parseArgs } from 'node:util';
+
+/** Parts that big installations run apart; each may run in several replicas. */
+export const targets = ['controllers', 'admission', 'broker'] as const;
+export type Target = (typeof targets)[number];
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Everything that the command line says. */
+export interface OperatorOptions {
+  readonly targets: ReadonlySet<Target>;
+  /** Where the operator itself runs. */
+  readonly namespace: string;
+  /** Where sealed keys are. */
+  readonly keyNamespace: string;
+  readonly clusterDomain: string;
+  /** Path; absent: the credentials of the pod. */
+  readonly kubeconfig?: string;
+  readonly auditDir: string;
+  readonly logLevel: LogLevel;
+  readonly bindAddress: string;
+  readonly brokerPort: number;
+  readonly webhookPort: number;
+  readonly healthPort: number;
+  readonly metricsPort: number;
+  /** Names this replica in lease and events. */
+  readonly podName: string;
+}
+
+export type ParsedOptions =
+  | { readonly kind: 'options'; readonly options: OperatorOptions }
+  | { readonly kind: 'help'; readonly text: string }
+  /** All of them at once, one sentence each. */
+  | { readonly kind: 'problems'; readonly problems: readonly string[] };
+
+interface Flag {
+  readonly default?: string;
+  readonly help: string;
+}
+
+const flags = {
+  targets: { default: targets.join(','), help: `what to run, separated by commas: ${targets.join(', ')}` },
+  namespace: { default: 'mcp-keyring', help: 'namespace that the operator runs in' },
+  'key-namespace': { default: 'mcp-keyring-keys', help: 'namespace of the sealed keys' },
+  'cluster-domain': { default: 'cluster.local', help: "the cluster's DNS domain" },
+  kubeconfig: { help: 'path of a kubeconfig, for development; without it the credentials of the pod are used' },
+  'audit-dir': { default: '/var/lib/mcp-keyring/audit', help: 'folder of the audit log' },
+  'log-level': { default: 'info', help: logLevels.join(', ') },
+  'bind-address': { default: '0.0.0.0', help: 'address that every port listens on' },
+  'broker-port': { default: '8443', help: 'HTTPS for sidecars; 0 takes any free port' },
+  'webhook-port': { default: '9443', help: 'HTTPS for the API server' },
+  'health-port': { default: '8081', help: '/livez and /readyz' },
+  'metrics-port': { default: '8080', help: '/metrics' },
+  'pod-name': { default: 'mcp-keyring-operator', help: 'name of this replica' },
+} as const satisfies Readonly<Record<string, Flag>>;
+
+type FlagName = keyof typeof flags;
+type FlagValues = Readonly<Partial<Record<FlagName, string>>>;
+
+const portMax = 65_535;
+/** RFC 1123 label. */
+const labelPattern = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const domainPattern = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+
+/** `argv` is without node and script. Every problem is reported, so that one edit of the manifest mends them all. */
+export function parseOptions(argv: readonly string[]): ParsedOptions {
+  const problems: string[] = [];
+  const values = readFlags(argv, problems);
+  if (values === 'help') return { kind: 'help', text: usage() };
+  const reader = new Reader(values, problems);
+  const options: OperatorOptions = {
+    targets: reader.targets(),
+    namespace: reader.matching('namespace', labelPattern, 'a namespace, for example mcp-keyring'),
+    keyNamespace: reader.matching('key-namespace', labelPattern, 'a namespace, for example mcp-keyring-keys'),
+    clusterDomain: reader.matching('cluster-domain', domainPattern, 'a DNS domain, for example cluster.local'),
+    ...(values.kubeconfig === undefined ? {} : { kubeconfig: reader.nonEmpty('kubeconfig') }),
+    auditDir: reader.nonEmpty('audit-dir'),
+    logLevel: reader.logLevel(),
+    bindAddress: reader.nonEmpty('bind-address'),
+    brokerPort: reader.port('broker-port'),
+    webhookPort: reader.port('webhook-port'),
+    healthPort: reader.port('health-port'),
+    metricsPort: reader.port('metrics-port'),
+    podName: reader.matching('pod-name', domainPattern, 'the name of a pod'),
+  };
+  if (options.namespace === options.keyNamespace) {
+    problems.push('--namespace and --key-namespace are the same; sealed keys need a namespace of their own');
+  }
+  return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'options', options };
+}
+
+function readFlags(argv: readonly string[], problems: string[]): FlagValues | 'help' {
+  const help = { type: 'boolean', short: 'h' } as const;
+  const strings = Object.fromEntries(Object.keys(flags).map((name) => [name, { type: 'string' } as const]));
+  const { values, tokens } = parseArgs({
+    args: [...argv],
+    options: { ...strings, help },
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+  });
+  if (values['help'] === true) return 'help';
+  for (const token of tokens) {
+    if (token.kind === 'positional') problems.push(`${token.value} is no flag; write --name=value`);
+    if (token.kind === 'option' && !Object.hasOwn(flags, token.name)) problems.push(`${token.rawName} is not known`);
+  }
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? value : '']),
+  );
+}
+
+class Reader {
+  readonly #values: FlagValues;
+  readonly #problems: string[];
+
+  constructor(values: FlagValues, problems: string[]) {
+    this.#values = values;
+    this.#problems = problems;
+  }
+
+  nonEmpty(name: FlagName): string {
+    const value = this.#text(name);
+    if (value === '') this.#problems.push(`--${name} has no value`);
+    return value;
+  }
+
+  matching(name: FlagName, pattern: RegExp, what: string): string {
+    const value = this.#text(name);
+    if (!pattern.test(value)) this.#problems.push(`--${name}=${value} is not ${what}`);
+    return value;
+  }
+
+  port(name: FlagName): number {
+    const value = this.#text(name);
+    const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(port <= portMax)) this.#problems.push(`--${name}=${value} is not a port from 0 to ${portMax}`);
+    return port;
+  }
+
+  targets(): ReadonlySet<Target> {
+    const wanted = this.#text('targets').split(',');
+    const unknown = wanted.filter((name) => !targets.some((target) => target === name));
+    for (const name of unknown)
+      this.#problems.push(`--targets has ${name || 'an empty part'}; known are ${targets.join(', ')}`);
+    return new Set(targets.filter((target) => wanted.includes(target)));
+  }
+
+  logLevel(): LogLevel {
+    const value = this.#text('log-level');
+    const level = logLevels.find((known) => known === value);
+    if (level === undefined) this.#problems.push(`--log-level=${value} is not one of ${logLevels.join(', ')}`);
+    return level ?? 'info';
+  }
+
+  #text(name: FlagName): string {
+    const flag: Flag = flags[name];
+    return this.#values[name] ?? flag.default ?? '';
+  }
+}
+
+function usage(): string {
+  const lines = Object.entries<Flag>(flags).map(([name, { default: value, help }]) => {
+    return `  --${name.padEnd(16)} ${help}${value === undefined ? '' : ` (${value})`}`;
+  });
+  return ['MCP Keyring operator', '', ...lines, ''].join('\n');
+}
