@@ -122,9 +122,9 @@ import_pause_image() {
 }
 
 # context_hash <Dockerfile> <context>: of the Dockerfile, .dockerignore and every file its COPY and ADD lines take from the
-# context. Names, modes and contents count; times and owners do not.
+# context. Names, modes and contents count; times and owners do not. Files that .dockerignore leaves out count too: better one build too many.
 context_hash() {
-  local dockerfile=$1 context=$2 words sources=() path ignore=()
+  local dockerfile=$1 context=$2 words sources=() path
   while read -r -a words; do
     [[ ${words[*]} != *--from=* ]] || continue
     for path in "${words[@]:1:${#words[@]}-2}"; do
@@ -134,11 +134,10 @@ context_hash() {
       mapfile -t -O "${#sources[@]}" sources < <(cd "$context" && compgen -G "$path" | sort)
     done
   done < <(sed -e ':join' -e '/\\$/{N;s/\\\n/ /;b join' -e '}' "$dockerfile" | grep -iE '^[[:space:]]*(COPY|ADD)[[:space:]]')
-  [[ ! -f $context/.dockerignore ]] || ignore=(--exclude-from="$context/.dockerignore")
   {
     cat "$dockerfile" "$context/.dockerignore" "$(archive_of "$LAB_BASE_IMAGE").hash" 2>/dev/null || true
     if ((${#sources[@]})); then
-      tar -C "$context" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --exclude=.git "${ignore[@]}" -cf - -- "${sources[@]}"
+      tar -C "$context" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --exclude=.git -cf - -- "${sources[@]}"
     fi
   } | hash_of
 }
