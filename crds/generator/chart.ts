@@ -10,5 +10,5 @@ export function chartTemplateOf(yaml: string, fileName: string): string {
   const marked = escaped.replace(/^(metadata:\n  name: .*\n)/m, `$1${keepAnnotation}`);
   if (marked === escaped) throw new Error(`${fileName} does not begin its metadata with the name`);
   const header = `{{- /* Generated from crds/${fileName} by crds/generate.ts; edit that file. */ -}}\n`;
-  return `${header}{{- if .Values.crds.enabled }}\n${marked}{{- end }}\n`;
+  return `${header}${marked}`;
 }

@@ -18,6 +18,10 @@ export const labels = {
 export const annotations = {
   /** JSON that the injector writes on a pod: template hash, image, containers, volumes. */
   sidecarStatus: `${group}/sidecar-status`,
+  /** On a sealed Secret, for people: the namespace of the server it is for. */
+  namespace: `${group}/namespace`,
+  /** On a sealed Secret, for people: the name of its UserKey in that namespace. */
+  userKey: `${group}/user-key`,
 } as const;
 
 /** Finalizer on a UserKey: the sealed Secret is destroyed before the UserKey goes. */

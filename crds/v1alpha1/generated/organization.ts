@@ -30,8 +30,8 @@ export interface OrganizationIssuer {
   readonly type: 'OIDC' | 'Kubernetes';
   /** Exactly the `iss` claim of its tokens; keys are found at /.well-known/openid-configuration below it. */
   readonly issuerURL?: string;
-  /** The token must name one of these in `aud`. */
-  readonly audiences?: readonly string[];
+  /** The token must name one of these in `aud`, so that a token made for something else is of no use here. */
+  readonly audiences: readonly string[];
   /** ConfigMap in the operator's namespace with the PEM certificates to trust for issuerURL; absent means the public roots. */
   readonly caBundleRef?: OrganizationCaBundleRef;
   /** Claims of an OIDC token to read; ignored for type Kubernetes. */

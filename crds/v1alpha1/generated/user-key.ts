@@ -15,7 +15,7 @@ export interface UserKeyServerRef {
 }
 
 export interface UserKeySubject {
-  /** The issuer URL of the user's identity provider */
+  /** XX */
   readonly issuer: string;
   /** Stable id of the user at that issuer. */
   readonly id: string;
