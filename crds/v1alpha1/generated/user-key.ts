@@ -15,7 +15,7 @@ export interface UserKeyServerRef {
 }
 
 export interface UserKeySubject {
-  /** XX */
+  /** The issuer URL of the user's identity provider; kubernetes for users of this cluster. */
   readonly issuer: string;
   /** Stable id of the user at that issuer. */
   readonly id: string;
