@@ -96,7 +96,10 @@ type Undoubled = { readonly kind: 'asTyped' | 'stripped'; readonly value: Buffer
  * of the key. A lead without a blank might be; then only the declared prefixes can tell, and without them the user has to.
  */
 function withoutDoubledLead(value: Buffer, lead: string, prefixes: readonly string[]): Undoubled {
-  if (lead.trim() === '' || !beginsWithIgnoringCase(value, lead)) return { kind: 'asTyped', value };
+  if (lead.trim() === '') return { kind: 'asTyped', value };
+  if (value.byteLength === lead.trim().length && beginsWithIgnoringCase(value, lead.trim()))
+    return { kind: 'ambiguous' };
+  if (!beginsWithIgnoringCase(value, lead)) return { kind: 'asTyped', value };
   const rest = trim(value.subarray(Buffer.byteLength(lead)));
   if (rest.byteLength === 0 || beginsWithIgnoringCase(rest, lead)) return { kind: 'ambiguous' };
   if (lead.endsWith(' ')) return { kind: 'stripped', value: rest };

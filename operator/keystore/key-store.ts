@@ -21,11 +21,19 @@ export interface KeyAddress {
   readonly subject: Subject;
 }
 
-/** What is stored, readable without opening it. */
+/** What is stored, readable without opening it (and so not authentic: fit for a status, not for a decision about a key). */
 export interface StoredKey {
   readonly version: number;
+  /** Lower case. */
   readonly headerNames: readonly string[];
   readonly setAt: string;
+}
+
+export interface PutOptions {
+  /** The new version is above this too: what the UserKey has on record, should the Secret be gone or old. */
+  readonly versionAbove?: number;
+  /** Refuse (`WriteConflict`) when another version is stored by now; 0: when anything is stored for this very server. */
+  readonly replaces?: number;
 }
 
 /**
@@ -37,11 +45,12 @@ export interface KeyStore {
   subjectKeyOf(subject: Subject): string;
   /** Name of the UserKey of that address. */
   userKeyNameOf(address: Pick<KeyAddress, 'server' | 'subject'>): string;
+  /** Resolves `undefined` also for what is not a sealed key of this very server; it never throws. */
   find(address: KeyAddress): StoredKey | undefined;
-  /** Refuses a version below `versionMin` (what the UserKey records): a rolled-back Secret does not open. */
+  /** `undefined` when nothing is stored for this very server. Refuses a version below `versionMin` (what the UserKey records): a rolled-back Secret does not open. */
   open(address: KeyAddress, versionMin: number): Promise<OpenedKey | undefined>;
   /** Seals all headers under a new data key as version + 1. Zeroing `headers` stays the caller's duty. */
-  put(address: KeyAddress, headers: readonly KeyHeader[]): Promise<StoredKey>;
+  put(address: KeyAddress, headers: readonly KeyHeader[], options?: PutOptions): Promise<StoredKey>;
   /** Resolves false when there was nothing. */
   destroy(address: Pick<KeyAddress, 'server' | 'subject'>): Promise<boolean>;
   /** Called with the server and the subject key whenever a stored key appears, changes or goes. */
