@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -95,10 +95,9 @@ export async function installApps(cluster: Cluster, keys: DemoKeys): Promise<voi
     secret('notes-accounts', { 'accounts.json': JSON.stringify(accounts) }),
   ];
   for (const manifest of objects) cluster.apply(manifest);
-  cluster.apply(manifestOf('apps.yaml'));
-  // A second installation makes a new CA and new keys; the pods read them at their start.
-  for (const name of ['idp', 'notes', 'client'])
-    cluster.kubectl('-n', 'mcp-demo', 'rollout', 'restart', `deploy/${name}`);
+  // The pods read CA and keys at their start: new ones, new pods.
+  const hash = createHash('sha256').update(objects.join()).digest('hex');
+  cluster.apply(manifestOf('apps.yaml').replaceAll('CREDENTIALS_HASH', hash));
   for (const name of ['idp', 'notes', 'client']) waitForRollout(cluster, name);
 }
 

@@ -95,7 +95,7 @@ function showMetrics(cluster: Cluster): void {
   const [pod = ''] = cluster
     .kubectl('-n', 'mcp-demo', 'get', 'pods', '-l', 'mcpkeyring.io/server=notes', '-o', 'name')
     .split('\n');
-  const path = `/api/v1/namespaces/mcp-demo/pods/${pod.replace('pod/', '')}:15090/proxy/metrics`;
+  const path = `/api/v1/namespaces/mcp-demo/pods/${pod.replace('pod/', '')}:15082/proxy/metrics`;
   const metrics = cluster.kubectl('get', '--raw', path);
   metrics
     .split('\n')
