@@ -1,0 +1,177 @@
+import { hash } from 'node:crypto';
+import type { LeaseResponse } from '../contract/lease.ts';
+import { leaseTtlMsMax } from '../contract/lease.ts';
+import { LeaseError } from './lease-error.ts';
+
+export interface LeaseCacheOptions {
+  /** Asks the broker. @throws LeaseError */
+  readonly fetchLease: (credential: string) => Promise<LeaseResponse>;
+  /** Whether invalidations are sure to arrive. While they are not, nothing in here is used. */
+  readonly isWatching: () => boolean;
+  /** Monotonic. */
+  readonly nowMs: () => number;
+  readonly entriesMax?: number;
+  readonly callsMax?: number;
+}
+
+export const leaseEntriesMax = 10_000;
+/** Most lease requests to the broker at a time. */
+export const leaseCallsMax = 256;
+/** Longest that "no key", "denied" and "unauthenticated" are believed: a key that was just set works within it. */
+export const refusalTtlMsMax = 2_000;
+/** Shortest time between two attempts to renew one lease. */
+export const refreshRetryMs = 500;
+/** How often an answer that was invalidated on its way is asked for again. */
+const refetchesMax = 3;
+
+interface Entry {
+  readonly response: LeaseResponse;
+  expiresAtMs: number;
+  refreshAtMs: number;
+}
+
+interface Call {
+  readonly answer: Promise<LeaseResponse>;
+  /** Set when an invalidation may concern the answer that is on its way. */
+  invalidated: Set<string> | 'all';
+}
+
+/**
+ * Leases by SHA-256 of the credential, in memory only. One call to the broker for each credential at a time; a lease in use is
+ * renewed ahead of its end, so that a broker that is away for a moment is not noticed.
+ */
+export class LeaseCache {
+  readonly #options: LeaseCacheOptions;
+  /** In order of last use. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #calls = new Map<string, Call>();
+
+  constructor(options: LeaseCacheOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** @throws LeaseError when there is none and none can be had */
+  async lease(credential: string): Promise<LeaseResponse> {
+    if (!this.#options.isWatching()) throw notWatching();
+    const key = hash('sha256', credential, 'base64');
+    const entry = this.#entries.get(key);
+    const nowMs = this.#options.nowMs();
+    if (entry === undefined || entry.expiresAtMs <= nowMs) return this.#call(key, credential);
+    this.#touch(key, entry);
+    if (entry.refreshAtMs <= nowMs) this.#refresh(key, entry, credential);
+    return entry.response;
+  }
+
+  /** Ends the leases of a subject, or of `all`; "no key" answers end as well, since what they say may have changed. */
+  invalidate(subjectKey: string): void {
+    if (subjectKey === 'all') return this.dropAll();
+    for (const [key, { response }] of this.#entries) {
+      if ('subjectKey' in response && response.subjectKey === subjectKey) this.#entries.delete(key);
+    }
+    for (const call of this.#calls.values()) {
+      if (call.invalidated !== 'all') call.invalidated.add(subjectKey);
+    }
+  }
+
+  dropAll(): void {
+    this.#entries.clear();
+    for (const call of this.#calls.values()) call.invalidated = 'all';
+  }
+
+  /** Gives every lease `graceMs` to be renewed: for when invalidations may have been missed. */
+  recheckAll(graceMs: number): void {
+    const nowMs = this.#options.nowMs();
+    for (const entry of this.#entries.values()) {
+      entry.expiresAtMs = Math.min(entry.expiresAtMs, nowMs + graceMs);
+      entry.refreshAtMs = nowMs;
+    }
+    for (const call of this.#calls.values()) call.invalidated = 'all';
+  }
+
+  #touch(key: string, entry: Entry): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+  }
+
+  #refresh(key: string, entry: Entry, credential: string): void {
+    entry.refreshAtMs = this.#options.nowMs() + refreshRetryMs;
+    if (this.#calls.has(key)) return;
+    // The lease at hand is good until it ends; a failure shows then, if it lasts.
+    this.#call(key, credential).catch(() => {});
+  }
+
+  async #call(key: string, credential: string): Promise<LeaseResponse> {
+    const running = this.#calls.get(key);
+    if (running !== undefined) return running.answer;
+    if (this.#calls.size >= (this.#options.callsMax ?? leaseCallsMax)) {
+      throw new LeaseError('TooManyCalls', 'too many lease requests are under way');
+    }
+    const call: Call = {
+      answer: Promise.resolve().then(() => this.#fetch(key, credential, call)),
+      invalidated: new Set(),
+    };
+    this.#calls.set(key, call);
+    try {
+      return await call.answer;
+    } finally {
+      this.#calls.delete(key);
+    }
+  }
+
+  async #fetch(key: string, credential: string, call: Call): Promise<LeaseResponse> {
+    for (let attempt = 0; attempt < refetchesMax; attempt += 1) {
+      call.invalidated = new Set();
+      const askedAtMs = this.#options.nowMs();
+      const response = await this.#options.fetchLease(credential);
+      if (!this.#options.isWatching()) throw notWatching();
+      if (concerns(call.invalidated, response)) continue;
+      this.#remember(key, response, askedAtMs);
+      return response;
+    }
+    throw new LeaseError('BrokerUnavailable', 'the lease was invalidated as often as it was given');
+  }
+
+  #remember(key: string, response: LeaseResponse, askedAtMs: number): void {
+    this.#entries.delete(key);
+    const ttlMs = ttlOf(response);
+    if (ttlMs <= 0) return;
+    const entriesMax = this.#options.entriesMax ?? leaseEntriesMax;
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size >= entriesMax && oldest !== undefined) this.#entries.delete(oldest);
+    this.#entries.set(key, {
+      response,
+      // Counted from before the question, so that the lease never outlives what the broker meant.
+      expiresAtMs: askedAtMs + ttlMs,
+      refreshAtMs: response.decision === 'granted' ? askedAtMs + (ttlMs * 2) / 3 : Number.POSITIVE_INFINITY,
+    });
+  }
+}
+
+function notWatching(): LeaseError {
+  return new LeaseError('NotWatching', 'no watch stream, so an invalidation could be missed');
+}
+
+function concerns(invalidated: Call['invalidated'], response: LeaseResponse): boolean {
+  if (invalidated === 'all') return true;
+  return 'subjectKey' in response && invalidated.has(response.subjectKey);
+}
+
+function ttlOf(response: LeaseResponse): number {
+  switch (response.decision) {
+    case 'granted':
+      return Math.min(response.ttlMs, leaseTtlMsMax);
+    case 'missing':
+    case 'invalid':
+    case 'expired':
+    case 'pendingApproval':
+      return Math.min(response.ttlMs, refusalTtlMsMax);
+    case 'denied':
+      return response.reason === 'AuditUnavailable' ? 0 : refusalTtlMsMax;
+    case 'unauthenticated':
+      return response.reason === 'IssuerUnavailable' ? 0 : refusalTtlMsMax;
+  }
+}

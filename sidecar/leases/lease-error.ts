@@ -1,0 +1,20 @@
+/** Why there is no lease. None of them says anything about the user: a broker that answers is never an error. */
+export type LeaseErrorCode =
+  /** No watch stream yet, or none for too long: an invalidation could have been missed. */
+  | 'NotWatching'
+  /** The broker could not be reached, or did not answer in time, or not according to the contract. */
+  | 'BrokerUnavailable'
+  /** The broker does not accept this pod. */
+  | 'PodRefused'
+  /** Too many lease requests are under way. */
+  | 'TooManyCalls';
+
+export class LeaseError extends Error {
+  readonly code: LeaseErrorCode;
+
+  constructor(code: LeaseErrorCode, message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, options);
+    this.name = 'LeaseError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,53 @@
+import type { Era, RequestId } from './message.ts';
+
+/** JSON-RPC bodies that the proxy writes itself. */
+
+/**
+ * Our own error codes. The protocol asks for codes outside -32768..-32000 (2026-07-28 basic, "Error codes"); the three negative
+ * ones are the protocol's and mean what it says.
+ */
+export const rpcCodes = {
+  parseError: -32_700,
+  invalidRequest: -32_600,
+  headerMismatch: -32_020,
+  keyMissing: 1001,
+  keyInvalid: 1002,
+  keyExpired: 1003,
+  keyPendingApproval: 1004,
+  keyUnreadable: 1005,
+  unauthenticated: 1401,
+  denied: 1403,
+  notFound: 1404,
+  methodNotAllowed: 1405,
+  bodyTimeout: 1408,
+  tooLarge: 1413,
+  mediaType: 1415,
+  internal: 1500,
+  upstreamUnavailable: 1502,
+  brokerUnavailable: 1503,
+  auditUnavailable: 1504,
+  overloaded: 1505,
+} as const;
+
+export interface RpcError {
+  readonly code: number;
+  readonly message: string;
+  readonly data?: object;
+}
+
+/** Without `id` when the request's is not known: `null` is refused by clients. */
+export function rpcErrorBody(error: RpcError, id: RequestId | undefined): Uint8Array {
+  return encode({ jsonrpc: '2.0', ...(id === undefined ? {} : { id }), error });
+}
+
+/** A tool result that tells the person (and the model) what went wrong. */
+export function toolErrorBody(text: string, id: RequestId, era: Era): Uint8Array {
+  const resultType = era === 'modern' ? { resultType: 'complete' } : {};
+  return encode({ jsonrpc: '2.0', id, result: { ...resultType, content: [{ type: 'text', text }], isError: true } });
+}
+
+const encoder = new TextEncoder();
+
+function encode(value: object): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}

@@ -1,0 +1,163 @@
+import type { ServerRef } from './contract/lease.ts';
+
+/** Everything that can be told a sidecar. All of it comes from arguments, none from the environment. */
+export interface Options {
+  readonly server: ServerRef;
+  /** Scheme, host and port of the MCP server's container. */
+  readonly upstream: string;
+  readonly path: string;
+  readonly broker: string;
+  readonly caFile: string;
+  readonly tokenFile: string;
+  readonly address: string;
+  readonly ports: { readonly ingress: number; readonly health: number; readonly metrics: number };
+  readonly bodyBytesMax: number;
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+  readonly drainSeconds: number;
+}
+
+export type ParsedOptions =
+  | { readonly kind: 'options'; readonly options: Options }
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'invalid'; readonly problems: readonly string[] };
+
+interface Flag {
+  readonly help: string;
+  readonly fallback?: string;
+  readonly repeatable?: true;
+}
+
+const flags = {
+  server: { help: '<namespace>/<name> of the McpServer in this pod' },
+  upstream: { help: 'http://127.0.0.1:<port> of its container' },
+  path: { help: 'path of the MCP endpoint, here and there', fallback: '/mcp' },
+  broker: { help: 'https://<host>:<port> of the key broker' },
+  ca: { help: 'file with the certificates that the broker is verified with' },
+  token: { help: 'file with the pod token that the broker is shown' },
+  address: { help: 'address to listen on', fallback: '0.0.0.0' },
+  listen: { help: 'port for MCP clients', fallback: '15080' },
+  health: { help: 'port of /livez, /readyz and /drain', fallback: '15081' },
+  metrics: { help: 'port of /metrics', fallback: '15082' },
+  'body-bytes-max': { help: 'largest request body', fallback: '4194304' },
+  'allow-host': { help: 'host name that clients may use; repeatable; none given: any', repeatable: true },
+  'allow-origin': { help: 'origin of web pages that may call; repeatable; none given: none', repeatable: true },
+  'drain-seconds': { help: 'longest wait for requests under way at the end', fallback: '25' },
+} satisfies Record<string, Flag>;
+
+type FlagName = keyof typeof flags;
+
+/** Reads arguments of the form `--name=value`. Reports every problem at once. */
+export function parseOptions(argv: readonly string[]): ParsedOptions {
+  if (argv.includes('--help')) return { kind: 'help', text: helpText() };
+  const reader = new FlagReader(argv);
+  const options: Options = {
+    server: reader.read('server', readServerRef),
+    upstream: reader.read('upstream', readUpstream),
+    path: reader.read('path', readPath),
+    broker: reader.read('broker', readBroker),
+    caFile: reader.read('ca', readFilePath),
+    tokenFile: reader.read('token', readFilePath),
+    address: reader.read('address', readAddress),
+    ports: {
+      ingress: reader.read('listen', readPort),
+      health: reader.read('health', readPort),
+      metrics: reader.read('metrics', readPort),
+    },
+    bodyBytesMax: reader.read('body-bytes-max', integerBetween(1_024, 67_108_864)),
+    allowedHosts: reader.readAll('allow-host', readHost),
+    allowedOrigins: reader.readAll('allow-origin', readOrigin),
+    drainSeconds: reader.read('drain-seconds', integerBetween(0, 3_600)),
+  };
+  return reader.problems.length === 0 ? { kind: 'options', options } : { kind: 'invalid', problems: reader.problems };
+}
+
+/** `expected` completes the sentence "--flag is …, expected …"; with it, `value` only holds a place. */
+interface Reading<T> {
+  readonly value: T;
+  readonly expected?: string;
+}
+
+type Reader<T> = (text: string) => Reading<T>;
+
+class FlagReader {
+  readonly problems: string[] = [];
+  readonly #values = new Map<string, string[]>();
+
+  constructor(argv: readonly string[]) {
+    for (const argument of argv) this.#take(argument);
+  }
+
+  /** After a problem the value is not to be used; `problems` says so. */
+  read<T>(name: FlagName, reader: Reader<T>): T {
+    const flag: Flag = flags[name];
+    const given = this.#values.get(name) ?? [];
+    if (given.length > 1) this.problems.push(`--${name} is given ${given.length} times, expected once`);
+    const text = given[0] ?? flag.fallback;
+    if (text === undefined) this.problems.push(`--${name} is missing, expected ${flag.help}`);
+    return this.#readText(name, text ?? '', { reader, report: text !== undefined });
+  }
+
+  readAll<T>(name: FlagName, reader: Reader<T>): readonly T[] {
+    return (this.#values.get(name) ?? []).map((text) => this.#readText(name, text, { reader, report: true }));
+  }
+
+  #take(argument: string): void {
+    const [, name, value] = /^--([a-z-]+)=(.*)$/s.exec(argument) ?? [];
+    if (name === undefined || value === undefined || !Object.hasOwn(flags, name)) {
+      this.problems.push(`${argument.slice(0, 64)} is not an option, see --help`);
+      return;
+    }
+    this.#values.set(name, [...(this.#values.get(name) ?? []), value]);
+  }
+
+  #readText<T>(name: string, text: string, how: { readonly reader: Reader<T>; readonly report: boolean }): T {
+    const reading = how.reader(text);
+    if (reading.expected !== undefined && how.report) {
+      this.problems.push(`--${name} is ${JSON.stringify(text.slice(0, 256))}, expected ${reading.expected}`);
+    }
+    return reading.value;
+  }
+}
+
+function readServerRef(text: string): Reading<ServerRef> {
+  const [, namespace, name] = /^([a-z0-9][-a-z0-9]{0,62})\/([a-z0-9][-.a-z0-9]{0,252})$/.exec(text) ?? [];
+  if (namespace === undefined || name === undefined) {
+    return { value: { namespace: '', name: '' }, expected: flags.server.help };
+  }
+  return { value: { namespace, name } };
+}
+
+function matching(pattern: RegExp, expected: string): Reader<string> {
+  return (text) => (pattern.test(text) ? { value: text.replace(/(?<=.)\/$/, '') } : { value: '', expected });
+}
+
+/** Keys travel on this hop in the clear, so it must not leave the pod. */
+const readUpstream = matching(/^http:\/\/(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}\/?$/, flags.upstream.help);
+const readBroker = matching(/^https:\/\/[^/?#@\s]+\/?$/, flags.broker.help);
+const readOrigin = matching(/^https?:\/\/[^/?#@\s]+$/, 'an origin, as in https://example.com');
+const readHost = matching(/^[a-z0-9.-]+$/, 'a host name in lower case, without port');
+const readFilePath = matching(/^\/./, 'an absolute path');
+const readAddress = matching(/^[0-9A-Fa-f.:]+$/, 'an IP address');
+
+function readPath(text: string): Reading<string> {
+  const isPath = /^\/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*$/.test(text);
+  return isPath ? { value: text } : { value: '', expected: 'a path that begins with /' };
+}
+
+const readPort = integerBetween(0, 65_535);
+
+function integerBetween(min: number, max: number): Reader<number> {
+  return (text) => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? { value } : { value: min, expected: `an integer from ${min} to ${max}` };
+  };
+}
+
+function helpText(): string {
+  const lines = Object.entries<Flag>(flags).map(([name, { help, fallback }]) => {
+    const note = fallback === undefined ? '' : ` (${fallback})`;
+    return `  --${name}=  ${help}${note}`;
+  });
+  return ['The sidecar of MCP Keyring: gives every request the key of the user who makes it.', ...lines, ''].join('\n');
+}

@@ -1,0 +1,62 @@
+import type { RequestDecision } from '../contract/audit.ts';
+import { rpcCodes } from '../mcp/answers.ts';
+import type { RequestId } from '../mcp/message.ts';
+
+/** Everything that can end a request before the upstream answers. One row an error; `rescue.ts` turns them into responses. */
+export const proxyErrors = {
+  HeadTooLarge: row(431, 'tooLarge', rpcCodes.tooLarge),
+  BodyTooLarge: row(413, 'tooLarge', rpcCodes.tooLarge),
+  BodyTimeout: row(408, 'badRequest', rpcCodes.bodyTimeout),
+  PathNotFound: row(404, 'badRequest', rpcCodes.notFound),
+  MethodNotAllowed: row(405, 'badRequest', rpcCodes.methodNotAllowed),
+  HostNotAllowed: row(403, 'denied', rpcCodes.denied),
+  OriginNotAllowed: row(403, 'denied', rpcCodes.denied),
+  Unauthenticated: row(401, 'unauthenticated', rpcCodes.unauthenticated),
+  AccessDenied: row(403, 'denied', rpcCodes.denied),
+  MediaTypeUnsupported: row(415, 'badRequest', rpcCodes.mediaType),
+  BodyUnexpected: row(400, 'badRequest', rpcCodes.invalidRequest),
+  NotJson: row(400, 'badRequest', rpcCodes.parseError),
+  InvalidMessage: row(400, 'badRequest', rpcCodes.invalidRequest),
+  HeaderMismatch: row(400, 'badRequest', rpcCodes.headerMismatch),
+  BrokerUnavailable: row(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),
+  AuditUnavailable: row(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
+  Overloaded: row(503, 'denied', rpcCodes.overloaded),
+  UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  /** Nobody reads this response. */
+  ClientClosed: row(499, 'clientClosed', rpcCodes.internal),
+} as const;
+
+export type ProxyErrorCode = keyof typeof proxyErrors;
+
+interface ErrorFacts {
+  readonly status: number;
+  readonly decision: RequestDecision;
+  readonly rpcCode: number;
+}
+
+function row(status: number, decision: RequestDecision, rpcCode: number): ErrorFacts {
+  return { status, decision, rpcCode };
+}
+
+export interface ProxyErrorOptions {
+  readonly cause?: unknown;
+  /** For the response, for example the challenge of a 401. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of the refused message, where it could be read. */
+  readonly requestId?: RequestId | undefined;
+}
+
+/** `message` is a sentence for the person at the client; it never holds a credential, a key or an address of ours. */
+export class ProxyError extends Error {
+  readonly code: ProxyErrorCode;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly requestId: RequestId | undefined;
+
+  constructor(code: ProxyErrorCode, message: string, options: ProxyErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'ProxyError';
+    this.code = code;
+    this.headers = options.headers ?? {};
+    this.requestId = options.requestId;
+  }
+}

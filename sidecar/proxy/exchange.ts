@@ -1,0 +1,88 @@
+import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
+import type { LeaseResponse, Subject } from '../contract/lease.ts';
+import type { Message } from '../mcp/message.ts';
+
+/**
+ * The proxy's own request and response. A request gains what each layer establishes, so that the compiler keeps the order of the
+ * stack: a layer that needs the message cannot stand before the one that parses it.
+ */
+
+export interface IncomingRequest {
+  readonly method: string;
+  readonly path: string;
+  /** With its `?`, or empty. */
+  readonly query: string;
+  /** Names compare without case; several fields of one name are one value, joined by a comma. */
+  readonly headers: Headers;
+  readonly body: BodySource;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+  readonly record: RequestRecord;
+}
+
+export interface BodySource {
+  /** `Content-Length`; absent for a chunked body. The HTTP parser keeps the client to it. */
+  readonly declaredBytes: number | undefined;
+  /** The whole body at once; only for a declared length, which bounds it. */
+  whole(): Promise<Uint8Array>;
+  stream(): ReadableStream<Uint8Array> | null;
+}
+
+export type BoundedRequest = IncomingRequest & { readonly bytes: Uint8Array };
+
+/** Decisions that let a request go on; the others end in an error. */
+export type Permission = Extract<LeaseResponse, { decision: 'granted' }> | KeyAbsence;
+
+/** The user is known, and there is no key to attach. */
+export interface KeyAbsence {
+  readonly decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval' | 'unreadable';
+  readonly hints: readonly HeaderHintText[];
+  readonly message: string;
+}
+
+export interface HeaderHintText {
+  readonly name: string;
+  readonly title?: string;
+  readonly help?: string;
+  readonly helpURL?: string;
+}
+
+export type IdentifiedRequest = BoundedRequest & { readonly permission: Permission };
+
+/** `message` is absent for GET and DELETE. */
+export type ClassifiedRequest = IdentifiedRequest & { readonly message: Message | undefined };
+
+export interface ProxyResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
+}
+
+export type Handler<R> = (request: R) => Promise<ProxyResponse>;
+
+/** Takes an `Outer` request and hands the next layer an `Inner` one, which has at least as much. */
+export type Layer<Outer, Inner = Outer> = (inner: Handler<Inner>) => Handler<Outer>;
+
+/** What is remembered of a request until it ends: written by the layers that learn it, read by audit and metrics. */
+export interface RequestRecord {
+  /** UUID; the id of the audit event. */
+  readonly id: string;
+  readonly at: string;
+  readonly startedMs: number;
+  readonly httpMethod: HttpMethod;
+  requestBytes: number;
+  subject: Subject | undefined;
+  leaseId: string | undefined;
+  keyVersion: number | undefined;
+  message: Message | undefined;
+  decision: RequestDecision;
+  /** Called once each, when the last byte of the response is out or the client has gone. */
+  readonly whenEnded: ((ended: EndedRequest) => void)[];
+}
+
+export interface EndedRequest {
+  readonly record: RequestRecord;
+  readonly httpStatus: number;
+  readonly responseBytes: number;
+  readonly durationMs: number;
+}

@@ -1,0 +1,81 @@
+import type { LeaseResponse, UnauthenticatedReason } from '../../contract/lease.ts';
+import { brokerUnavailable } from '../rescue.ts';
+import { ProxyError } from '../errors.ts';
+import type { BoundedRequest, IdentifiedRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
+
+export interface LeaseSource {
+  /** @throws LeaseError when nobody can say who the credential is */
+  lease(credential: string): Promise<LeaseResponse>;
+}
+
+/** Learns from the broker who calls. Every request is identified: a session is not an identity. */
+export function identify(leases: LeaseSource): Layer<BoundedRequest, IdentifiedRequest> {
+  return (inner) =>
+    async function identifyUser(request) {
+      const credential = readCredential(request.headers.get('authorization'));
+      const lease = await leases.lease(credential);
+      remember(request.record, lease);
+      return inner({ ...request, permission: permit(lease) });
+    };
+}
+
+/** RFC 6750, 2.1. Two fields arrive joined by a comma and a space, which no token has. */
+const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
+
+function readCredential(authorization: string | null): string {
+  if (authorization === null || authorization === '') {
+    throw unauthenticated(
+      'CredentialMissing',
+      'This server needs to know who you are: send Authorization: Bearer <token>.',
+    );
+  }
+  const credential = bearer.exec(authorization)?.[1];
+  if (credential === undefined) {
+    throw unauthenticated('CredentialMalformed', 'Send exactly one Authorization header of the form Bearer <token>.');
+  }
+  return credential;
+}
+
+function permit(lease: LeaseResponse): Permission {
+  switch (lease.decision) {
+    case 'granted':
+    case 'missing':
+    case 'invalid':
+    case 'expired':
+    case 'pendingApproval':
+      return lease;
+    case 'denied':
+      return permitDenied(lease);
+    case 'unauthenticated':
+      // The issuer could not be asked: that is no fault of the credential, and a 401 would start a login.
+      if (lease.reason === 'IssuerUnavailable') throw new ProxyError('BrokerUnavailable', lease.message);
+      throw unauthenticated(lease.reason, lease.message);
+  }
+}
+
+function permitDenied(lease: Extract<LeaseResponse, { decision: 'denied' }>): Permission {
+  switch (lease.reason) {
+    case 'KeyUnreadable':
+      return { decision: 'unreadable', hints: [], message: lease.message };
+    case 'AuditUnavailable':
+      throw new ProxyError('BrokerUnavailable', brokerUnavailable);
+    case 'NamespaceHasNoOrganization':
+    case 'ServerNotFound':
+      throw new ProxyError('AccessDenied', lease.message);
+  }
+}
+
+function remember(record: RequestRecord, lease: LeaseResponse): void {
+  if (lease.decision !== 'unauthenticated') record.subject = lease.subject;
+  if (lease.decision !== 'granted') return;
+  record.leaseId = lease.leaseId;
+  record.keyVersion = lease.keyVersion;
+}
+
+/** The only 401: a client takes it as "log in", which helps against nothing else. */
+function unauthenticated(reason: UnauthenticatedReason, message: string): ProxyError {
+  const failed = reason === 'CredentialMissing' ? '' : `, error="invalid_token", error_description="${reason}"`;
+  return new ProxyError('Unauthenticated', message, {
+    headers: { 'www-authenticate': `Bearer realm="mcp-keyring"${failed}` },
+  });
+}

@@ -1,0 +1,107 @@
+/** `Bun.serve`: with upstream.ts the only file here that knows the HTTP library. */
+import type { Endpoint } from '../health.ts';
+import type { Drain } from './drain.ts';
+import type { BodySource, Handler, IncomingRequest, ProxyResponse } from './exchange.ts';
+import { flushHead, isPlainEventStream } from './head-flush.ts';
+import { newRecord } from './record.ts';
+
+export interface IngressOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly handler: Handler<IncomingRequest>;
+  readonly drain: Drain;
+  readonly nowMs: () => number;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  /** Accepts nothing more; resolves when the requests under way have ended. */
+  stop(): Promise<void>;
+  /** Cuts every connection. */
+  close(): Promise<void>;
+}
+
+/** Connections without a request end after this; longer than load balancers keep theirs. Requests have no such limit. */
+const idleSeconds = 120;
+
+/** Above what we refuse ourselves with a message. */
+const bodyBytesCeiling = Number.MAX_SAFE_INTEGER;
+
+export function serveIngress({ address, port, handler, drain, nowMs }: IngressOptions): RunningServer {
+  const server = Bun.serve({
+    hostname: address,
+    port,
+    idleTimeout: idleSeconds,
+    maxRequestBodySize: bodyBytesCeiling,
+    development: false,
+    async fetch(request, running) {
+      const record = newRecord(request.method, { startedMs: nowMs(), at: new Date() });
+      running.timeout(request, 0);
+      record.whenEnded.push(() => running.timeout(request, idleSeconds));
+      const response = await handler(incoming(request, record));
+      return outgoing(response, drain.begun);
+    },
+    error: () => new Response(null, { status: 500 }),
+  });
+  return control(server);
+}
+
+/** A port for probes or metrics. */
+export function serveEndpoints(options: {
+  readonly address: string;
+  readonly port: number;
+  readonly answer: (path: string) => Endpoint;
+}): RunningServer {
+  const server = Bun.serve({
+    hostname: options.address,
+    port: options.port,
+    development: false,
+    fetch(request) {
+      const { status, contentType, body } = options.answer(splitTarget(request.url).path);
+      return new Response(body, { status, headers: { 'content-type': contentType } });
+    },
+  });
+  return control(server);
+}
+
+function control(server: ReturnType<typeof Bun.serve>): RunningServer {
+  return { port: server.port ?? 0, stop: () => server.stop(false), close: () => server.stop(true) };
+}
+
+function incoming(request: Request, record: IncomingRequest['record']): IncomingRequest {
+  const { method, headers, signal } = request;
+  return { method, ...splitTarget(request.url), headers, signal, record, body: bodySource(request) };
+}
+
+/** Absolute URL, as the library gives it. */
+function splitTarget(url: string): { path: string; query: string } {
+  const pathAt = url.indexOf('/', url.indexOf('://') + 3);
+  const target = pathAt === -1 ? '/' : url.slice(pathAt);
+  const queryAt = target.indexOf('?');
+  return queryAt === -1
+    ? { path: target, query: '' }
+    : { path: target.slice(0, queryAt), query: target.slice(queryAt) };
+}
+
+function bodySource(request: Request): BodySource {
+  const length = request.headers.get('content-length');
+  const chunked = request.headers.has('transfer-encoding');
+  return {
+    declaredBytes: chunked ? undefined : Number(length ?? 0),
+    whole: () => request.bytes(),
+    stream: () => request.body,
+  };
+}
+
+/** Statuses that have no body (Fetch standard, "null body status"). */
+const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304]);
+
+function outgoing(response: ProxyResponse, draining: boolean): Response {
+  const { status, headers } = response;
+  if (draining) headers.set('connection', 'close');
+  return new Response(bodiless.has(status) ? null : bodyOf(response), { status, headers });
+}
+
+function bodyOf({ body, headers }: ProxyResponse): ProxyResponse['body'] {
+  return body instanceof ReadableStream && isPlainEventStream(headers) ? flushHead(body) : body;
+}

@@ -1,0 +1,85 @@
+import type { ServerRef } from '../contract/lease.ts';
+import type { PolicySnapshot } from '../contract/watch.ts';
+import type { Handler, IncomingRequest, Layer } from './exchange.ts';
+import { answerMissingKey } from './layers/answer-missing-key.ts';
+import { attach } from './layers/attach.ts';
+import { audit, type AuditQueue } from './layers/audit.ts';
+import { checkHostOrigin, type HostsAndOrigins } from './layers/check-host-origin.ts';
+import { checkTarget } from './layers/check-target.ts';
+import { classify } from './layers/classify.ts';
+import { count, type RequestMetrics } from './layers/count.ts';
+import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
+import { forward, type Upstream } from './layers/forward.ts';
+import { identify, type LeaseSource } from './layers/identify.ts';
+import { limit, type Limits } from './layers/limit.ts';
+import { observe } from './layers/observe.ts';
+import { settle } from './layers/settle.ts';
+import { strip } from './layers/strip.ts';
+import { rescue } from './rescue.ts';
+
+export interface IngressParts {
+  readonly server: ServerRef;
+  readonly endpoint: { readonly path: string };
+  readonly allowed: HostsAndOrigins;
+  readonly limits: Limits;
+  readonly leases: LeaseSource;
+  readonly policy: () => PolicySnapshot | undefined;
+  readonly queue: AuditQueue;
+  readonly metrics: RequestMetrics;
+  readonly drain: DrainSignal;
+  readonly upstream: Upstream;
+  readonly clock: { readonly nowMs: () => number };
+  readonly reportUnexpected: (error: unknown) => void;
+}
+
+/** The layers of a request to the server in this pod, in the order in which a request meets them. */
+export function ingress(parts: IngressParts): Handler<IncomingRequest> {
+  const title = (): string => parts.policy()?.title ?? parts.server.name;
+  const names = (): readonly string[] => parts.policy()?.headers.map((header) => header.name) ?? [];
+  return (
+    new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
+      // Outermost: sees the response that really goes out, whoever made it, to its last byte.
+      .push(settle(parts.clock))
+      // Before anything can fail, so that nothing goes uncounted.
+      .push(count(parts.metrics))
+      // Around every layer that throws; inside the two that must also see the responses it makes.
+      .push(rescue(parts.reportUnexpected))
+      // Takes its place in the queue before any work is done: no place, no request.
+      .push(audit({ queue: parts.queue, server: parts.server }))
+      // Cheapest checks first: none of these three needs the body.
+      .push(checkTarget(parts.endpoint))
+      .push(checkHostOrigin(parts.allowed))
+      // Before the broker is asked: an oversized request costs it nothing. From here on the body is whole and bounded.
+      .push(limit(parts.limits))
+      // Before the body is read as a message: a stranger learns nothing from how it is judged.
+      .push(identify(parts.leases))
+      // What is asked. Everything below decides on this, never on headers.
+      .push(classify())
+      // Needs user and message; before strip, as nothing is sent when it answers.
+      .push(answerMissingKey({ title }))
+      // Directly before attach, so that no layer between can bring a client's header back.
+      .push(strip({ names }))
+      .push(attach())
+      // Sees what the upstream answered to what was attached.
+      .push(observe())
+      .push(endAtDrain(parts.drain))
+      .serve(forward(parts.upstream))
+  );
+}
+
+/** Layers from the outside in. The types keep the order: each layer gets what the one before it hands on. */
+class Stack<Outermost, Innermost> {
+  readonly #wrap: (inner: Handler<Innermost>) => Handler<Outermost>;
+
+  constructor(wrap: (inner: Handler<Innermost>) => Handler<Outermost>) {
+    this.#wrap = wrap;
+  }
+
+  push<Next>(layer: Layer<Innermost, Next>): Stack<Outermost, Next> {
+    return new Stack((inner) => this.#wrap(layer(inner)));
+  }
+
+  serve(innermost: Handler<Innermost>): Handler<Outermost> {
+    return this.#wrap(innermost);
+  }
+}

@@ -1,0 +1,113 @@
+import type { LeaseResponse } from '../contract/lease.ts';
+import type { LeaseErrorCode } from '../leases/lease-error.ts';
+import { methodLabel } from '../mcp/methods.ts';
+import type { EndedRequest } from '../proxy/exchange.ts';
+import { Counter, Histogram, joinLabels, type Metric, Reading } from './exposition.ts';
+
+/** Buckets of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`), seconds. */
+export const durationBucketsSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300] as const;
+
+/** What is read when metrics are asked for. */
+export interface Gauges {
+  readonly leases: () => number;
+  readonly watchConnected: () => boolean;
+  readonly auditQueue: () => number;
+  readonly residentBytes: () => number;
+  readonly cpuSeconds: () => number;
+}
+
+/** Metrics of one sidecar. No label comes from what a client sends, except methods that are known. */
+export class SidecarMetrics {
+  readonly #duration = new Histogram(
+    {
+      name: 'mcp_server_operation_duration_seconds',
+      help: 'Time from the head of a request to the last byte of its response.',
+    },
+    durationBucketsSeconds,
+  );
+  readonly #requests = new Counter({ name: 'mcpkeyring_requests_total', help: 'Requests by what became of them.' });
+  readonly #leases = new Counter({
+    name: 'mcpkeyring_lease_answers_total',
+    help: 'Answers of the broker to lease requests, and failures to get one.',
+  });
+  readonly #auditEvents = new Counter({
+    name: 'mcpkeyring_audit_events_total',
+    help: 'Audit events: accepted by the broker, or refused with their request because the queue was full.',
+  });
+  readonly #auditFailures = new Counter({
+    name: 'mcpkeyring_audit_send_failures_total',
+    help: 'Batches of audit events that were not accepted and are sent again.',
+  });
+  readonly #watches = new Counter({
+    name: 'mcpkeyring_watch_interruptions_total',
+    help: 'Times that the watch stream ended or could not be opened.',
+  });
+  readonly #all: readonly Metric[];
+  #inFlight = 0;
+
+  constructor(gauges: Gauges) {
+    this.#all = [
+      this.#duration,
+      this.#requests,
+      this.#leases,
+      this.#auditEvents,
+      this.#auditFailures,
+      this.#watches,
+      gauge('mcpkeyring_requests_in_flight', 'Requests under way, open streams among them.', () => this.#inFlight),
+      gauge('mcpkeyring_leases', 'Leases and refusals held in memory.', gauges.leases),
+      gauge('mcpkeyring_watch_connected', '1 while the watch stream is open.', () => Number(gauges.watchConnected())),
+      gauge('mcpkeyring_audit_queue', 'Audit events that wait to be sent.', gauges.auditQueue),
+      gauge('process_resident_memory_bytes', 'Resident memory size in bytes.', gauges.residentBytes),
+      new Reading(
+        { name: 'process_cpu_seconds_total', help: 'User and system CPU time spent, in seconds.', type: 'counter' },
+        gauges.cpuSeconds,
+      ),
+    ];
+  }
+
+  begin(): void {
+    this.#inFlight += 1;
+  }
+
+  end({ record, httpStatus, durationMs }: EndedRequest): void {
+    this.#inFlight -= 1;
+    this.#requests.add(joinLabels({ decision: record.decision, code: codeClass(httpStatus) }));
+    const { message } = record;
+    const method = message !== undefined && 'method' in message ? methodLabel(message.method) : '';
+    // A stream that a client keeps open is no operation that takes long.
+    if (method !== '') this.#duration.observe(joinLabels({ mcp_method_name: method }), durationMs / 1_000);
+  }
+
+  leaseAnswered(decision: LeaseResponse['decision'] | LeaseErrorCode): void {
+    this.#leases.add(joinLabels({ answer: decision }));
+  }
+
+  auditSent(events: number): void {
+    this.#auditEvents.add(joinLabels({ result: 'accepted' }), events);
+  }
+
+  auditFailed(): void {
+    this.#auditFailures.add();
+  }
+
+  auditFull(): void {
+    this.#auditEvents.add(joinLabels({ result: 'refused' }));
+  }
+
+  watchInterrupted(): void {
+    this.#watches.add();
+  }
+
+  expose(): string {
+    return this.#all.map((metric) => metric.expose()).join('');
+  }
+}
+
+function gauge(name: string, help: string, read: () => number): Reading {
+  return new Reading({ name, help, type: 'gauge' }, read);
+}
+
+/** `2xx`; `none` when the client left before there was a status. */
+function codeClass(httpStatus: number): string {
+  return httpStatus === 0 ? 'none' : `${Math.trunc(httpStatus / 100)}xx`;
+}
