@@ -2,7 +2,7 @@ import type { RequestEvent } from '#contract/audit.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
-export type AuditEvent = RequestEvent | LeaseEvent | KeyEvent | DenialEvent;
+export type AuditEvent = RequestRecord | LeaseEvent | KeyEvent | DenialEvent;
 
 interface EventBase {
   readonly id: string;
@@ -11,6 +11,12 @@ interface EventBase {
   readonly organization?: string;
   readonly server?: ServerRef;
   readonly subject?: Subject;
+}
+
+/** What a sidecar reported, and who the broker knows reported it. */
+export interface RequestRecord extends RequestEvent {
+  readonly organization?: string;
+  readonly reportedBy?: { readonly name: string; readonly uid: string };
 }
 
 /** A key was handed to a sidecar. Durable before the lease is answered. */

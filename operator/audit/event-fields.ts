@@ -1,0 +1,141 @@
+import type { RequestEvent } from '#contract/audit.ts';
+import type { ClosedSet, JsonObject } from '#contract/fields.ts';
+import {
+  ContractError,
+  ifPresent,
+  present,
+  readInteger,
+  readList,
+  readObject,
+  readOneOf,
+  readText,
+} from '#contract/fields.ts';
+import { parseServerRef, parseSubject } from '#contract/parse-common.ts';
+import { parseAuditBatch } from '#contract/parse-requests.ts';
+
+import { AuditError } from './audit-error.ts';
+import { auditLimits } from './audit-limits.ts';
+import type { AuditEvent, DenialEvent, KeyEvent, LeaseEvent, RequestRecord } from './audit-log.ts';
+
+const types: ClosedSet<AuditEvent['type']> = {
+  request: true,
+  lease: true,
+  'key.set': true,
+  'key.delete': true,
+  'key.destroyed': true,
+  denied: true,
+};
+
+/**
+ * The same event made anew of the fields that its type has, each checked. What has no field here is never stored, so that a
+ * careless caller cannot put a key on record.
+ * @throws AuditError ERR_AUDIT_EVENT_INVALID
+ */
+export function readAuditEvent(value: unknown): AuditEvent {
+  try {
+    const event = readObject(value, 'event');
+    return read(event, readOneOf(event['type'], 'event.type', types));
+  } catch (cause) {
+    throw cause instanceof ContractError ? new AuditError('ERR_AUDIT_EVENT_INVALID', { cause }) : cause;
+  }
+}
+
+function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
+  switch (type) {
+    case 'request':
+      return readRequest(event);
+    case 'lease':
+      return readLease(event);
+    case 'denied':
+      return readDenial(event);
+    case 'key.set':
+    case 'key.delete':
+    case 'key.destroyed':
+      return readKey(event, type);
+    default:
+      return type satisfies never;
+  }
+}
+
+const instant = {
+  charsMax: 24,
+  pattern: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/,
+  expected: 'RFC 3339 in UTC with milliseconds',
+};
+const version = { min: 0, max: Number.MAX_SAFE_INTEGER };
+
+function text(event: JsonObject, field: string, charsMax: number = auditLimits.textCharsMax): string {
+  return readText(event[field], `event.${field}`, { charsMax });
+}
+
+function optionalText(event: JsonObject, field: string): string | undefined {
+  return ifPresent(event[field], () => text(event, field));
+}
+
+function readBase(event: JsonObject): Omit<DenialEvent, 'type' | 'action' | 'reason' | 'message'> {
+  return present({
+    id: text(event, 'id', 64),
+    at: readText(event['at'], 'event.at', instant),
+    organization: optionalText(event, 'organization'),
+    server: ifPresent(event['server'], (found) => parseServerRef(found, 'event.server')),
+    subject: ifPresent(event['subject'], (found) => parseSubject(found, 'event.subject')),
+  });
+}
+
+function readHeaderNames(event: JsonObject): readonly string[] {
+  return readList(event['headerNames'], 'event.headerNames', {
+    itemsMax: auditLimits.headerNamesMax,
+    item: (name, path) => readText(name, path, { charsMax: 256 }),
+  });
+}
+
+function readRequest(event: JsonObject): RequestRecord {
+  return present({
+    ...readReported(event),
+    organization: optionalText(event, 'organization'),
+    reportedBy: ifPresent(event['reportedBy'], (found) => {
+      const pod = readObject(found, 'event.reportedBy');
+      return { name: text(pod, 'name'), uid: text(pod, 'uid') };
+    }),
+  });
+}
+
+/** Sidecars and the log hold the same fields to the same rules. */
+function readReported(event: JsonObject): RequestEvent {
+  const [reported] = parseAuditBatch({ events: [event] });
+  if (reported === undefined) throw new ContractError('event', 'a request event');
+  return reported;
+}
+
+function readLease(event: JsonObject): LeaseEvent {
+  const pod = readObject(event['pod'], 'event.pod');
+  return present({
+    ...readBase(event),
+    type: 'lease' as const,
+    leaseId: text(event, 'leaseId'),
+    keyVersion: readInteger(event['keyVersion'], 'event.keyVersion', version),
+    headerNames: readHeaderNames(event),
+    pod: present({ name: text(pod, 'name'), uid: text(pod, 'uid'), node: optionalText(pod, 'node') }),
+    podCredentialId: optionalText(event, 'podCredentialId'),
+  });
+}
+
+function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
+  return present({
+    ...readBase(event),
+    type,
+    keyVersion: ifPresent(event['keyVersion'], (found) => readInteger(found, 'event.keyVersion', version)),
+    headerNames: readHeaderNames(event),
+    actor: text(event, 'actor'),
+  });
+}
+
+function readDenial(event: JsonObject): DenialEvent {
+  return {
+    ...readBase(event),
+    type: 'denied',
+    action: text(event, 'action'),
+    reason: text(event, 'reason'),
+    message: text(event, 'message', auditLimits.messageCharsMax),
+  };
+}

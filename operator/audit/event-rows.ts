@@ -1,0 +1,66 @@
+import type { AuditEvent } from './audit-log.ts';
+
+/** One row of the table: the columns that are searched by, and the whole event as JSON. */
+export interface EventRow {
+  readonly id: string;
+  readonly at: string;
+  readonly type: AuditEvent['type'];
+  readonly organization: string | null;
+  readonly namespace: string | null;
+  readonly server: string | null;
+  readonly issuer: string | null;
+  readonly subject: string | null;
+  readonly outcome: string | null;
+  readonly keyVersion: number | null;
+  readonly leaseId: string | null;
+  readonly json: string;
+}
+
+export function toRow(event: AuditEvent): EventRow {
+  return {
+    id: event.id,
+    at: event.at,
+    type: event.type,
+    organization: event.organization ?? null,
+    ...columnsOfPlace(event),
+    outcome: outcomeOf(event),
+    ...columnsOfKey(event),
+    json: JSON.stringify(event),
+  };
+}
+
+function columnsOfPlace({
+  server,
+  subject,
+}: AuditEvent): Pick<EventRow, 'namespace' | 'server' | 'issuer' | 'subject'> {
+  return {
+    namespace: server?.namespace ?? null,
+    server: server?.name ?? null,
+    issuer: subject?.issuer ?? null,
+    subject: subject?.id ?? null,
+  };
+}
+
+function columnsOfKey(event: AuditEvent): Pick<EventRow, 'keyVersion' | 'leaseId'> {
+  return {
+    keyVersion: 'keyVersion' in event ? (event.keyVersion ?? null) : null,
+    leaseId: 'leaseId' in event ? (event.leaseId ?? null) : null,
+  };
+}
+
+function outcomeOf(event: AuditEvent): string | null {
+  switch (event.type) {
+    case 'request':
+      return event.decision;
+    case 'denied':
+      return event.reason;
+    case 'lease':
+      return 'granted';
+    case 'key.set':
+    case 'key.delete':
+    case 'key.destroyed':
+      return null;
+    default:
+      return event satisfies never;
+  }
+}

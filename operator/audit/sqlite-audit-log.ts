@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import { AuditError, auditCodeOf } from './audit-error.ts';
+import { auditLimits } from './audit-limits.ts';
+import type { AuditEvent, AuditLog } from './audit-log.ts';
+import type { AuditObserver } from './audit-metrics.ts';
+import { CommitQueue } from './commit-queue.ts';
+import { readAuditEvent } from './event-fields.ts';
+import type { EventRow } from './event-rows.ts';
+import { toRow } from './event-rows.ts';
+import { EventWriter } from './event-writer.ts';
+import { SqliteReader } from './sqlite-store.ts';
+
+export interface SqliteAuditLogOptions {
+  /** File of the log; its folder is made when it is missing, the parent of that is not. One process writes one file. */
+  readonly path: string;
+  readonly databaseBytesMax?: number;
+  /** Gets each event once, after it is durable, as the JSON that was stored. */
+  readonly sink: (eventJson: string) => void;
+  readonly observer: AuditObserver;
+  readonly monotonicMs: () => number;
+  /** Code of the writer thread, where it is not beside this file. */
+  readonly threadURL?: URL;
+}
+
+/** Opens the log. @throws AuditError when it cannot be written: then no key may be handed out either */
+export async function openSqliteAuditLog(options: SqliteAuditLogOptions): Promise<AuditLog> {
+  makeFolder(dirname(options.path));
+  const writer = new EventWriter({
+    path: options.path,
+    databaseBytesMax: options.databaseBytesMax ?? auditLimits.databaseBytesMax,
+    onDurable: (rows) => publish(rows, options),
+    monotonicMs: options.monotonicMs,
+    ...(options.threadURL === undefined ? {} : { threadURL: options.threadURL }),
+  });
+  await writer.open();
+  return new SqliteAuditLog(options, writer);
+}
+
+function makeFolder(path: string): void {
+  try {
+    // Not recursive: the parent is a mounted volume, and making it instead would put the log on the node's own disk.
+    if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
+  } catch (cause) {
+    throw new AuditError('ERR_AUDIT_CANNOT_OPEN', { cause });
+  }
+}
+
+function publish(rows: readonly EventRow[], { sink, observer }: SqliteAuditLogOptions): void {
+  for (const row of rows) {
+    observer.durable(row.type);
+    sink(row.json);
+  }
+}
+
+class SqliteAuditLog implements AuditLog {
+  readonly #options: SqliteAuditLogOptions;
+  readonly #writer: EventWriter;
+  readonly #queue: CommitQueue;
+  #reader: SqliteReader | undefined;
+  #closed = false;
+
+  constructor(options: SqliteAuditLogOptions, writer: EventWriter) {
+    this.#options = options;
+    this.#writer = writer;
+    this.#queue = new CommitQueue({
+      commit: (rows) => writer.commit(rows),
+      onCommit: (_, durationMs) => options.observer.committed(durationMs / 1_000),
+      monotonicMs: options.monotonicMs,
+    });
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    await this.appendAll([event]);
+  }
+
+  async appendAll(events: readonly AuditEvent[]): Promise<number> {
+    try {
+      if (this.#closed) throw new AuditError('ERR_AUDIT_CLOSED');
+      const rows = events.map((event) => toRow(readAuditEvent(event)));
+      const added = this.#queue.add(rows);
+      this.#options.observer.waiting(this.#queue.eventCount);
+      await added;
+      return rows.length;
+    } catch (error) {
+      this.#options.observer.rejected(auditCodeOf(error), events.length);
+      throw error;
+    } finally {
+      this.#options.observer.waiting(this.#queue.eventCount);
+    }
+  }
+
+  recent(limit: number): readonly AuditEvent[] {
+    this.#reader ??= new SqliteReader(this.#options.path);
+    const newest = this.#reader.recent(Math.max(0, Math.min(limit, auditLimits.recentMax)));
+    return newest.map((json) => readAuditEvent(JSON.parse(json)));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#queue.drain();
+    this.#reader?.close();
+    await this.#writer.close();
+  }
+}

@@ -1,0 +1,19 @@
+import type { AuditErrorCode } from './audit-error.ts';
+import type { EventRow } from './event-rows.ts';
+
+/** What the writer thread is started with. */
+export interface WriterOptions {
+  readonly path: string;
+  readonly databaseBytesMax: number;
+}
+
+export type WriterRequest =
+  | { readonly kind: 'commit'; readonly batch: number; readonly rows: readonly EventRow[] }
+  | { readonly kind: 'close' };
+
+export type WriterReply =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'notOpened'; readonly code: AuditErrorCode; readonly message: string }
+  | { readonly kind: 'committed'; readonly batch: number; readonly added: readonly boolean[] }
+  | { readonly kind: 'failed'; readonly batch: number; readonly code: AuditErrorCode; readonly message: string }
+  | { readonly kind: 'closed' };
