@@ -8,12 +8,6 @@ import type {
   WorkQueueObserver,
 } from '#operator/kube/observers.ts';
 
-/** Admission requests of one webhook. */
-export interface WebhookObserver {
-  started(): void;
-  ended(sample: { readonly code: number; readonly seconds: number }): void;
-}
-
 /** Everything the operator measures, under the names that existing dashboards and alerts know. */
 export interface Metrics {
   /** Parts with metrics of their own register them here. */
@@ -23,7 +17,6 @@ export interface Metrics {
   workQueue(name: string): WorkQueueObserver;
   controller(name: string): ControllerObserver;
   leader(name: string): LeaderObserver;
-  webhook(name: string): WebhookObserver;
 }
 
 /** As controller-runtime, 5 ms to 60 s. */
@@ -33,8 +26,6 @@ const reconcileSecondsBuckets = [
 ];
 /** As client-go, 10 ns to 10 s in tens; ours begin where a JS clock can see anything. */
 const queueSecondsBuckets = [0.00001, 0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000];
-/** Finer than Istio's, whose lowest bucket is 100 ms: the goal is a p99 of 20 ms. */
-const webhookSecondsBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export interface MetricsOptions {
   /** Also measure the process: memory, CPU, event loop, garbage collection. */
@@ -52,7 +43,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     workQueue: workQueueMetrics(registry),
     controller: controllerMetrics(registry),
     leader: leaderMetrics(registry),
-    webhook: webhookMetrics(registry),
   };
 }
 
@@ -243,33 +233,4 @@ function leaderMetrics(registry: Registry): (name: string) => LeaderObserver {
     registers: [registry],
   });
   return (name) => ({ leading: (isLeader) => status.set({ name }, isLeader ? 1 : 0) });
-}
-
-function webhookMetrics(registry: Registry): (name: string) => WebhookObserver {
-  const shared = { labelNames: ['webhook' as const], registers: [registry] };
-  const inFlight = new Gauge({
-    name: 'controller_runtime_webhook_requests_in_flight',
-    help: 'Admission requests under way.',
-    ...shared,
-  });
-  const total = new Counter({
-    name: 'controller_runtime_webhook_requests_total',
-    help: 'Admission requests by status code.',
-    labelNames: ['webhook', 'code'],
-    registers: [registry],
-  });
-  const latency = new Histogram({
-    name: 'controller_runtime_webhook_latency_seconds',
-    help: 'How long an admission request takes.',
-    ...shared,
-    buckets: webhookSecondsBuckets,
-  });
-  return (webhook) => ({
-    started: () => inFlight.inc({ webhook }),
-    ended({ code, seconds }) {
-      inFlight.dec({ webhook });
-      total.inc({ webhook, code: String(code) });
-      latency.observe({ webhook }, seconds);
-    },
-  });
 }
