@@ -29,8 +29,8 @@ export interface Definition<T extends Reconciled, Observed extends { readonly ob
 
 export interface RunnerDependencies {
   readonly client: Pick<KubeClient, 'apply' | 'delete' | 'mergePatch'>;
-  /** Never rejects: an event that is lost harms nobody. */
-  readonly recordEvent: (regarding: KubeObject, event: ObjectEvent) => Promise<void>;
+  /** Returns at once: an event that is lost harms nobody. */
+  readonly recordEvent: (regarding: KubeObject, event: ObjectEvent) => void;
   readonly written: WrittenVersions;
   readonly now: () => Date;
 }
@@ -137,7 +137,7 @@ class Run<T extends Reconciled, Observed extends { readonly object: T }, Action>
     const stored = await deps.client.apply(definition.type, desired, options);
     deps.written.record(stored);
     for (const event of eventsOf(this.#status?.conditions, status.conditions ?? [])) {
-      await deps.recordEvent(object, event);
+      deps.recordEvent(object, event);
     }
     this.#status = status;
   }

@@ -94,7 +94,7 @@ function reconciler(w: World, behaviour: Behaviour = {}, cached: () => McpServer
     },
     {
       client: w.client as never,
-      recordEvent: async (_object, event) => void w.told.push(event),
+      recordEvent: (_object, event) => void w.told.push(event),
       written: new WrittenVersions(() => 0),
       now: () => now,
     },

@@ -1,0 +1,51 @@
+import { systemRandomness } from '#operator/envelope/randomness.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
+import { namespaces, secrets } from '#operator/kube/resources.ts';
+import { openIndexKey } from '#operator/keystore/index-key.ts';
+import { LocalKekStore } from '#operator/keystore/kek-store.ts';
+import type { KeyStore } from '#operator/keystore/key-store.ts';
+import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
+import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
+
+import type { Informers } from './informers.ts';
+import type { Platform } from './platform.ts';
+
+export interface Keys {
+  readonly keyStore: KeyStore;
+  readonly keks: LocalKekStore;
+}
+
+/**
+ * Loads, or on the very first start makes, what keys are sealed and named with. `writer` is fenced: only the leader stores keys.
+ * Rejects when that is not possible; without it nothing that has to do with keys may start.
+ */
+export async function openKeys(platform: Platform, informers: Informers, writer: KubeClient): Promise<Keys> {
+  const { client, clock, log, options } = platform;
+  const { namespace, keyNamespace } = options;
+  const hasSealedKeys = async (): Promise<boolean> => {
+    const where = { namespace: keyNamespace, labelSelector: sealedSecretSelector, metadataOnly: true };
+    return (await client.list(secrets, where)).length > 0;
+  };
+  const randomness = systemRandomness;
+  const material = { client, namespace, hasSealedKeys, randomness };
+  const keks = await LocalKekStore.open({ ...material, monotonicMs: () => clock.nowMs(), log });
+  keks.follow(informers.kekSecret);
+  const keyStore = new SealedKeyStore({
+    client: writer,
+    informer: informers.sealedSecrets,
+    keyNamespace,
+    clusterUid: await clusterUidOf(client),
+    indexKey: await openIndexKey(material),
+    keks,
+    randomness,
+    now: () => new Date(),
+  });
+  return { keyStore, keks };
+}
+
+/** The identity of a cluster, by convention: sealed keys that are copied to another one do not open there. */
+async function clusterUidOf(client: KubeClient): Promise<string> {
+  const uid = (await client.get(namespaces, { name: 'kube-system' }))?.metadata.uid;
+  if (uid === undefined) throw new Error('namespace kube-system has no uid');
+  return uid;
+}
