@@ -70,12 +70,12 @@ export class OperatorProcess implements AsyncDisposable {
     }
   }
 
-  static async start(plane: ControlPlane, flags: readonly string[] = []): Promise<OperatorProcess> {
+  static async start(plane: ControlPlane, flags: readonly string[] = [], command: readonly string[] = ['operator/main.ts']): Promise<OperatorProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'mcp-keyring-operator-'));
     const ports = ['broker', 'webhook', 'health', 'metrics'].map((part) => `--${part}-port=0`);
     const child = spawn(
       process.execPath,
-      ['operator/main.ts', `--kubeconfig=${plane.kubeconfig}`, `--audit-dir=${folder}`, '--bind-address=127.0.0.1', ...ports, ...flags],
+      [...command, `--kubeconfig=${plane.kubeconfig}`, `--audit-dir=${folder}`, '--bind-address=127.0.0.1', ...ports, ...flags],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     return new OperatorProcess(child, folder);
