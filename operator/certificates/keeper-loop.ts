@@ -13,8 +13,8 @@ const retryLimits = { delayMsMin: 1_000, delayMsMax: 60_000, resetAfterMs: 300_0
 
 export interface KeeperLoopOptions {
   readonly keeper: Pick<CertificateKeeper, 'reconcile'>;
-  /** Informers whose changes are reason to look. */
-  readonly informers: readonly Pick<Informer<KubeObject>, 'onChange'>[];
+  /** Informers whose changes are reason to look; nothing happens before all of them have synced. */
+  readonly informers: readonly Pick<Informer<KubeObject>, 'onChange' | 'synced'>[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -36,6 +36,8 @@ export function startKeeperLoop(options: KeeperLoopOptions): KeeperLoop {
   const backoff = new Backoff(retryLimits);
 
   async function run(): Promise<void> {
+    // Rejects when closed before that, and then there is nothing to do either.
+    await Promise.all(options.informers.map((informer) => informer.synced(closing.signal))).catch(() => undefined);
     while (!closing.signal.aborted) {
       waking = new AbortController();
       const isDone = await reconcileOnce(options);

@@ -2,12 +2,13 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
-import { parseAllDocuments, stringify } from 'yaml';
+import { stringify } from 'yaml';
 
 import { admitPod } from '#operator/admission/admit.ts';
 import type { Admission } from '#operator/admission/admit.ts';
 import { readInjectionSettings } from '#operator/admission/settings.ts';
 
+import { podOf } from '../golden.ts';
 import type { Json } from '../pods.ts';
 import { applyPatch, testNamespace, testSettings, testWorld } from '../pods.ts';
 
@@ -59,14 +60,10 @@ describe('golden corpus of the injector', () => {
 });
 
 function readCase(name: string): { readonly pod: Json; readonly admit: (object: Json) => Admission } {
-  const documents = parseAllDocuments(readFileSync(join(directory, `${name}.in.yaml`), 'utf8')).map(
-    (document) => document.toJS() as Json,
-  );
-  const settings = documents.find((document) => document['kind'] === 'InjectionSettings');
-  const workload = documents.find((document) => document['kind'] !== 'InjectionSettings') ?? {};
+  const [pod, settings] = podOf(readFileSync(join(directory, `${name}.in.yaml`), 'utf8'));
   const world = settings === undefined ? testWorld() : testWorld({ settings: settingsOf(settings) });
   return {
-    pod: podOf(workload),
+    pod,
     admit: (object) =>
       admitPod({ uid: '1', resource: '/pods', operation: 'CREATE', namespace: testNamespace, object }, world),
   };
@@ -78,17 +75,6 @@ function settingsOf({ sidecarRunAsUser }: Json): typeof testSettings {
   const reading = readInjectionSettings(configMap, testSettings.brokerUrl);
   if (reading.kind !== 'settings') throw new Error(reading.problem);
   return reading.settings;
-}
-
-/** What the controller of a workload sends to the API server. */
-function podOf(workload: Json): Json {
-  if (workload['kind'] === 'Pod') return workload;
-  const spec = workload['spec'] as Json;
-  if (workload['kind'] === 'CronJob') return podOf({ ...workload, ...(spec['jobTemplate'] as Json), kind: 'Job' });
-  const template = spec['template'] as { metadata: Json; spec: Json };
-  const generateName = `${String((workload['metadata'] as Json)['name'])}-`;
-  const metadata = { generateName, ...template.metadata };
-  return { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec };
 }
 
 function outcomeOf(pod: Json, admission: Admission): Json {
