@@ -1,0 +1,36 @@
+/**
+ * What the system promises, each with an id. Pure data. A test cites an id with `test(verifies('area:case'), …)`; the structure test
+ * fails when an id has no test or a test cites an unknown one.
+ */
+export const requirements = {
+  'keys:two-users': 'two users of one server get their own keys',
+  'keys:changed': 'a changed key is used within 2 s',
+  'keys:deleted': 'a deleted key stops within 2 s',
+  'keys:deleted-cut-off': 'a key deleted while the broker is cut off stops within 10 s of the cut',
+  'keys:missing': 'a user without a key gets a tool result that names the header and says where to set it',
+  'keys:copied-secret': "a sealed Secret copied to another user's name does not open",
+  'keys:no-leak': 'no key appears in any log, event, audit record, metric or API server audit line',
+  'admission:operator-down': 'a pod created while the operator is down is refused with a message that names the cause',
+  'admission:others-untouched': 'pods without our label start while the operator is down',
+  'admission:jobs-complete': 'a Job with the sidecar completes',
+  'admission:no-exec': 'exec, attach and ephemeral containers into the sidecar are refused',
+  'operator:killed-under-load': 'the operator killed under load loses no request that has a warm lease',
+  'identity:bad-token': 'a forged, expired or foreign-audience token gets 401',
+  'identity:other-server': "a user's token shown by a pod of another server gets no key",
+  'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
+  'audit:exactly-one': 'every request has exactly one audit event',
+  'cli:commands': 'the kubectl plugin sets, lists, shows, explains and deletes',
+  'cli:never-argv': 'the plugin takes no key from its arguments',
+  'charts:life-cycle':
+    'install, upgrade with a CRD change, rollback and uninstall of the charts leave user data in place',
+  'charts:helm-test': 'helm test passes',
+  'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
+  'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
+} as const satisfies Record<string, string>;
+
+export type RequirementId = keyof typeof requirements;
+
+/** Title of a test that proves a requirement. */
+export function verifies(id: RequirementId): string {
+  return `[${id}] ${requirements[id]}`;
+}
