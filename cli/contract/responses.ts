@@ -14,7 +14,6 @@ export type RefusalCode =
   | 'InvalidFormat'
   | 'TooLarge'
   | 'TooManyRequests'
-  | 'AuditUnavailable'
   | 'StoreUnavailable';
 
 export interface HeaderState {
@@ -37,7 +36,7 @@ export interface DeclaredHeader extends HeaderState {
 export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly server: string;
   readonly title?: string;
-  readonly state: 'Configured' | 'Missing' | 'NotNeeded' | 'Unreadable';
+  readonly state: 'Configured' | 'Missing' | 'NotNeeded';
   readonly version?: number;
   readonly setAt?: string;
   readonly headers: readonly Header[];
@@ -53,7 +52,7 @@ interface Ok {
 export type UserKeyResponse =
   | (Ok & { readonly operation: 'set'; readonly key: ServerState; readonly notices: readonly string[] })
   | (Ok & { readonly operation: 'delete'; readonly server: string; readonly deleted: boolean })
-  | (Ok & { readonly operation: 'list'; readonly keys: readonly ServerState[] })
+  | (Ok & { readonly operation: 'list'; readonly keys: readonly ServerState[]; readonly more: number })
   | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })
   | Refusal;
 

@@ -73,7 +73,7 @@ export function sealUserKeyRequest(
   recipient: IntakePublicKey,
   place: RequestPlace,
   order: UserKeyOrder,
-): SealedRequest & { openResponse(sealed: string): UserKeyResponse } {
+): SealedRequest & { readonly openResponse: (sealed: string) => UserKeyResponse } {
   if (recipient.suite !== intakeSuite) {
     throw new UserKeyRequestError('ERR_INTAKE_KEY', 'the operator uses another suite; use a newer kubectl mcpkeys');
   }

@@ -1,4 +1,4 @@
-import type { EnvelopeErrorCode } from '#operator/envelope/errors.ts';
+import { EnvelopeError, type EnvelopeErrorCode } from '#operator/envelope/errors.ts';
 
 /** Everything that can be wrong with stored keys and the keys that wrap them. Messages are for the log of an operator. */
 const messages = {
@@ -10,6 +10,8 @@ const messages = {
   ContextMismatch: 'the sealed key belongs to another place',
   /** No KEK that the envelope names is at hand. */
   KekMissing: 'the key-encryption key that the sealed key names is not available',
+  /** More bytes than an envelope holds, or a user id that is too long for one. */
+  NotSealable: 'the key cannot be sealed',
   /** Somebody else wrote meanwhile. */
   WriteConflict: 'the sealed key was changed by another writer',
   /** A Secret that the chart makes is not there. */
@@ -32,19 +34,24 @@ export class KeyStoreError extends Error {
   }
 }
 
-/** What an envelope that does not open means to who asked for the key. */
-export const keyStoreErrorOf: Readonly<Record<EnvelopeErrorCode, KeyStoreErrorCode>> = {
+/** What the failure of an envelope means to who wanted the key. */
+const codes: Readonly<Record<EnvelopeErrorCode, KeyStoreErrorCode>> = {
   ERR_ENVELOPE_HEADER_TOO_LARGE: 'Unreadable',
   ERR_ENVELOPE_HEADER_MALFORMED: 'Unreadable',
   ERR_ENVELOPE_VERSION_UNKNOWN: 'Unreadable',
   ERR_ENVELOPE_SUITE_UNKNOWN: 'Unreadable',
   ERR_ENVELOPE_FIELD_UNKNOWN: 'Unreadable',
-  ERR_ENVELOPE_CONTEXT_INVALID: 'Unreadable',
+  ERR_ENVELOPE_CONTEXT_INVALID: 'NotSealable',
   ERR_ENVELOPE_CONTEXT_MISMATCH: 'ContextMismatch',
   ERR_ENVELOPE_KEK_UNKNOWN: 'KekMissing',
   ERR_ENVELOPE_KEK_MALFORMED: 'Unreadable',
   ERR_ENVELOPE_CIPHERTEXT_LENGTH: 'Unreadable',
-  ERR_ENVELOPE_PAYLOAD_INVALID: 'Unreadable',
+  ERR_ENVELOPE_PAYLOAD_INVALID: 'NotSealable',
   ERR_ENVELOPE_PAYLOAD_MALFORMED: 'Unreadable',
   ERR_ENVELOPE_NOT_AUTHENTIC: 'Unreadable',
 };
+
+/** `error` as one of ours, when it is an envelope's. */
+export function asKeyStoreError(error: unknown): unknown {
+  return error instanceof EnvelopeError ? new KeyStoreError(codes[error.code], { cause: error }) : error;
+}

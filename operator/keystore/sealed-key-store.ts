@@ -12,7 +12,7 @@ import { isKubeError } from '#operator/kube/errors.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import { secrets, type Secret } from '#operator/kube/resources.ts';
 
-import { KeyStoreError, keyStoreErrorOf } from './errors.ts';
+import { asKeyStoreError, KeyStoreError } from './errors.ts';
 import type { LocalKekStore } from './kek-store.ts';
 import type { KeyAddress, KeyHeader, KeyStore, OpenedKey, PutOptions, StoredKey } from './key-store.ts';
 import { subjectKeyOf, userKeyName } from './names.ts';
@@ -111,8 +111,7 @@ export class SealedKeyStore implements KeyStore {
     try {
       return await this.#unseal(envelope, address, versionMin);
     } catch (error) {
-      if (!(error instanceof EnvelopeError)) throw error;
-      throw new KeyStoreError(keyStoreErrorOf[error.code], { cause: error });
+      throw asKeyStoreError(error);
     }
   }
 
@@ -140,8 +139,12 @@ export class SealedKeyStore implements KeyStore {
 
   async #seal(context: EnvelopeContext, headers: readonly KeyHeader[]): Promise<Envelope> {
     const { keks, randomness, now } = this.#options;
-    using payload = encodePayload(headers);
-    return await sealEnvelope(payload, context, { wrappers: [keks.wrapper], randomness, now: now() });
+    try {
+      using payload = encodePayload(headers);
+      return await sealEnvelope(payload, context, { wrappers: [keks.wrapper], randomness, now: now() });
+    } catch (error) {
+      throw asKeyStoreError(error);
+    }
   }
 
   async #write(secret: ReturnType<typeof sealedSecret>, existing: Secret | undefined): Promise<void> {

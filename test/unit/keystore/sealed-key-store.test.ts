@@ -248,6 +248,16 @@ describe('writing', () => {
     await expect(world.store.put(address, headers(token))).rejects.toThrow(failsWith('ContextMismatch'));
   });
 
+  test('refuses what no envelope can hold', async () => {
+    const world = await testStore();
+    const long = headers(
+      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`X-${index}`, 'k'.repeat(8_192)])),
+    );
+    await expect(world.store.put(address, long)).rejects.toThrow(failsWith('NotSealable'));
+    const someone = { ...address, subject: { ...address.subject, id: 'x'.repeat(513) } };
+    await expect(world.store.put(someone, headers(token))).rejects.toThrow(failsWith('NotSealable'));
+  });
+
   test('passes failures of the API server on', async () => {
     const world = await testStore();
     world.cluster.beforeCall = () => {

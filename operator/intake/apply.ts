@@ -1,0 +1,221 @@
+import type { HeaderField } from '#cli/contract/header-list.ts';
+import type { UserKeyResponse } from '#cli/contract/responses.ts';
+import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
+import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
+import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
+import { userKeys } from '#operator/kube/keyring-resources.ts';
+import { KeyStoreError } from '#operator/keystore/errors.ts';
+import type { KeyHeader, KeyStore, OpenedKey, StoredKey } from '#operator/keystore/key-store.ts';
+import { sameHeader } from '#operator/policy/effective-headers.ts';
+
+import { ok, type DestroyDecision, type OrderDecision, type StoreDecision } from './decide.ts';
+import type { ObservedOrder, ObservedServer } from './observe.ts';
+import { refusals } from './refusals.ts';
+import { serverState } from './server-state.ts';
+
+export interface OrderApplier {
+  readonly client: Pick<KubeClient, 'apply' | 'delete'>;
+  readonly keyStore: KeyStore;
+  readonly audit: Pick<AuditLog, 'append'>;
+  readonly now: () => Date;
+}
+
+/** What was carried out: the answer, or that it has to wait. */
+export type Carried = { readonly kind: 'response'; readonly response: UserKeyResponse } | { readonly kind: 'wait' };
+
+export const intakeFieldManager = 'mcp-keyring-intake';
+
+export interface CarryOut {
+  readonly request: UserKeyRequest;
+  readonly observed: ObservedOrder;
+  readonly decision: OrderDecision;
+}
+
+/**
+ * Writes what was decided. It rejects when it should be tried again as a whole: each step may run twice, and the audit event has
+ * the request's UID as its id, so that it counts once.
+ */
+export async function carryOut(to: OrderApplier, { request, observed, decision }: CarryOut): Promise<Carried> {
+  switch (decision.kind) {
+    case 'answer':
+      return { kind: 'response', response: decision.response };
+    case 'wait':
+      return decision;
+    case 'refuse':
+      if (decision.isDenial) await to.audit.append(denialEvent(to, request, decision.refusal.message));
+      return { kind: 'response', response: decision.refusal };
+    case 'store':
+      return await store(to, { request, observed, decision });
+    case 'destroy':
+      return { kind: 'response', response: await destroy(to, { request, observed, decision }) };
+  }
+}
+
+async function store(to: OrderApplier, work: CarryOut & { readonly decision: StoreDecision }): Promise<Carried> {
+  const { target, fields, notices } = work.decision;
+  const userKey = await to.client.apply(userKeys, userKeyFor(to.keyStore, target), {
+    fieldManager: intakeFieldManager,
+  });
+  if (userKey.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
+  const put = await putMerged(to.keyStore, { target, fields, versionOnRecord: userKey.status?.version ?? 0 });
+  if (put.kind === 'refused') return { kind: 'response', response: put.response };
+  const { stored, replacedUnreadable } = put;
+  await to.audit.append(
+    keyEvent(to, work, { type: 'key.set', keyVersion: stored.version, headerNames: namesOf(fields) }),
+  );
+  const response = {
+    ...ok(target.address.subject),
+    operation: 'set',
+    key: serverState({ ...target, stored }),
+    notices: replacedUnreadable ? [...notices, unreadableNotice] : notices,
+  } as const;
+  return { kind: 'response', response };
+}
+
+const unreadableNotice = 'The key that was stored before could not be read, so only what you gave now is set.';
+
+/** The object that shows the key to people and holds its deletion until the sealed key is destroyed. */
+function userKeyFor(keyStore: Pick<KeyStore, 'userKeyNameOf' | 'subjectKeyOf'>, { server, address }: ObservedServer) {
+  const { issuer, id, name } = address.subject;
+  const { uid = '' } = server.metadata;
+  return {
+    apiVersion: 'mcpkeyring.io/v1alpha1',
+    kind: 'UserKey',
+    metadata: {
+      namespace: address.server.namespace,
+      name: keyStore.userKeyNameOf(address),
+      labels: {
+        [labels.managed]: 'true',
+        [labels.server]: address.server.name,
+        [labels.user]: keyStore.subjectKeyOf(address.subject),
+      },
+      finalizers: [userKeyFinalizer],
+      ownerReferences: [{ apiVersion: server.apiVersion, kind: server.kind, name: address.server.name, uid }],
+    },
+    spec: { serverRef: { name: address.server.name }, subject: { issuer, id, name } },
+  } as const satisfies UserKey;
+}
+
+type Put =
+  | { readonly kind: 'stored'; readonly stored: StoredKey; readonly replacedUnreadable: boolean }
+  | { readonly kind: 'refused'; readonly response: UserKeyResponse };
+
+interface Merge {
+  readonly target: ObservedServer;
+  readonly fields: readonly HeaderField[];
+  readonly versionOnRecord: number;
+}
+
+/** Sets the given headers and keeps the others that are still declared. */
+async function putMerged(keyStore: KeyStore, { target, fields, versionOnRecord }: Merge): Promise<Put> {
+  const { address } = target;
+  using owned = new DisposableStack();
+  try {
+    const existing = await openExisting(keyStore, target, versionOnRecord);
+    if (existing.kind === 'opened') owned.use(existing.key);
+    const kept = existing.kind === 'opened' ? keptHeaders(existing.key, target, fields) : [];
+    const set = fields.map(({ name, value }) => ({ name, value: owned.use(copyOf(value)) }));
+    const stored = await keyStore.put(address, [...kept, ...set], {
+      versionAbove: versionOnRecord,
+      ...replacing(existing),
+    });
+    return { kind: 'stored', stored, replacedUnreadable: existing.kind === 'unreadable' };
+  } catch (error) {
+    if (!(error instanceof KeyStoreError) || error.code === 'WriteConflict') throw error;
+    return { kind: 'refused', response: error.code === 'NotSealable' ? refusals.tooLarge : refusals.storeUnavailable };
+  }
+}
+
+type Existing =
+  | { readonly kind: 'opened'; readonly key: OpenedKey }
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'unreadable' };
+
+/** What does not open is replaced: to set the key anew is what its user is asked to do. Without the KEK it may be sound. */
+async function openExisting(keyStore: KeyStore, target: ObservedServer, versionMin: number): Promise<Existing> {
+  try {
+    const key = await keyStore.open(target.address, versionMin);
+    return key === undefined ? { kind: 'nothing' } : { kind: 'opened', key };
+  } catch (error) {
+    const isBroken = error instanceof KeyStoreError && (error.code === 'Unreadable' || error.code === 'RolledBack');
+    if (!isBroken) throw error;
+    return { kind: 'unreadable' };
+  }
+}
+
+function replacing(existing: Existing): { readonly replaces?: number } {
+  switch (existing.kind) {
+    case 'opened':
+      return { replaces: existing.key.version };
+    case 'nothing':
+      return { replaces: 0 };
+    case 'unreadable':
+      return {};
+  }
+}
+
+function keptHeaders(key: OpenedKey, target: ObservedServer, fields: readonly HeaderField[]): readonly KeyHeader[] {
+  return key.headers.filter(
+    ({ name }) =>
+      target.headers.some((declared) => sameHeader(declared.name, name)) &&
+      !fields.some((field) => sameHeader(field.name, name)),
+  );
+}
+
+function copyOf(value: Uint8Array): SecretBytes {
+  const copy = SecretBytes.alloc(value.byteLength);
+  copy.bytes.set(value);
+  return copy;
+}
+
+/** The sealed key goes first, so that it is gone at once; the UserKey follows through its finalizer. */
+async function destroy(
+  to: OrderApplier,
+  work: CarryOut & { readonly decision: DestroyDecision },
+): Promise<UserKeyResponse> {
+  const { server, subject, userKey } = work.decision;
+  const destroyed = await to.keyStore.destroy({ server, subject });
+  if (userKey !== undefined) {
+    const { namespace = server.namespace, name, uid } = userKey.metadata;
+    await to.client.delete(userKeys, { namespace, name }, uid === undefined ? {} : { preconditionUid: uid });
+  }
+  const deleted = destroyed || userKey !== undefined;
+  if (deleted) await to.audit.append(keyEvent(to, work, { type: 'key.delete', headerNames: [] }));
+  return { ...ok(subject), operation: 'delete', server: server.name, deleted };
+}
+
+function keyEvent(
+  { now }: OrderApplier,
+  { request, observed, decision }: CarryOut & { readonly decision: StoreDecision | DestroyDecision },
+  what: Pick<KeyEvent, 'type' | 'keyVersion' | 'headerNames'>,
+): KeyEvent {
+  const { server, subject } = decision.kind === 'store' ? decision.target.address : decision;
+  return {
+    ...what,
+    id: request.metadata.uid ?? '',
+    at: now().toISOString(),
+    ...(observed.tenancy.kind === 'organization' && { organization: observed.tenancy.name }),
+    server,
+    subject,
+    actor: request.spec.requester.username,
+  };
+}
+
+function denialEvent({ now }: OrderApplier, request: UserKeyRequest, message: string): DenialEvent {
+  const { uid = '' } = request.metadata;
+  return {
+    type: 'denied',
+    id: uid,
+    at: now().toISOString(),
+    action: 'user-key-request',
+    reason: 'Unauthenticated',
+    message,
+  };
+}
+
+function namesOf(fields: readonly HeaderField[]): readonly string[] {
+  return fields.map(({ name }) => name);
+}

@@ -1,0 +1,139 @@
+import { headerListByteLength, type HeaderField } from '#cli/contract/header-list.ts';
+import { checkKeyValue } from '#cli/contract/key-value.ts';
+import type { UserKeyControl } from '#cli/contract/request-control.ts';
+import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
+import { payloadBytesMax } from '#operator/envelope/payload.ts';
+import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+
+import type { ObservedOrder, ObservedServer } from './observe.ts';
+import {
+  headerMissing,
+  headerNotDeclared,
+  invalidFormat,
+  noOrganization,
+  organizationsConflict,
+  refusal,
+  refusals,
+  serverNeedsNoKey,
+  serverNotFound,
+} from './refusals.ts';
+import { detailedServerState, formatOf, serverState } from './server-state.ts';
+
+/** Servers in one answer to `list`. */
+export const listedServersMax = 100;
+/** Longest user id that fits an envelope and a UserKey. */
+const subjectIdBytesMax = 512;
+
+export type OrderDecision =
+  | { readonly kind: 'answer'; readonly response: UserKeyResponse }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal; readonly isDenial: boolean }
+  | StoreDecision
+  | DestroyDecision
+  /** The UserKey is being deleted; a key set now would be destroyed with it. */
+  | { readonly kind: 'wait' };
+
+export interface StoreDecision {
+  readonly kind: 'store';
+  readonly target: ObservedServer;
+  /** Names as declared, values normalised. */
+  readonly fields: readonly HeaderField[];
+  readonly notices: readonly string[];
+}
+
+export interface DestroyDecision {
+  readonly kind: 'destroy';
+  readonly server: ServerRef;
+  readonly subject: Subject;
+  readonly userKey: UserKey | undefined;
+}
+
+/** What becomes of an order. Pure. */
+export function decideOrder(observed: ObservedOrder): OrderDecision {
+  const { namespace, tenancy, requester } = observed;
+  if (tenancy.kind === 'none') return refuse(noOrganization(namespace));
+  if (tenancy.kind === 'conflict') return refuse(organizationsConflict(namespace, tenancy.organizations));
+  switch (requester.kind) {
+    case 'unavailable':
+      return refuse(refusals.identityUnavailable);
+    case 'kubernetesUser':
+      return deny(refusals.kubernetesUsersNotAccepted);
+    case 'unauthenticated':
+      return deny(refusal('Unauthenticated', requester.message));
+    case 'identified':
+      if (Buffer.byteLength(requester.subject.id) > subjectIdBytesMax) return deny(refusals.idTooLong);
+      return decideFor(observed, requester.subject, observed.order.control);
+  }
+}
+
+function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyControl): OrderDecision {
+  if (control.operation === 'list') return list(observed, subject);
+  const ref = { namespace: observed.namespace, name: control.server };
+  const target = observed.servers.find(({ server }) => server.metadata.name === control.server);
+  if (control.operation === 'delete') {
+    const userKey = target?.userKey ?? observed.orphans.get(control.server);
+    if (target === undefined && userKey === undefined) return notFound(observed, ref);
+    return { kind: 'destroy', server: ref, subject, userKey };
+  }
+  if (target === undefined) return notFound(observed, ref);
+  if (control.operation === 'set') return decideSet(target, observed.order.headers);
+  return { kind: 'answer', response: { ...ok(subject), operation: 'status', key: detailedServerState(target) } };
+}
+
+function decideSet(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {
+  const declared = target.headers.map(({ name }) => name);
+  const { name } = target.server.metadata;
+  if (declared.length === 0) return refuse(serverNeedsNoKey(name));
+  if (given.length === 0) return refuse(headerMissing(declared));
+  const fields: HeaderField[] = [];
+  const notices: string[] = [];
+  for (const field of given) {
+    const header = target.headers.find((other) => sameHeader(other.name, field.name));
+    if (header === undefined) return refuse(headerNotDeclared(name, field.name, declared));
+    const checked = checkField(target, header, field);
+    if (checked.kind === 'invalid') return refuse(invalidFormat(header.name, checked.message));
+    fields.push({ name: header.name, value: checked.value });
+    notices.push(...checked.notices.map((notice) => `${header.name}: ${notice}`));
+  }
+  if (headerListByteLength(fields) > payloadBytesMax) return refuse(refusals.tooLarge);
+  if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
+  return { kind: 'store', target, fields, notices };
+}
+
+function checkField({ server }: ObservedServer, { name, template }: EffectiveHeader, field: HeaderField) {
+  const { prefixes, message } = formatOf(server, name) ?? {};
+  return checkKeyValue(field.value, {
+    template,
+    ...(prefixes !== undefined && { prefixes }),
+    ...(message !== undefined && { message }),
+  });
+}
+
+function list({ servers }: ObservedOrder, subject: Subject): OrderDecision {
+  const keys = servers.slice(0, listedServersMax).map(serverState);
+  const more = servers.length - keys.length;
+  return { kind: 'answer', response: { ...ok(subject), operation: 'list', keys, more } };
+}
+
+export function ok({ issuer, name }: Subject) {
+  return { v: 1, outcome: 'ok', subject: { issuer, name } } as const;
+}
+
+function notFound({ servers }: ObservedOrder, server: ServerRef): OrderDecision {
+  return refuse(
+    serverNotFound(
+      server,
+      servers.map((other) => other.server.metadata.name),
+    ),
+  );
+}
+
+function refuse(why: Refusal): OrderDecision {
+  return { kind: 'refuse', refusal: why, isDenial: false };
+}
+
+/** A refusal of a person, which is recorded. */
+function deny(why: Refusal): OrderDecision {
+  return { kind: 'refuse', refusal: why, isDenial: true };
+}

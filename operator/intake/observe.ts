@@ -1,0 +1,142 @@
+import type { UserKeyOrder } from '#cli/contract/user-key-request.ts';
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { Subject } from '#contract/lease.ts';
+import type { Identification, TrustedIssuer, UserIdentifier } from '#operator/identity/identification.ts';
+import { kubernetesSubjectIssuer } from '#operator/identity/kubernetes-token.ts';
+import type { Store } from '#operator/kube/informer.ts';
+import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
+import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
+
+/** Whom the operator takes the requester for. */
+export type Requester =
+  | { readonly kind: 'identified'; readonly subject: Subject }
+  | { readonly kind: 'unauthenticated'; readonly message: string }
+  /** They showed no token, and the organization does not take the API server's word for its users. */
+  | { readonly kind: 'kubernetesUser' }
+  | { readonly kind: 'unavailable' };
+
+/** One server as the order is about it, with what is stored for the subject. */
+export interface ObservedServer {
+  readonly server: McpServer;
+  readonly headers: readonly EffectiveHeader[];
+  readonly stored: StoredKey | undefined;
+  readonly userKey: UserKey | undefined;
+  readonly address: KeyAddress;
+}
+
+/** What an order is decided from. */
+export interface ObservedOrder {
+  readonly namespace: string;
+  readonly order: UserKeyOrder;
+  readonly tenancy: Tenancy;
+  readonly requester: Requester;
+  /** The namespace's servers, by name. Empty while organization or requester are not settled. */
+  readonly servers: readonly ObservedServer[];
+  /** UserKeys of the subject whose server is gone, by the server's name. */
+  readonly orphans: ReadonlyMap<string, UserKey>;
+}
+
+export interface OrderObserver {
+  readonly sources: {
+    readonly mcpServers: Pick<Store<McpServer>, 'listNamespace'>;
+    readonly userKeyPolicies: Pick<Store<UserKeyPolicy>, 'listNamespace'>;
+    readonly userKeys: Pick<Store<UserKey>, 'get' | 'listNamespace'>;
+  };
+  readonly tenancy: TenancyIndex;
+  readonly identifier: UserIdentifier;
+  readonly keyStore: Pick<KeyStore, 'find' | 'userKeyNameOf'>;
+}
+
+/** Reads caches, and asks who the requester is. */
+export async function observeOrder(
+  from: OrderObserver,
+  request: UserKeyRequest,
+  order: UserKeyOrder,
+): Promise<ObservedOrder> {
+  const namespace = request.metadata.namespace ?? '';
+  const tenancy = from.tenancy.organizationOf(namespace);
+  const nobody = { namespace, order, tenancy, servers: [], orphans: new Map<string, UserKey>() };
+  if (tenancy.kind !== 'organization') return { ...nobody, requester: { kind: 'kubernetesUser' } };
+  const requester = await identify(from.identifier, tenancy.issuers, {
+    token: order.control.token,
+    username: request.spec.requester.username,
+  });
+  if (requester.kind !== 'identified') return { ...nobody, requester };
+  const owner = { namespace, organization: tenancy.name, subject: requester.subject };
+  const servers = observeServers(from, owner);
+  return { ...nobody, requester, servers, orphans: orphansOf(from, owner, servers) };
+}
+
+interface Credentials {
+  readonly token: string | undefined;
+  /** Checked by the API server: the admission policy compares it with who made the request. */
+  readonly username: string;
+}
+
+async function identify(
+  identifier: UserIdentifier,
+  issuers: readonly TrustedIssuer[],
+  { token, username }: Credentials,
+): Promise<Requester> {
+  if (token === undefined) {
+    if (!issuers.some((issuer) => issuer.type === 'Kubernetes')) return { kind: 'kubernetesUser' };
+    return { kind: 'identified', subject: { issuer: kubernetesSubjectIssuer, id: username, name: username } };
+  }
+  try {
+    return requesterOf(await identifier.identify(token, issuers));
+  } catch {
+    return { kind: 'unavailable' };
+  }
+}
+
+function requesterOf(identification: Identification): Requester {
+  switch (identification.kind) {
+    case 'identified':
+      return { kind: 'identified', subject: identification.subject };
+    case 'unauthenticated':
+      if (identification.reason === 'IssuerUnavailable') return { kind: 'unavailable' };
+      return { kind: 'unauthenticated', message: identification.message };
+  }
+}
+
+interface Owner {
+  readonly namespace: string;
+  readonly organization: string;
+  readonly subject: Subject;
+}
+
+function observeServers(from: OrderObserver, { namespace, organization, subject }: Owner): readonly ObservedServer[] {
+  const policies = from.sources.userKeyPolicies.listNamespace(namespace);
+  return from.sources.mcpServers
+    .listNamespace(namespace)
+    .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
+    .map((server) => {
+      const ref = { namespace, name: server.metadata.name };
+      const address = { organization, server: ref, serverUid: server.metadata.uid ?? '', subject };
+      return {
+        server,
+        headers: effectiveHeaders(server, policies),
+        stored: from.keyStore.find(address),
+        userKey: from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address)),
+        address,
+      };
+    });
+}
+
+function orphansOf(
+  from: OrderObserver,
+  { namespace, subject }: Owner,
+  servers: readonly ObservedServer[],
+): ReadonlyMap<string, UserKey> {
+  const known = new Set(servers.map(({ server }) => server.metadata.name));
+  const mine = from.sources.userKeys.listNamespace(namespace).filter(({ metadata, spec }) => {
+    if (known.has(spec.serverRef.name)) return false;
+    const server = { namespace, name: spec.serverRef.name };
+    return metadata.name === from.keyStore.userKeyNameOf({ server, subject });
+  });
+  return new Map(mine.map((userKey) => [userKey.spec.serverRef.name, userKey]));
+}

@@ -1,0 +1,76 @@
+import type { Refusal, RefusalCode } from '#cli/contract/responses.ts';
+import type { ServerRef } from '#contract/lease.ts';
+
+import { requestsPerWindowMax } from './request-limiter.ts';
+import { nearestNames } from './suggestions.ts';
+
+/** Every sentence with which a request is refused: what is wrong, and what to do. */
+
+export function refusal(code: RefusalCode, message: string, suggestions?: readonly string[]): Refusal {
+  return { v: 1, outcome: 'refused', code, message, ...(suggestions?.length && { suggestions }) };
+}
+
+export const refusals = {
+  malformed: refusal(
+    'RequestMalformed',
+    'The request is not one that this operator knows. Use a newer kubectl mcpkeys.',
+  ),
+  tooMany: refusal(
+    'TooManyRequests',
+    `More than ${requestsPerWindowMax} requests in a minute. Wait a minute and try again.`,
+  ),
+  identityUnavailable: refusal(
+    'IdentityUnavailable',
+    'The identity provider could not be asked who you are. Try again in a minute.',
+  ),
+  storeUnavailable: refusal(
+    'StoreUnavailable',
+    'The key could not be stored. Nothing was changed. Ask whoever runs the operator to look at its log.',
+  ),
+  tooLarge: refusal('TooLarge', 'The values are too long together. Check that each is only a key.'),
+  idTooLong: refusal('Unauthenticated', 'Your user id is longer than this operator can store. Ask your administrator.'),
+  kubernetesUsersNotAccepted: refusal(
+    'Unauthenticated',
+    'This organization does not know Kubernetes users. Log in with its identity provider: kubectl mcpkeys login.',
+  ),
+} as const;
+
+export function noOrganization(namespace: string): Refusal {
+  return refusal(
+    'NamespaceHasNoOrganization',
+    `Namespace ${namespace} belongs to no organization. Ask your administrator to add it to one.`,
+  );
+}
+
+export function organizationsConflict(namespace: string, organizations: readonly string[]): Refusal {
+  return refusal(
+    'NamespacesConflict',
+    `Namespace ${namespace} is selected by several organizations (${organizations.join(', ')}). Ask your administrator to leave it to one.`,
+  );
+}
+
+export function serverNotFound({ namespace, name }: ServerRef, names: readonly string[]): Refusal {
+  const suggestions = nearestNames(name, names);
+  const hint = suggestions.length > 0 ? ` Did you mean ${suggestions.join(' or ')}?` : '';
+  const message = `There is no McpServer ${name} in namespace ${namespace}.${hint}`;
+  return refusal('ServerNotFound', message, suggestions);
+}
+
+export function serverNeedsNoKey(name: string): Refusal {
+  return refusal('ServerNeedsNoKey', `McpServer ${name} takes no user keys. There is nothing to set.`);
+}
+
+export function headerNotDeclared(server: string, header: string, declared: readonly string[]): Refusal {
+  const suggestions = nearestNames(header, declared);
+  const message = `McpServer ${server} does not take ${header}. It takes ${declared.join(', ')}.`;
+  return refusal('HeaderNotDeclared', message, suggestions);
+}
+
+export function headerMissing(declared: readonly string[]): Refusal {
+  return refusal('HeaderMissing', `No key was given. Give one for ${declared.join(', ')}.`);
+}
+
+/** `message` comes from `checkKeyValue` and holds nothing of the value. */
+export function invalidFormat(header: string, message: string): Refusal {
+  return refusal('InvalidFormat', `${header}: ${message}`);
+}

@@ -1,0 +1,68 @@
+import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/responses.ts';
+import type { McpServer, McpServerHeader } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+
+/** What a user may know of one server and their key for it. Never a value. */
+
+export interface ServerFacts {
+  readonly server: McpServer;
+  readonly headers: readonly EffectiveHeader[];
+  readonly stored: StoredKey | undefined;
+}
+
+export function serverState(facts: ServerFacts): ServerState {
+  return { ...summary(facts), headers: facts.headers.map((header) => headerState(header, facts.stored)) };
+}
+
+/** With what the CLI asks and checks by. */
+export function detailedServerState(facts: ServerFacts): ServerState<DeclaredHeader> {
+  return { ...summary(facts), headers: facts.headers.map((header) => declaredHeader(header, facts)) };
+}
+
+/** Required headers without a value. */
+export function missingHeaders({ headers, stored }: Omit<ServerFacts, 'server'>): readonly string[] {
+  return headers.filter((header) => header.required && !isSet(header, stored)).map(({ name }) => name);
+}
+
+export function formatOf(server: McpServer, name: string): McpServerHeader['format'] {
+  return server.spec.authentication.headers.find((header) => sameHeader(header.name, name))?.format;
+}
+
+function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
+  const { server, stored } = facts;
+  const { title } = server.spec;
+  return {
+    server: server.metadata.name,
+    ...(title !== undefined && { title }),
+    state: stateOf(facts),
+    ...(stored !== undefined && { version: stored.version, setAt: stored.setAt }),
+  };
+}
+
+function stateOf(facts: ServerFacts): ServerState['state'] {
+  if (missingHeaders(facts).length > 0) return 'Missing';
+  return facts.stored === undefined ? 'NotNeeded' : 'Configured';
+}
+
+function headerState(header: EffectiveHeader, stored: StoredKey | undefined): HeaderState {
+  return { name: header.name, required: header.required, state: isSet(header, stored) ? 'Configured' : 'Missing' };
+}
+
+function declaredHeader(header: EffectiveHeader, { server, stored }: ServerFacts): DeclaredHeader {
+  const { template, title, help, helpURL } = header;
+  const { prefixes, message } = formatOf(server, header.name) ?? {};
+  return {
+    ...headerState(header, stored),
+    template,
+    ...(title !== undefined && { title }),
+    ...(help !== undefined && { help }),
+    ...(helpURL !== undefined && { helpURL }),
+    ...(prefixes !== undefined && { prefixes }),
+    ...(message !== undefined && { message }),
+  };
+}
+
+function isSet(header: EffectiveHeader, stored: StoredKey | undefined): boolean {
+  return stored?.headerNames.some((name) => sameHeader(name, header.name)) ?? false;
+}
