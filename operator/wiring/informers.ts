@@ -1,3 +1,4 @@
+import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import { annotations, caConfigMapName, labels } from '#crds/v1alpha1/names.ts';
 import { webhookConfigurationName } from '#operator/certificates/keeper.ts';
 import { tlsSecretName } from '#operator/certificates/tls-state.ts';
@@ -7,7 +8,13 @@ import { createInformer } from '#operator/kube/create-informer.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import { kekSecretName } from '#operator/keystore/kek-store.ts';
 import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
-import { mcpServers, organizations, userKeyPolicies, userKeys } from '#operator/kube/keyring-resources.ts';
+import {
+  mcpServers,
+  organizations,
+  userKeyPolicies,
+  userKeyRequests,
+  userKeys,
+} from '#operator/kube/keyring-resources.ts';
 import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 import {
   configMaps,
@@ -26,6 +33,7 @@ import type { Platform } from './platform.ts';
 
 /** Every cache of this process. */
 export interface Informers extends Sources {
+  readonly userKeyRequests: Informer<UserKeyRequest>;
   readonly tlsSecret: Informer<Secret>;
   /** Metadata only: that it changed. Its content is read as bytes. */
   readonly kekSecret: Informer<KubeObject>;
@@ -53,6 +61,7 @@ export function createInformers(platform: Platform): Informers {
     mcpServers: make.informer('mcpservers', { type: mcpServers }),
     userKeyPolicies: make.informer('userkeypolicies', { type: userKeyPolicies }),
     userKeys: make.informer('userkeys', { type: userKeys }),
+    userKeyRequests: make.informer('userkeyrequests', { type: userKeyRequests }),
     pods: make.informer('pods', {
       type: podMetadata,
       options: { labelSelector: labels.server, metadataOnly: true },

@@ -1,4 +1,6 @@
 import type { AuditLog } from '#operator/audit/audit-log.ts';
+import { systemRandomness } from '#operator/envelope/randomness.ts';
+import { startIntake } from '#operator/intake/start.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createEventRecorder } from '#operator/kube/event-recorder.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
@@ -6,6 +8,7 @@ import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { Certificates } from './certificates.ts';
 import { startControllers } from './controllers.ts';
 import type { Informers } from './informers.ts';
+import type { Identity } from './identity.ts';
 import type { Keys } from './keys.ts';
 import type { Platform } from './platform.ts';
 
@@ -16,6 +19,7 @@ export interface LeaderWorkOptions {
   readonly client: KubeClient;
   readonly tenancy: TenancyIndex;
   readonly keys: Keys;
+  readonly identity: Identity;
   readonly audit: AuditLog;
   readonly certificates: Certificates;
 }
@@ -26,7 +30,7 @@ export interface LeaderWork {
 
 /** Everything that only one replica does. */
 export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
-  const { platform, informers, client, tenancy, keys, audit, certificates } = options;
+  const { platform, informers, client, tenancy, keys, identity, audit, certificates } = options;
   const recorder = createEventRecorder({
     client,
     reportingController: 'mcpkeyring.io/operator',
@@ -45,10 +49,30 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     onCaBundleChange: (handler) => certificates.serving.onBundleChange(handler),
     kekId: () => keys.keks.currentKid,
   });
+  const intake = startIntake({
+    client,
+    operatorNamespace: platform.options.namespace,
+    randomness: systemRandomness,
+    requestInformer: informers.userKeyRequests,
+    sources: {
+      mcpServers: informers.mcpServers.store,
+      userKeyPolicies: informers.userKeyPolicies.store,
+      userKeys: informers.userKeys.store,
+    },
+    tenancy,
+    identifier: identity.identifier,
+    keyStore: keys.keyStore,
+    audit,
+    now: () => new Date(),
+    log: platform.log,
+    clock: platform.clock,
+    controllerObserver: platform.metrics.controller('user-key-request'),
+    queueObserver: platform.metrics.workQueue('user-key-request'),
+  });
   certificates.loop.wake();
   return {
     stop: async () => {
-      await controllers.stop();
+      await Promise.all([intake.stop(), controllers.stop()]);
       await recorder.close();
     },
   };

@@ -9,6 +9,7 @@ import { InformerTenancy } from '#operator/tenancy/informer-tenancy.ts';
 import { type Listener, startAdmission } from './admission.ts';
 import { type Certificates, startCertificates } from './certificates.ts';
 import { type Health, startHealth } from './health.ts';
+import { createIdentity, type Identity } from './identity.ts';
 import { createInformers, type Informers } from './informers.ts';
 import { type Keys, openKeys } from './keys.ts';
 import { type LeaderWork, startLeaderWork } from './leader-work.ts';
@@ -61,11 +62,12 @@ export class Operator {
     this.#certificates = startCertificates(this.#platform, this.#informers, () => this.#leadership.isLeader);
     this.#audit = await this.#openAudit();
     const keys = await this.#openKeys();
+    const identity = await createIdentity(this.#platform);
     await this.#informers.synced(signal);
     // A cache that synced empty told nobody.
     this.#certificates.loop.wake();
     await this.#listen(this.#certificates);
-    if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(keys));
+    if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(keys, identity));
     this.#started = true;
     this.#platform.log.info('started', { targets: [...this.#platform.options.targets] });
   }
@@ -151,7 +153,7 @@ export class Operator {
     }
   }
 
-  #lead(keys: Keys): void {
+  #lead(keys: Keys, identity: Identity): void {
     const { audit, certificates } = this.#assembled();
     this.#leaderWork = startLeaderWork({
       platform: this.#platform,
@@ -159,6 +161,7 @@ export class Operator {
       client: this.#leadership.writer,
       tenancy: this.#tenancy(),
       keys,
+      identity,
       audit,
       certificates,
     });

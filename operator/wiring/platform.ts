@@ -14,6 +14,7 @@ export interface Platform {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly source: ConnectionSource;
   readonly transport: Transport;
   /** Not fenced: reads, reviews, the lease, and the very first certificates and keys, which any replica may write. */
   readonly client: KubeClient;
@@ -27,9 +28,9 @@ export interface PlatformOptions {
   readonly metrics: Metrics;
 }
 
-export function createPlatform({ source, ...rest }: PlatformOptions): Platform {
-  const { log, metrics, version } = rest;
+export function createPlatform(given: PlatformOptions): Platform {
+  const { source, log, metrics, version } = given;
   const userAgent = `mcp-keyring-operator/${version}`;
   const transport = createTransport({ source, userAgent, observer: metrics.requests, log });
-  return { ...rest, clock: systemClock, transport, client: createKubeClient({ transport }) };
+  return { ...given, clock: systemClock, transport, client: createKubeClient({ transport }) };
 }

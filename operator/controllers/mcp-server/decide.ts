@@ -97,5 +97,7 @@ function find(observed: ObservedServer, { upstream, census }: Seen): ServerFindi
       const pods = census.current.length + census.outdated.length;
       return pods === 0 ? { kind: 'noPods' } : { kind: 'serving', pods };
     }
+    default:
+      return upstream satisfies never;
   }
 }

@@ -60,6 +60,8 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
       return notReady('DeploymentUnavailable', `The Deployment cannot make its pods: ${finding.message}`);
     case 'serving':
       return [{ type: 'Ready', status: 'True', reason: 'Serving', message: `Served by ${count(finding.pods, 'pod')}` }];
+    default:
+      return finding satisfies never;
   }
 }
 

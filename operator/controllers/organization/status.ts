@@ -91,6 +91,8 @@ function troubleOf(observed: ObservedIssuer): readonly Trouble[] {
       const { reason, message } = probe.result;
       return [{ reason, message: `Issuer ${issuer.name} at ${issuer.issuerURL}: ${message}` }];
     }
+    default:
+      return observed satisfies never;
   }
 }
 

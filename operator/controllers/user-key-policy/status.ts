@@ -38,6 +38,8 @@ function ready(finding: PolicyFinding, bound: readonly McpServer[]): KeyringCond
         'HeadersNotDeclared',
         `No bound McpServer declares ${someOf(finding.names)}; add it to spec.authentication.headers there, or remove it here`,
       );
+    default:
+      return finding satisfies never;
   }
 }
 

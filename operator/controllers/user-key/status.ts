@@ -76,6 +76,8 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
       ];
     case 'nameMismatch':
       return mismatch(finding.expectedName);
+    default:
+      return finding satisfies never;
   }
 }
 
