@@ -71,29 +71,38 @@ describe('rotation', () => {
   const key = (keyId: string, createdAtMs: number) => ({ keyId, createdAtMs });
 
   test.each([
-    ['makes the first key', [], 0, { generate: true, drop: [] }],
-    ['leaves a young key', [key('a', 0)], intakeKeyAgeMsMax - 1, { generate: false, drop: [] }],
-    ['replaces an old key and keeps it', [key('a', 0)], intakeKeyAgeMsMax, { generate: true, drop: [] }],
-    [
-      'keeps the one before for a while',
-      [key('b', 10), key('a', 0)],
-      9 + intakeKeyGraceMs,
-      { generate: false, drop: [] },
-    ],
-    [
-      'drops the one before after that',
-      [key('b', 10), key('a', 0)],
-      10 + intakeKeyGraceMs,
-      { generate: false, drop: ['a'] },
-    ],
-    [
-      'drops all but the newest',
-      [key('a', 0), key('b', 1), key('c', 2)],
-      2 + intakeKeyGraceMs,
-      { generate: false, drop: ['a', 'b'] },
-    ],
-  ] as const)('%s', (_what, ...[keys, nowMs, expected]) => {
-    expect(decideRotation(keys, nowMs)).toEqual(expected);
+    { name: 'makes the first key', keys: [], nowMs: 0, generate: true, drop: [] },
+    { name: 'leaves a young key', keys: [key('a', 0)], nowMs: intakeKeyAgeMsMax - 1, generate: false, drop: [] },
+    {
+      name: 'replaces an old key and keeps it',
+      keys: [key('a', 0)],
+      nowMs: intakeKeyAgeMsMax,
+      generate: true,
+      drop: [],
+    },
+    {
+      name: 'keeps the one before for a while',
+      keys: [key('b', 10), key('a', 0)],
+      nowMs: 9 + intakeKeyGraceMs,
+      generate: false,
+      drop: [],
+    },
+    {
+      name: 'drops the one before after that',
+      keys: [key('b', 10), key('a', 0)],
+      nowMs: 10 + intakeKeyGraceMs,
+      generate: false,
+      drop: ['a'],
+    },
+    {
+      name: 'drops all but the newest',
+      keys: [key('a', 0), key('b', 1), key('c', 2)],
+      nowMs: 2 + intakeKeyGraceMs,
+      generate: false,
+      drop: ['a', 'b'],
+    },
+  ])('$name', ({ keys, nowMs, generate, drop }) => {
+    expect(decideRotation(keys, nowMs)).toEqual({ generate, drop });
   });
 });
 
@@ -121,28 +130,34 @@ describe('the limit for each requester', () => {
 
 describe('the phase of a request', () => {
   const createdAt = Date.parse('2026-11-24T10:00:00Z');
+  const answeredAt = (completedAt: string) => request({ completedAt });
   const request = (status: object = {}, metadata: object = { creationTimestamp: '2026-11-24T10:00:00Z' }) =>
     ({ metadata, status }) as unknown as Parameters<typeof phaseOf>[0];
 
   test.each([
-    ['new: handled', request(), 0, { kind: 'handle' }],
-    ['too old: removed', request(), 300_000, { kind: 'remove' }],
-    ['without a time: removed', request({}, {}), 0, { kind: 'remove' }],
-    [
-      'answered: kept for a minute',
-      request({ completedAt: '2026-11-24T10:00:01Z' }),
-      2_000,
-      { kind: 'keep', forMs: 59_000 },
-    ],
-    [
-      'answered late: kept until it is five minutes old',
-      request({ completedAt: '2026-11-24T10:04:30Z' }),
-      280_000,
-      { kind: 'keep', forMs: 20_000 },
-    ],
-    ['answered a minute ago: removed', request({ completedAt: '2026-11-24T10:00:01Z' }), 61_000, { kind: 'remove' }],
-    ['answered at no time: removed', request({ completedAt: 'x' }), 1_000, { kind: 'remove' }],
-  ] as const)('%s', (_what, ...[object, ageMs, expected]) => {
+    { name: 'new: handled', object: request(), ageMs: 0, expected: { kind: 'handle' } },
+    { name: 'too old: removed', object: request(), ageMs: 300_000, expected: { kind: 'remove' } },
+    { name: 'without a time: removed', object: request({}, {}), ageMs: 0, expected: { kind: 'remove' } },
+    {
+      name: 'answered: kept for a minute',
+      object: answeredAt('2026-11-24T10:00:01Z'),
+      ageMs: 2_000,
+      expected: { kind: 'keep', forMs: 59_000 },
+    },
+    {
+      name: 'answered late: kept until it is five minutes old',
+      object: answeredAt('2026-11-24T10:04:30Z'),
+      ageMs: 280_000,
+      expected: { kind: 'keep', forMs: 20_000 },
+    },
+    {
+      name: 'answered a minute ago: removed',
+      object: answeredAt('2026-11-24T10:00:01Z'),
+      ageMs: 61_000,
+      expected: { kind: 'remove' },
+    },
+    { name: 'answered at no time: removed', object: answeredAt('x'), ageMs: 1_000, expected: { kind: 'remove' } },
+  ])('$name', ({ object, ageMs, expected }) => {
     expect(phaseOf(object, createdAt + ageMs)).toEqual(expected);
   });
 });

@@ -184,27 +184,42 @@ describe('setting a key', () => {
 
 describe('a request is refused', () => {
   test.each([
-    [
-      'for a server that does not exist, with the nearest names',
-      set('githb'),
-      { Authorization: 'ghp_a' },
-      'ServerNotFound',
-    ],
-    ['for a server that takes no keys', set('open'), { Authorization: 'ghp_a' }, 'ServerNeedsNoKey'],
-    ['without any value', set('github'), {}, 'HeaderMissing'],
-    ['for a header that is not declared', set('github'), { 'X-Other': 'a' }, 'HeaderNotDeclared'],
-    ['for a value of the wrong form', set('github'), { Authorization: 'gho_secret' }, 'InvalidFormat'],
-    [
-      'for values that are too long together',
-      set('jira'),
-      { 'X-Jira-Email': 'a\nb', 'X-Jira-Token': 'b' },
-      'InvalidFormat',
-    ],
-    ['for the status of a server that does not exist', status('nothing'), {}, 'ServerNotFound'],
-    ['for deleting where nothing is', remove('nothing'), {}, 'ServerNotFound'],
-  ] as const)('%s', async (_what, ...[control, values, code]) => {
+    {
+      name: 'a server that does not exist',
+      control: set('githb'),
+      values: { Authorization: 'ghp_a' },
+      code: 'ServerNotFound',
+    },
+    {
+      name: 'a server that takes no keys',
+      control: set('open'),
+      values: { Authorization: 'ghp_a' },
+      code: 'ServerNeedsNoKey',
+    },
+    { name: 'no value', control: set('github'), values: {}, code: 'HeaderMissing' },
+    { name: 'an undeclared header', control: set('github'), values: { 'X-Other': 'a' }, code: 'HeaderNotDeclared' },
+    {
+      name: 'a value of the wrong form',
+      control: set('github'),
+      values: { Authorization: 'gho_secret' },
+      code: 'InvalidFormat',
+    },
+    {
+      name: 'one wrong value of two',
+      control: set('jira'),
+      values: { 'X-Jira-Email': 'a', 'X-Jira-Token': 'a\nb' },
+      code: 'InvalidFormat',
+    },
+    {
+      name: 'the status of a server that does not exist',
+      control: status('nothing'),
+      values: {},
+      code: 'ServerNotFound',
+    },
+    { name: 'deleting where nothing is', control: remove('nothing'), values: {}, code: 'ServerNotFound' },
+  ])('for $name', async ({ control, values, code }) => {
     const world = await testIntake();
-    const response = await world.ask(control, values);
+    const response = await world.ask(control, { ...values });
     expect(response).toEqual(refused(code));
     expect(JSON.stringify(response)).not.toContain('gho_secret');
     expect(sealedIn(world)).toEqual([]);
