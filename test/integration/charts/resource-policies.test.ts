@@ -1,0 +1,256 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { changed } from '#test/integration/crds/cases.ts';
+import { type GuardedCluster, operatorUser, startGuardedCluster, waitUntilRefused } from './guarded-cluster.ts';
+import type { Answer, Caller } from './raw-api.ts';
+
+const root = '/apis/mcpkeyring.io/v1alpha1';
+const inTeam = `${root}/namespaces/team-a`;
+const requests = `${inTeam}/userkeyrequests`;
+const apiVersion = 'mcpkeyring.io/v1alpha1';
+let cluster: GuardedCluster;
+
+beforeAll(async () => {
+  cluster = await startGuardedCluster();
+  for (const user of ['ann', 'bob']) {
+    const flags = ['--clusterrole=mcp-keyring-user', `--user=${user}`];
+    await cluster.plane.kubectl(['-n', 'team-a', 'create', 'rolebinding', user, ...flags]);
+  }
+  await cluster.plane.kubectl(['-n', 'team-a', 'create', 'rolebinding', 'admin', '--clusterrole=admin', '--user=max']);
+  await waitUntilRefused(() => post(requests, requestOf({ username: 'bob' }), ann));
+});
+
+afterAll(async () => {
+  await cluster[Symbol.asyncDispose]();
+});
+
+const ann: Caller = { user: 'ann', groups: ['payroll', 'system:authenticated'], uid: 'u-1' };
+const annHerself = { username: 'ann', groups: ['payroll', 'system:authenticated'] };
+
+const post = (path: string, body: object, as?: Caller): Promise<Answer> =>
+  cluster.call({ method: 'POST', path, body, dryRun: true, ...(as === undefined ? {} : { as }) });
+
+function requestOf(requester: object): object {
+  const bytes = (count: number): string => Buffer.alloc(count, 7).toString('base64');
+  return {
+    apiVersion,
+    kind: 'UserKeyRequest',
+    metadata: { generateName: 'ukr-', namespace: 'team-a' },
+    spec: { requester, keyId: 'k1', enc: bytes(32), ciphertext: bytes(64) },
+  };
+}
+
+describe('a UserKeyRequest', () => {
+  test.each([
+    ['as themselves', annHerself],
+    ['with their uid', { ...annHerself, uid: 'u-1' }],
+    ['with their groups in another order', { ...annHerself, groups: ['system:authenticated', 'payroll'] }],
+  ])('is made by users %s', async (_, requester) => {
+    expect(await post(requests, requestOf(requester), ann)).toMatchObject({ status: 201, message: '' });
+  });
+
+  test.each([
+    ['of another user', { ...annHerself, username: 'bob' }, 'spec.requester.username is bob, but you are ann'],
+    ['of the administrator', { username: 'system:admin', groups: ['system:masters'] }, 'but you are ann'],
+    ['with another uid', { ...annHerself, uid: 'u-2' }, 'spec.requester.uid is not yours'],
+    [
+      'with a group they are not in',
+      { ...annHerself, groups: ['payroll', 'admins', 'system:authenticated'] },
+      'not exactly the groups you are in',
+    ],
+    [
+      'with a group in the place of another',
+      { ...annHerself, groups: ['admins', 'system:authenticated'] },
+      'not exactly the groups you are in',
+    ],
+    ['with a group twice', { ...annHerself, groups: ['payroll', 'payroll'] }, 'not exactly the groups you are in'],
+    ['without groups', { username: 'ann' }, 'not exactly the groups you are in'],
+  ])('is not made in the name %s', async (_, requester, refusedWith) => {
+    const answer = await post(requests, requestOf(requester), ann);
+    expect(answer.message).toContain(refusedWith);
+    expect([403, 422]).toContain(answer.status);
+  });
+
+  test('of a user with very many groups is judged in time', async () => {
+    const groups = Array.from({ length: 500 }, (_, index) => `group-${index}`).concat('system:authenticated');
+    const answer = await post(requests, requestOf({ username: 'ann', groups }), { user: 'ann', groups });
+    expect(answer).toMatchObject({ status: 201, message: '' });
+    const shuffled = await post(requests, requestOf({ username: 'ann', groups: groups.toReversed() }), {
+      user: 'ann',
+      groups,
+    });
+    expect(shuffled).toMatchObject({ status: 201, message: '' });
+  });
+
+  test('is answered by the operator and by nobody else', async () => {
+    const created = await cluster.call({ method: 'POST', path: requests, body: requestOf(annHerself), as: ann });
+    const { name } = created.body['metadata'] as { name: string };
+    const answer = (as?: Caller): Promise<Answer> =>
+      cluster.call({
+        method: 'PATCH',
+        path: `${requests}/${name}/status`,
+        body: { status: { completedAt: '2026-01-01T00:00:00Z' } },
+        ...(as === undefined ? {} : { as }),
+      });
+    expect((await answer()).message).toContain('only the operator answers requests');
+    expect((await answer(ann)).status).toBe(403);
+    expect(
+      await answer({ user: operatorUser, groups: ['system:serviceaccounts', 'system:authenticated'] }),
+    ).toMatchObject({ status: 200 });
+  });
+
+  test('is read by whoever knows its name, but never listed by users', async () => {
+    expect((await cluster.call({ method: 'GET', path: requests, as: ann })).status).toBe(403);
+    expect((await cluster.call({ method: 'GET', path: `${requests}/unknown`, as: ann })).status).toBe(404);
+    expect((await cluster.call({ method: 'GET', path: `${inTeam}/mcpservers`, as: ann })).status).toBe(200);
+    expect((await cluster.call({ method: 'GET', path: `${inTeam}/userkeys`, as: ann })).status).toBe(403);
+  });
+});
+
+const oidc = { name: 'login', type: 'OIDC', issuerURL: 'https://login.example.com', audiences: ['mcp'] };
+const secretRef = { name: 'shared' };
+
+const kinds = [
+  {
+    collection: `${root}/organizations`,
+    valid: {
+      apiVersion,
+      kind: 'Organization',
+      metadata: { name: 'acme' },
+      spec: {
+        namespaceSelector: { matchLabels: { a: 'b' } },
+        identity: { issuers: [oidc] },
+        encryption: { provider: { local: {} } },
+        audit: { required: true },
+      },
+    },
+    unsupported: [
+      ['plan Standard', 'plan', 'Standard'],
+      ['identity.accessTokens', 'identity.accessTokens', { enabled: false }],
+      ['admins', 'admins', {}],
+      ['encryption.provider.kmsV2', 'encryption.provider', { kmsV2: { name: 'a', socket: '/a' } }],
+      [
+        'encryption.provider.vaultTransit',
+        'encryption.provider',
+        { vaultTransit: { address: 'https://a', keyName: 'a' } },
+      ],
+      ['encryption.rotationInterval', 'encryption.rotationInterval', '30d'],
+      ['audit.required false', 'audit.required', false],
+      ['audit.retention', 'audit.retention', '400d'],
+      ['audit.sinks', 'audit.sinks', [{ name: 'a', type: 'OTLP', url: 'https://a' }]],
+    ],
+  },
+  {
+    collection: `${inTeam}/mcpservers`,
+    valid: {
+      apiVersion,
+      kind: 'McpServer',
+      metadata: { name: 'github', namespace: 'team-a' },
+      spec: {
+        upstream: { workload: { port: 8080 } },
+        authentication: {
+          headers: [
+            { name: 'Authorization', format: { prefixes: ['ghp_'], message: 'Begins with ghp_' }, reveal: 'None' },
+          ],
+        },
+      },
+    },
+    unsupported: [
+      ['upstream.remote', 'upstream', { remote: { url: 'https://mcp.example.com' } }],
+      ['transport SSE', 'transport', 'SSE'],
+      ['authentication.mode other than PerUser', 'authentication', { mode: 'Shared', sharedKeySecretRef: secretRef }],
+      [
+        'authentication.mode other than PerUser',
+        'authentication',
+        { mode: 'PerUserOrShared', sharedKeySecretRef: secretRef },
+      ],
+      ['authentication.sharedKeySecretRef', 'authentication.sharedKeySecretRef', secretRef],
+      ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
+      ['authentication.headers[].format.pattern', 'authentication.headers', [{ name: 'A', format: { pattern: '.' } }]],
+      [
+        'authentication.headers[].reveal Last4',
+        'authentication.headers',
+        [{ name: 'A' }, { name: 'B', reveal: 'Last4' }],
+      ],
+    ],
+  },
+  {
+    collection: `${inTeam}/userkeypolicies`,
+    valid: {
+      apiVersion,
+      kind: 'UserKeyPolicy',
+      metadata: { name: 'strict', namespace: 'team-a' },
+      spec: { servers: { selector: {} }, keys: { required: ['A'], optional: ['B'] } },
+    },
+    unsupported: ['subjects', 'validation', 'expiry', 'limits', 'tools', 'approval', 'audit'].map(
+      (field) => [field, field, {}] as const,
+    ),
+  },
+] as const;
+
+describe.each(kinds)('$valid.kind', ({ collection, valid, unsupported }) => {
+  test('with fields that work is taken', async () => {
+    expect(await post(collection, valid)).toMatchObject({ status: 201, message: '' });
+  });
+
+  test.each(unsupported)('spec.%s is refused as not supported yet', async (field, path, value) => {
+    const answer = await post(collection, changed(valid, `spec.${path}`, value));
+    expect(answer.message).toContain(`spec.${field} is not supported yet`);
+    expect([403, 422]).toContain(answer.status);
+  });
+});
+
+describe('what later writes must not bring in', () => {
+  test('an unsupported field in an update', async () => {
+    const [{ collection, valid }] = kinds;
+    expect(await cluster.call({ method: 'POST', path: collection, body: valid })).toMatchObject({ status: 201 });
+    const answer = await cluster.call({
+      method: 'PATCH',
+      path: `${collection}/acme`,
+      body: { spec: { plan: 'Standard' } },
+    });
+    expect(answer.message).toContain('spec.plan Standard is not supported yet');
+  });
+});
+
+describe("the operator's own Secrets", () => {
+  const secret = '/api/v1/namespaces/mcp-keyring/secrets/mcp-keyring-kek';
+  const write = (body: object, as?: Caller): Promise<Answer> =>
+    cluster.call({ method: 'PATCH', path: secret, body, ...(as === undefined ? {} : { as }) });
+  const operator = { user: operatorUser };
+
+  test('are filled and rotated by the operator, and nobody else takes an entry away', async () => {
+    expect(await write({ data: { 'local-1': 'AAAA', current: 'bG9jYWwtMQ==' } }, operator)).toMatchObject({
+      status: 200,
+    });
+    for (const data of [{ 'local-1': null }, { 'local-1': 'BBBB' }, null]) {
+      expect((await write({ data })).message).toContain('this would remove or change keys in Secret mcp-keyring-kek');
+    }
+    const replaced = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'mcp-keyring-kek', namespace: 'mcp-keyring' },
+    };
+    const answer = await cluster.call({ method: 'PUT', path: secret, body: replaced });
+    expect(answer.message).toContain('do not use helm upgrade --force');
+    expect(await write({ metadata: { labels: { a: 'b' } } })).toMatchObject({ status: 200 });
+    expect(await write({ data: { 'local-1': null } }, operator)).toMatchObject({ status: 200 });
+  });
+
+  test('are reached by the operator by name only, and sealed keys in their namespace only', async () => {
+    const can = async (verb: string, namespace: string, name = ''): Promise<number> =>
+      (
+        await cluster.call({
+          method: 'GET',
+          path: `/api/v1/namespaces/${namespace}/secrets${name === '' ? '' : `/${name}`}${verb === 'list' ? '?fieldSelector=' : ''}`,
+          as: operator,
+        })
+      ).status;
+    expect(await can('get', 'mcp-keyring', 'mcp-keyring-kek')).toBe(200);
+    expect(await can('get', 'mcp-keyring', 'other')).toBe(403);
+    expect(await can('list', 'mcp-keyring')).toBe(403);
+    expect(await can('list', 'mcp-keyring-keys')).toBe(200);
+    expect(await can('list', 'team-a')).toBe(403);
+    expect(await can('get', 'team-a', 'any')).toBe(403);
+  });
+});
