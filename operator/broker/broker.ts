@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:https';
+
+import type { Registry } from 'prom-client';
+
+import type { AuditLog } from '#operator/audit/audit-log.ts';
+import type { UserIdentifier } from '#operator/identity/identification.ts';
+import { PodIdentifier } from '#operator/identity/pod-identity.ts';
+import type { TokenReviewer } from '#operator/identity/token-review.ts';
+import type { KeyStore } from '#operator/keystore/key-store.ts';
+import type { Log } from '#operator/kube/observers.ts';
+import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
+
+import { AuditIntake } from './audit-intake.ts';
+import { Denials } from './denials.ts';
+import { followSources } from './follow-sources.ts';
+import { LeaseService } from './lease-service.ts';
+import { createBrokerObserver } from './metrics.ts';
+import { PodGate } from './pod-gate.ts';
+import { policySnapshot } from './policy-snapshot.ts';
+import { createRoutes } from './routes.ts';
+import { BrokerServer } from './server.ts';
+import type { BrokerSources } from './sources.ts';
+import { UserGate } from './user-gate.ts';
+import { WatchHub } from './watch-hub.ts';
+
+export interface BrokerOptions {
+  /** PEM of the serving certificate at start; attach `broker.tls` for later ones. */
+  readonly identity: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Started and synced by the caller. */
+  readonly sources: BrokerSources;
+  readonly tenancy: TenancyIndex;
+  readonly keyStore: KeyStore;
+  readonly audit: AuditLog;
+  /** Both from `createIdentity`. */
+  readonly users: UserIdentifier;
+  readonly reviewer: Pick<TokenReviewer, 'review'>;
+  readonly registry: Registry;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+  readonly now: () => Date;
+}
+
+/** The broker of one replica. */
+export interface Broker {
+  /** For certificate reloads. */
+  readonly tls: Server;
+  /** For the readiness check: true from the start of `close`. */
+  readonly isDraining: boolean;
+  /** Resolves with the port. */
+  listen(port: number, host?: string): Promise<number>;
+  /** Ends streams, lets requests finish for at most 20 s. */
+  close(): Promise<void>;
+}
+
+function newId(): string {
+  return randomUUID();
+}
+
+/** Puts the parts together. They share nothing but what is passed here. */
+export function createBroker(options: BrokerOptions): Broker {
+  const { sources, tenancy, keyStore, audit, log, monotonicMs, now } = options;
+  const observer = createBrokerObserver(options.registry);
+  const denials = new Denials({ audit, observer, log, monotonicMs, now, newId });
+  const pods = new PodIdentifier({ reviewer: options.reviewer, pods: sources.pods.store });
+  const podGate = new PodGate({ pods, denials });
+  const userGate = new UserGate({ users: options.users, monotonicMs });
+  const leases = new LeaseService({
+    podGate,
+    userGate,
+    tenancy,
+    sources,
+    keyStore,
+    audit,
+    denials,
+    log,
+    now,
+    newId,
+  });
+  const intake = new AuditIntake({ podGate, tenancy, audit, denials });
+  const hub = new WatchHub({
+    snapshotOf: ({ namespace, name }) => {
+      const server = sources.mcpServers.store.get(namespace, name);
+      return server && policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace));
+    },
+    observer,
+    monotonicMs,
+    bootId: randomUUID().slice(0, 8),
+    random: Math.random,
+  });
+  followSources({ sources, keyStore, hub });
+  const routes = createRoutes({ leases, intake, hub, podGate, observer, monotonicMs });
+  const server = new BrokerServer({ routes, identity: options.identity, observer, log });
+  return {
+    tls: server.tls,
+    get isDraining() {
+      return server.isDraining;
+    },
+    listen: (port, host) => server.listen(port, host),
+    close: async () => {
+      const closed = server.close();
+      hub.drain();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import { labels } from '#crds/v1alpha1/names.ts';
+import type { KeyStore } from '#operator/keystore/key-store.ts';
+import type { Change } from '#operator/kube/informer.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+
+import type { BrokerSources } from './sources.ts';
+import type { WatchHub } from './watch-hub.ts';
+
+export interface FollowOptions {
+  readonly sources: BrokerSources;
+  readonly keyStore: Pick<KeyStore, 'onChange' | 'subjectKeyOf'>;
+  readonly hub: Pick<WatchHub, 'invalidate' | 'invalidateAll' | 'refresh' | 'endPod'>;
+}
+
+/** Turns what happens in the cluster into what sidecars have to hear. More than needed does no harm; less would. */
+export function followSources({ sources, keyStore, hub }: FollowOptions): void {
+  keyStore.onChange(({ server, subjectKey }) => hub.invalidate(server, subjectKey));
+
+  sources.userKeys.onChange((change) => {
+    if (!userKeyMatters(change)) return;
+    const { metadata, spec } = change.object;
+    const server = { namespace: metadata.namespace ?? '', name: spec.serverRef.name };
+    hub.invalidate(server, keyStore.subjectKeyOf(spec.subject));
+  });
+
+  sources.mcpServers.onChange((change) => {
+    if (!specMatters(change)) return;
+    const { namespace, name } = change.object.metadata;
+    const isThis = (server: { readonly namespace: string; readonly name: string }): boolean =>
+      server.namespace === namespace && server.name === name;
+    // The template of a header is not in the snapshot, but in every lease.
+    hub.invalidateAll(isThis);
+    hub.refresh(isThis);
+  });
+
+  sources.userKeyPolicies.onChange((change) => {
+    if (!specMatters(change)) return;
+    hub.refresh((server) => server.namespace === change.object.metadata.namespace);
+  });
+
+  // Who is trusted may be another one now, in namespaces that only the selectors know.
+  sources.organizations.onChange((change) => {
+    if (specMatters(change)) hub.invalidateAll(() => true);
+  });
+
+  sources.namespaces.onChange((change) => {
+    const { name } = change.object.metadata;
+    if (specMatters(change)) hub.invalidateAll((server) => server.namespace === name);
+  });
+
+  sources.pods.onChange((change) => {
+    const { uid } = change.object.metadata;
+    if (uid !== undefined && podLost(change)) hub.endPod(uid);
+  });
+}
+
+/** Status changes all the time and decides nothing here. */
+function specMatters(change: Change<KubeObject>): boolean {
+  if (change.kind !== 'updated') return true;
+  const { object, previous } = change;
+  return (
+    object.metadata.uid !== previous.metadata.uid ||
+    object.metadata.generation !== previous.metadata.generation ||
+    object.metadata.deletionTimestamp !== previous.metadata.deletionTimestamp ||
+    JSON.stringify(object.metadata.labels) !== JSON.stringify(previous.metadata.labels)
+  );
+}
+
+/** Of the status, the state and the version decide about a lease. */
+function userKeyMatters(change: Change<UserKey>): boolean {
+  if (change.kind !== 'updated' || specMatters(change)) return true;
+  const { object, previous } = change;
+  return object.status?.state !== previous.status?.state || object.status?.version !== previous.status?.version;
+}
+
+/** A pod that is gone, or that no longer says that it carries this sidecar. */
+function podLost(change: Change<KubeObject>): boolean {
+  if (change.kind !== 'updated') return change.kind === 'deleted';
+  const now = change.object.metadata.labels;
+  const before = change.previous.metadata.labels;
+  return now?.[labels.server] !== before?.[labels.server] || now?.[labels.injected] !== before?.[labels.injected];
+}

@@ -1,0 +1,251 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { DenyReason, LeaseRequest, LeaseResponse, Subject } from '#contract/lease.ts';
+import { leaseTtlMsMax } from '#contract/lease.ts';
+import type { AuditLog } from '#operator/audit/audit-log.ts';
+import { AuditError } from '#operator/audit/audit-error.ts';
+import type { Identification } from '#operator/identity/identification.ts';
+import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
+import { KeyStoreError } from '#operator/keystore/errors.ts';
+import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
+import { KubeError } from '#operator/kube/errors.ts';
+import type { Log } from '#operator/kube/observers.ts';
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { effectiveHeaders, sameHeader } from '#operator/policy/effective-headers.ts';
+import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
+
+import type { Denials } from './denials.ts';
+import { BrokerError } from './errors.ts';
+import type { GrantedBody, HeaderToLease } from './granted-body.ts';
+import { encodeGranted } from './granted-body.ts';
+import { isFieldValue, splitTemplate } from './header-bytes.ts';
+import type { Refusal } from './lease.ts';
+import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from './lease.ts';
+import { brokerLimits } from './limits.ts';
+import type { PodGate } from './pod-gate.ts';
+import type { BrokerSources } from './sources.ts';
+import type { UserGate } from './user-gate.ts';
+
+/** Every answer that holds no key. */
+export type KeylessResponse = Exclude<LeaseResponse, { decision: 'granted' }>;
+
+export type LeaseAnswer =
+  /** Whoever sends it disposes it. */
+  | { readonly kind: 'granted'; readonly body: GrantedBody }
+  | { readonly kind: 'keyless'; readonly response: KeylessResponse };
+
+export interface LeaseServiceOptions {
+  readonly podGate: PodGate;
+  readonly userGate: UserGate;
+  readonly tenancy: TenancyIndex;
+  readonly sources: Pick<BrokerSources, 'mcpServers' | 'userKeyPolicies' | 'userKeys'>;
+  readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
+  readonly audit: Pick<AuditLog, 'append'>;
+  readonly denials: Pick<Denials, 'record'>;
+  readonly log: Log;
+  readonly now: () => Date;
+  readonly newId: () => string;
+}
+
+type Identified = Extract<Identification, { kind: 'identified' }>;
+type Organization = Extract<Tenancy, { kind: 'organization' }>;
+
+/** Who asks for what, once both identities are proven. */
+interface Case {
+  readonly pod: VerifiedPod;
+  readonly organization: Organization;
+  readonly server: McpServer;
+  readonly headers: readonly EffectiveHeader[];
+  readonly user: Identified;
+  readonly subjectKey: string;
+  readonly address: KeyAddress;
+}
+
+const denyMessages: Readonly<Record<DenyReason, string>> = {
+  NamespaceHasNoOrganization: 'The namespace of this server belongs to no organization, or to more than one.',
+  ServerNotFound: 'There is no McpServer of this name.',
+  KeyUnreadable: 'Your stored key cannot be read. Set it again, and tell your administrator if that does not help.',
+  AuditUnavailable: 'The audit log takes no events at the moment, so no key is handed out. Try again.',
+};
+
+/** Answers lease requests. The order of `lease` is the order in which anything is believed: nothing is looked up before it is due. */
+export class LeaseService {
+  readonly #options: LeaseServiceOptions;
+
+  constructor(options: LeaseServiceOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BrokerError when there is no decision about a user */
+  async lease(request: LeaseRequest, podToken: string | undefined): Promise<LeaseAnswer> {
+    const { podGate, userGate, tenancy, keyStore } = this.#options;
+    const { server: ref, credential } = request;
+    const pod = await podGate.admit({ token: podToken, server: ref, purpose: 'serving', action: 'lease' });
+
+    const organization = tenancy.organizationOf(ref.namespace);
+    if (organization.kind !== 'organization') return this.#deny(pod, { server: ref }, 'NamespaceHasNoOrganization');
+    const server = this.#options.sources.mcpServers.store.get(ref.namespace, ref.name);
+    const place = { server: ref, organization: organization.name };
+    const serverUid = server?.metadata.uid;
+    if (server === undefined || serverUid === undefined) return this.#deny(pod, place, 'ServerNotFound');
+
+    const user = await this.#limited(pod, place, () => userGate.identify(pod.uid, credential, organization.issuers));
+    if (user.kind === 'unauthenticated') return this.#refuseUser(pod, place, user);
+    const subjectKey = keyStore.subjectKeyOf(user.subject);
+    await this.#limited(pod, { ...place, subject: user.subject }, () => userGate.admitSubject(pod.uid, subjectKey));
+
+    const address = { organization: organization.name, server: ref, serverUid, subject: user.subject };
+    const headers = effectiveHeaders(server, this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace));
+    return this.#decide({ pod, organization, server, headers, user, subjectKey, address });
+  }
+
+  async #decide(asked: Case): Promise<LeaseAnswer> {
+    const { keyStore, sources } = this.#options;
+    const { server, address, user } = asked;
+    const name = keyStore.userKeyNameOf(address);
+    const userKey = sources.userKeys.store.get(address.server.namespace, name);
+    const opening = decideOpening(userKey, server, user.subject);
+    switch (opening.kind) {
+      case 'mismatch':
+        return this.#denyKey(asked);
+      case 'refused':
+        return refuse(asked, opening.refusal, asked.headers);
+      case 'nothingStored':
+        return this.#release(asked, undefined);
+      case 'open':
+        return this.#open(asked, opening.versionMin);
+      default:
+        return opening satisfies never;
+    }
+  }
+
+  async #open(asked: Case, versionMin: number): Promise<LeaseAnswer> {
+    try {
+      using key = await this.#options.keyStore.open(asked.address, versionMin);
+      return await this.#release(asked, key);
+    } catch (error) {
+      if (error instanceof KubeError) throw new BrokerError('ERR_STORE_UNAVAILABLE', { cause: error });
+      if (!(error instanceof KeyStoreError)) throw error;
+      const { namespace, name } = asked.address.server;
+      this.#options.log.error('a stored key does not open', { code: error.code, namespace, server: name });
+      return this.#denyKey(asked);
+    }
+  }
+
+  async #release(asked: Case, key: OpenedKey | undefined): Promise<LeaseAnswer> {
+    const stored = key?.headers ?? [];
+    const release = decideRelease(
+      asked.headers,
+      stored.map(({ name }) => name),
+    );
+    if (release.kind === 'missing') return refuse(asked, 'missing', release.headers);
+    const headers = toLease(release.headers, stored);
+    return headers === undefined ? this.#denyKey(asked) : this.#grant(asked, headers, key?.version ?? 0);
+  }
+
+  /** No audit, no key: the event is on disk before there is a body that holds the key. */
+  async #grant(asked: Case, headers: readonly HeaderToLease[], keyVersion: number): Promise<LeaseAnswer> {
+    const { newId, now, log } = this.#options;
+    const leaseId = newId();
+    try {
+      await this.#record(asked, { leaseId, keyVersion, headerNames: headers.map(({ name }) => name) });
+    } catch (error) {
+      log.error('a lease could not be recorded', { code: error instanceof AuditError ? error.code : 'unknown' });
+      return keyless({
+        decision: 'denied',
+        reason: 'AuditUnavailable',
+        message: denyMessages.AuditUnavailable,
+        subject: asked.user.subject,
+      });
+    }
+    const { subject, expiresAtMs } = asked.user;
+    const ttlMs = leaseTtlMs(leaseTtlMsMax, expiresAtMs, now().getTime());
+    const terms = { decision: 'granted', leaseId, subject, subjectKey: asked.subjectKey, keyVersion, ttlMs } as const;
+    return { kind: 'granted', body: encodeGranted(terms, headers) };
+  }
+
+  #record(
+    { pod, organization, address, user }: Case,
+    lease: { readonly leaseId: string; readonly keyVersion: number; readonly headerNames: readonly string[] },
+  ): Promise<void> {
+    const { audit, newId, now } = this.#options;
+    return audit.append({
+      ...lease,
+      id: newId(),
+      at: now().toISOString(),
+      type: 'lease',
+      organization: organization.name,
+      server: address.server,
+      subject: user.subject,
+      pod: { name: pod.name, uid: pod.uid, ...(pod.node === undefined ? {} : { node: pod.node }) },
+      ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
+    });
+  }
+
+  /** Runs one of the limited steps; a limit that is reached goes on record. */
+  async #limited<T>(pod: VerifiedPod, place: Place, step: () => T | Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      if (error instanceof BrokerError) {
+        const { code, message } = error;
+        await this.#options.denials.record(pod.uid, { ...place, action: 'lease', reason: code, message });
+      }
+      throw error;
+    }
+  }
+
+  async #refuseUser(
+    pod: VerifiedPod,
+    place: Place,
+    { reason, message }: Extract<Identification, { kind: 'unauthenticated' }>,
+  ): Promise<LeaseAnswer> {
+    await this.#options.denials.record(pod.uid, { ...place, action: 'lease', reason, message });
+    return keyless({ decision: 'unauthenticated', reason, message });
+  }
+
+  #denyKey({ pod, organization, address, user }: Case): Promise<LeaseAnswer> {
+    const place = { server: address.server, organization: organization.name, subject: user.subject };
+    return this.#deny(pod, place, 'KeyUnreadable');
+  }
+
+  async #deny(pod: VerifiedPod, place: Place, reason: DenyReason): Promise<LeaseAnswer> {
+    const message = denyMessages[reason];
+    await this.#options.denials.record(pod.uid, { ...place, action: 'lease', reason, message });
+    const { subject } = place;
+    return keyless({ decision: 'denied', reason, message, ...(subject === undefined ? {} : { subject }) });
+  }
+}
+
+interface Place {
+  readonly server: LeaseRequest['server'];
+  readonly organization?: string;
+  readonly subject?: Subject;
+}
+
+function keyless(response: KeylessResponse): LeaseAnswer {
+  return { kind: 'keyless', response };
+}
+
+function refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader[]): LeaseAnswer {
+  return keyless({
+    decision: refusal,
+    subject: asked.user.subject,
+    subjectKey: asked.subjectKey,
+    ...explainRefusal(refusal, asked.server, headers),
+    ttlMs: brokerLimits.refusalTtlMs,
+  });
+}
+
+/** Undefined when one of the values cannot be a header: then the stored key is of no use, and none of it goes out. */
+function toLease(
+  headers: readonly EffectiveHeader[],
+  stored: OpenedKey['headers'],
+): readonly HeaderToLease[] | undefined {
+  const ready = headers.flatMap((header) => {
+    const template = splitTemplate(header.template);
+    const value = stored.find(({ name }) => sameHeader(name, header.name))?.value;
+    if (template === undefined || value === undefined || !isFieldValue(template, value.bytes)) return [];
+    return [{ name: header.name, template, value }];
+  });
+  return ready.length === headers.length ? ready : undefined;
+}

@@ -1,0 +1,94 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { HeaderHint, Subject } from '#contract/lease.ts';
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { sameHeader } from '#operator/policy/effective-headers.ts';
+
+import { hintOf } from './policy-snapshot.ts';
+
+/** Decisions that tell a known user what to do. */
+export type Refusal = 'missing' | 'invalid' | 'expired' | 'pendingApproval';
+
+/** What may be done with what is stored, before it is opened. */
+export type Opening =
+  | { readonly kind: 'nothingStored' }
+  /** Open it; a version below `versionMin` is a rolled-back one. */
+  | { readonly kind: 'open'; readonly versionMin: number }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** The record is of somebody else. */
+  | { readonly kind: 'mismatch' };
+
+type KeyState = NonNullable<NonNullable<UserKey['status']>['state']>;
+
+/**
+ * States in which a key stays shut. The others are decided by what the key holds: the record may be a moment behind it.
+ */
+const refusalByState: Readonly<Record<KeyState, Refusal | undefined>> = {
+  Configured: undefined,
+  Missing: undefined,
+  Expiring: undefined,
+  NeedsUpdate: undefined,
+  Unverified: undefined,
+  Invalid: 'invalid',
+  Expired: 'expired',
+  PendingApproval: 'pendingApproval',
+  Revoked: 'invalid',
+};
+
+/** Pure. Without a UserKey there is no key, even if a sealed Secret is still there: nothing would tell a rolled-back one. */
+export function decideOpening(userKey: UserKey | undefined, server: McpServer, subject: Subject): Opening {
+  if (userKey === undefined || userKey.metadata.deletionTimestamp !== undefined) return { kind: 'nothingStored' };
+  const { spec, status } = userKey;
+  const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
+  if (!isTheirs || spec.serverRef.name !== server.metadata.name) return { kind: 'mismatch' };
+  const refusal = status?.state === undefined ? undefined : refusalByState[status.state];
+  return refusal === undefined ? { kind: 'open', versionMin: status?.version ?? 0 } : { kind: 'refused', refusal };
+}
+
+/** Which headers go out, or which are still asked of the user. */
+export type Release =
+  | { readonly kind: 'release'; readonly headers: readonly EffectiveHeader[] }
+  | { readonly kind: 'missing'; readonly headers: readonly EffectiveHeader[] };
+
+/** Pure. `stored` are the names of the headers that the user has set. What is stored but no longer declared stays inside. */
+export function decideRelease(declared: readonly EffectiveHeader[], stored: readonly string[]): Release {
+  const isStored = ({ name }: EffectiveHeader): boolean => stored.some((other) => sameHeader(other, name));
+  const missing = declared.filter((header) => header.required && !isStored(header));
+  return missing.length > 0
+    ? { kind: 'missing', headers: missing }
+    : { kind: 'release', headers: declared.filter(isStored) };
+}
+
+/** Pure. What a person reads who has to do something. Nothing of a key is in it. */
+export function explainRefusal(
+  refusal: Refusal,
+  server: McpServer,
+  headers: readonly EffectiveHeader[],
+): { readonly hints: readonly HeaderHint[]; readonly message: string } {
+  const { name, namespace = '' } = server.metadata;
+  const title = server.spec.title ?? name;
+  const names = headers.map((header) => header.title ?? header.name).join(', ');
+  const set = `kubectl mcpkeys set ${name} -n ${namespace}`;
+  return { hints: headers.map(hintOf), message: sentences[refusal]({ title, names, set }) };
+}
+
+interface SentenceParts {
+  readonly title: string;
+  readonly names: string;
+  readonly set: string;
+}
+
+const sentences: Readonly<Record<Refusal, (parts: SentenceParts) => string>> = {
+  missing: ({ title, names, set }) => `${title} needs a key of yours that is not set: ${names}. Set it with: ${set}`,
+  invalid: ({ title, names, set }) => `Your key for ${title} no longer works: ${names}. Set a new one with: ${set}`,
+  expired: ({ title, names, set }) => `Your key for ${title} has expired: ${names}. Set a new one with: ${set}`,
+  pendingApproval: ({ title }) => `Your access to ${title} has not been approved yet.`,
+};
+
+/** Pure. A lease ends with the credential that it rests on; one that has just ended still gets the tolerance of a clock. */
+export function leaseTtlMs(ttlMsMax: number, expiresAtMs: number | undefined, nowMs: number): number {
+  if (expiresAtMs === undefined) return ttlMsMax;
+  return Math.max(leaseTtlMsMin, Math.min(ttlMsMax, Math.floor(expiresAtMs - nowMs)));
+}
+
+const leaseTtlMsMin = 1_000;

@@ -1,0 +1,44 @@
+import { auditBatchBytesMax } from '#contract/audit.ts';
+import { leaseRequestBytesMax } from '#contract/lease.ts';
+
+/** Bounds of everything that the broker reads, keeps or waits for. */
+export const brokerLimits = {
+  leaseBodyBytesMax: leaseRequestBytesMax,
+  auditBodyBytesMax: auditBatchBytesMax,
+  headerBytesMax: 16_384,
+  podTokenCharsMax: 8_192,
+
+  handshakeTimeoutMs: 5_000,
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 15_000,
+  /** Longer than any client keeps an idle connection, so that none writes into one that was just closed. */
+  keepAliveTimeoutMs: 120_000,
+  connectionsMax: 20_000,
+  requestsInFlightMax: 2_048,
+  /** An answer that its reader does not take within this time is given up, and its key zeroed. */
+  answerTimeoutMs: 10_000,
+  drainMsMax: 20_000,
+
+  streamsMax: 20_000,
+  streamsPerPodMax: 4,
+  /** What may wait in one stream for a slow reader. */
+  streamBacklogBytesMax: 262_144,
+  /** Streams are ended now and then, so that load spreads over new replicas and pods prove themselves again. */
+  streamLifetimeMs: 1_800_000,
+
+  /** How long "no key" is believed by a sidecar. Setting one invalidates it sooner. */
+  refusalTtlMs: 5_000,
+
+  windowMs: 60_000,
+  podsTrackedMax: 5_000,
+  /** Different users that one pod may begin to serve in a minute; more looks like enumeration. */
+  newSubjectsPerPodMax: 600,
+  /** Different credentials of one pod that may fail in a minute. */
+  failedCredentialsPerPodMax: 600,
+  /** Credentials that were good lately pass while others of their pod are refused for too many failures. */
+  goodCredentialsMax: 20_000,
+  goodCredentialTtlMs: 600_000,
+  /** Refusals of one source that are put on record in a minute; more are only counted, or they would fill the disk. */
+  denialsRecordedPerSourceMax: 60,
+  denialsRecordedMax: 1_200,
+} as const;

@@ -1,0 +1,25 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { HeaderHint } from '#contract/lease.ts';
+import type { PolicySnapshot } from '#contract/watch.ts';
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+
+/** Pure. What a sidecar holds of its server and of the policies that are for it. */
+export function policySnapshot(server: McpServer, policies: readonly UserKeyPolicy[]): PolicySnapshot {
+  const { name, namespace = '' } = server.metadata;
+  return {
+    server: { namespace, name },
+    title: server.spec.title ?? name,
+    headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
+  };
+}
+
+export function hintOf({ name, title, help, helpURL }: EffectiveHeader): HeaderHint {
+  return {
+    name,
+    ...(title === undefined ? {} : { title }),
+    ...(help === undefined ? {} : { help }),
+    ...(helpURL === undefined ? {} : { helpURL }),
+  };
+}

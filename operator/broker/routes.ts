@@ -1,0 +1,82 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { ContractError } from '#contract/fields.ts';
+import type { ServerRef } from '#contract/lease.ts';
+import { parseServerRef } from '#contract/parse-common.ts';
+import { parseAuditBatch, parseLeaseRequest } from '#contract/parse-requests.ts';
+
+import type { AuditIntake } from './audit-intake.ts';
+import { BrokerError } from './errors.ts';
+import { bearerOf, readContract, sendGranted, sendJson } from './http.ts';
+import type { LeaseAnswer, LeaseService } from './lease-service.ts';
+import { brokerLimits } from './limits.ts';
+import type { BrokerObserver } from './metrics.ts';
+import type { PodGate } from './pod-gate.ts';
+import type { Route } from './server.ts';
+import type { WatchHub } from './watch-hub.ts';
+
+export interface RoutesOptions {
+  readonly leases: Pick<LeaseService, 'lease'>;
+  readonly intake: Pick<AuditIntake, 'take'>;
+  readonly hub: Pick<WatchHub, 'open'>;
+  readonly podGate: Pick<PodGate, 'admit'>;
+  readonly observer: BrokerObserver;
+  readonly monotonicMs: () => number;
+}
+
+/** Everything that the broker answers, by path. */
+export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route> {
+  return new Map<string, Route>([
+    ['/v1/leases', { name: 'leases', method: 'POST', serve: (...exchange) => serveLease(options, ...exchange) }],
+    ['/v1/watch', { name: 'watch', method: 'GET', serve: (...exchange) => serveWatch(options, ...exchange) }],
+    ['/v1/audit', { name: 'audit', method: 'POST', serve: (...exchange) => serveAudit(options, ...exchange) }],
+  ]);
+}
+
+async function serveLease(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { observer, monotonicMs } = options;
+  const startedAtMs = monotonicMs();
+  try {
+    const asked = await readContract(request, brokerLimits.leaseBodyBytesMax, parseLeaseRequest);
+    const answer = await options.leases.lease(asked, bearerOf(request));
+    observer.leaseTook((monotonicMs() - startedAtMs) / 1_000);
+    await sendLease(response, answer, observer);
+  } catch (error) {
+    observer.leaseAnswered('error', error instanceof BrokerError ? error.code : 'ERR_INTERNAL');
+    throw error;
+  }
+}
+
+async function sendLease(response: ServerResponse, answer: LeaseAnswer, observer: BrokerObserver): Promise<void> {
+  if (answer.kind === 'granted') {
+    await sendGranted(response, answer.body);
+    observer.leaseAnswered('granted', '');
+    return;
+  }
+  const body = answer.response;
+  sendJson(response, { status: 200, body });
+  observer.leaseAnswered(body.decision, 'reason' in body ? body.reason : '');
+}
+
+async function serveWatch(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const server = serverInQuery(request.url ?? '');
+  const pod = await options.podGate.admit({ token: bearerOf(request), server, purpose: 'serving', action: 'watch' });
+  if (response.destroyed) throw new BrokerError('ERR_CLIENT_GONE');
+  options.hub.open(response, server, pod.uid);
+}
+
+/** `revision` in the query is for the sidecar's own use; the snapshot that comes first answers it. */
+function serverInQuery(url: string): ServerRef {
+  const query = new URL(url, 'https://broker').searchParams;
+  try {
+    return parseServerRef({ namespace: query.get('namespace'), name: query.get('name') }, 'query');
+  } catch (cause) {
+    throw cause instanceof ContractError ? new BrokerError('ERR_BODY_INVALID', { cause }) : cause;
+  }
+}
+
+async function serveAudit(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const events = await readContract(request, brokerLimits.auditBodyBytesMax, parseAuditBatch);
+  const accepted = await options.intake.take(events, bearerOf(request));
+  sendJson(response, { status: 200, body: { accepted } });
+}
