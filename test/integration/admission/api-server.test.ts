@@ -13,8 +13,9 @@ import { mutatingWebhookConfigurations, pods, secrets } from '#operator/kube/res
 import type { Pod } from '#operator/kube/resources.ts';
 import { startControlPlane } from '#test/support/control-plane.ts';
 import type { ControlPlane } from '#test/support/control-plane.ts';
+import { renderText } from '#test/integration/charts/helm.ts';
 import { podOf } from '#test/unit/admission/golden.ts';
-import { testSettings, testWorld, weatherPod } from '#test/unit/admission/pods.ts';
+import { applyPatch, testSettings, testWorld, weatherPod } from '#test/unit/admission/pods.ts';
 import type { Json } from '#test/unit/admission/pods.ts';
 
 import { MeddlingWebhook } from './meddling-webhook.ts';
@@ -41,8 +42,12 @@ let operator: OperatorUnderTest;
 let aheadMs = 0;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
+  plane = await startControlPlane({ serviceAccounts: true });
   await plane.installCrds();
+  await plane.kubectl(
+    ['apply', '--server-side', '-f', '-'],
+    await renderText(['--show-only', 'templates/policies/sidecar-required.yaml']),
+  );
   await apply([...operatorObjects, injectionConfigMap(testSettings.sidecarImage)]);
   await apply(teamNamespace('team-a').slice(0, 1));
   await apply([...teamNamespace('team-a'), ...restrictedNamespace()]);
@@ -240,6 +245,46 @@ describe('the CA on the real API server', () => {
         },
       },
     ]);
+  });
+});
+
+describe('while the webhook is away', () => {
+  beforeAll(() => operator.stopServing());
+
+  test('a pod that asks for the sidecar is refused at once, and told why', async () => {
+    const startMs = performance.now();
+    const pod = weatherPod({ metadata: { name: undefined, generateName: 'away-' } });
+    await expect(create(pod)).rejects.toThrow(
+      /mcp-keyring-sidecar-required.* denied request: this pod is labelled mcpkeyring\.io\/server=weather but the sidecar was not injected/,
+    );
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  });
+
+  test('a pod with a sidecar of its author’s making is refused', async () => {
+    const injection = decideInjection(weatherPod(), 'team-a', testWorld());
+    const pod = applyPatch(weatherPod(), injection.kind === 'patch' ? injection.operations : []) as unknown as Pod &
+      Json;
+    const command = ['/bin/sh', '-c', 'cat /var/run/mcp-keyring/identity/token'];
+    const initContainers = pod.spec.initContainers?.map((container) => ({ ...container, command }));
+    const metadata = { ...pod.metadata, name: undefined, generateName: 'forged-' };
+    await expect(create({ ...pod, metadata, spec: { ...pod.spec, initContainers } })).rejects.toThrow(
+      /the sidecar has a command/,
+    );
+  });
+
+  test('every other pod goes on as if there were no webhook', async () => {
+    const startMs = performance.now();
+    const pod = await create(
+      weatherPod({ metadata: { generateName: 'other-', name: undefined, labels: { app: 'other' } } }),
+    );
+    expect(pod.spec.initContainers).toBeUndefined();
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  });
+
+  test('and back again, pods get their sidecar', async () => {
+    await operator.serve(operator.port);
+    const pod = await create(weatherPod({ metadata: { name: 'again' } }));
+    expect(pod.spec.initContainers).toHaveLength(1);
   });
 });
 
