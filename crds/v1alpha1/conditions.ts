@@ -31,6 +31,10 @@ const reasonTable = {
   Applying: { meaning: 'Writes are under way.' },
   ApplyFailed: { meaning: 'A write did not reach the API server; it is tried again.', runbook: 'apply-failed' },
   ApplyRejected: { meaning: 'The API server refuses a write.', runbook: 'apply-rejected' },
+  NameTaken: {
+    meaning: 'An object of the needed name exists and belongs to somebody else.',
+    runbook: 'name-taken',
+  },
 
   Serving: { meaning: 'Organization, McpServer: users are served.' },
   CheckingIssuers: { meaning: 'Organization: the issuers have not answered yet.' },

@@ -19,12 +19,16 @@ export interface StatusBase {
 }
 
 export type Step<Action = never> =
-  /** Server-side apply; skipped when `observed` already says the same. */
+  /**
+   * Server-side apply; skipped when `observed` already says the same. Unless it `adopts`, an object that has another owner than
+   * the desired one is left alone and the step fails: nobody gets at it by giving an object of ours the right name.
+   */
   | {
       readonly kind: 'apply';
       readonly type: ResourceType;
       readonly desired: DesiredObject;
       readonly observed?: KubeObject;
+      readonly adopts?: true;
     }
   /** Delete what was observed, not a later object of the same name. */
   | {

@@ -1,9 +1,10 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
-import type { KubeError } from '#operator/kube/errors.ts';
+import { isKubeError } from '#operator/kube/errors.ts';
 import type { Condition } from '#operator/kube/resources.ts';
 
 import { stampConditions } from './conditions.ts';
 import type { StatusBase } from './decision.ts';
+import { NameTakenError } from './ownership.ts';
 import type { Reconciled } from './runner.ts';
 
 /**
@@ -23,26 +24,40 @@ export function announcedStatus(object: Reconciled, now: Date): StatusBase | und
   });
 }
 
-export interface Failure {
+/** What went wrong, as far as the user is concerned. */
+export type Failure =
+  /** Trying again cannot help: the spec, or something in its way, has to change. */
+  | { readonly kind: 'stalled'; readonly reason: 'ApplyRejected' | 'NameTaken'; readonly message: string }
+  | { readonly kind: 'retried'; readonly message: string };
+
+/** `undefined` for what passes by itself (conflicts, outages): the log and the metrics have it, the user need not know. */
+export function failureOf(error: unknown): Failure | undefined {
+  if (error instanceof NameTakenError) return { kind: 'stalled', reason: 'NameTaken', message: error.message };
+  if (isKubeError(error, 'Invalid')) {
+    const message = `The API server refused what this spec asks for; correct the spec: ${error.message}`;
+    return { kind: 'stalled', reason: 'ApplyRejected', message };
+  }
+  if (!isKubeError(error, 'Forbidden', 'NotFound', 'BadResponse')) return undefined;
+  return { kind: 'retried', message: `Not applied, and tried again: ${error.message}` };
+}
+
+export interface FailedAttempt {
   readonly object: Reconciled;
   readonly status: StatusBase | undefined;
-  readonly error: KubeError;
+  readonly failure: Failure;
   readonly now: Date;
 }
 
-/** The status after a step failed: what it was, except that `Ready` is False and why. Stalled when trying again cannot help. */
-export function failedStatus({ object, status, error, now }: Failure): StatusBase {
-  const hopeless = error.code === 'Invalid';
-  const message = hopeless
-    ? `The API server refused what this spec asks for; correct the spec: ${error.message}`
-    : `Not applied, and tried again: ${error.message}`;
+/** The status after a step failed: what it was, except that `Ready` is False and why. */
+export function failedStatus({ object, status, failure, now }: FailedAttempt): StatusBase {
+  const { message } = failure;
   return withConditions(object, {
     now,
     kept: status,
     conditions: [
-      { type: 'Ready', status: 'False', reason: 'ApplyFailed', message },
-      hopeless
-        ? { type: 'Stalled', status: 'True', reason: 'ApplyRejected', message }
+      { type: 'Ready', status: 'False', reason: failure.kind === 'stalled' ? failure.reason : 'ApplyFailed', message },
+      failure.kind === 'stalled'
+        ? { type: 'Stalled', status: 'True', reason: failure.reason, message }
         : { type: 'Reconciling', status: 'True', reason: 'ApplyFailed', message },
     ],
   });

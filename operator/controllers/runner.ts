@@ -1,12 +1,12 @@
 import type { KubeClient, NewObject } from '#operator/kube/client.ts';
 import type { Reconcile } from '#operator/kube/controller-runner.ts';
-import { isKubeError } from '#operator/kube/errors.ts';
 import { type RequestKey, requestKeyOf } from '#operator/kube/request-key.ts';
 import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 
 import type { Decision, StatusBase, Step } from './decision.ts';
 import { eventsOf, type ObjectEvent } from './events.ts';
-import { announcedStatus, failedStatus } from './progress.ts';
+import { assertOwned } from './ownership.ts';
+import { announcedStatus, failedStatus, failureOf } from './progress.ts';
 import { fingerprinted, isApplied, sameStatus } from './same.ts';
 import type { WrittenVersions } from './written-versions.ts';
 
@@ -28,7 +28,7 @@ export interface Definition<T extends Reconciled, Observed extends { readonly ob
 }
 
 export interface RunnerDependencies {
-  readonly client: Pick<KubeClient, 'apply' | 'delete' | 'mergePatch'>;
+  readonly client: Pick<KubeClient, 'get' | 'apply' | 'delete' | 'mergePatch'>;
   /** Returns at once: an event that is lost harms nobody. */
   readonly recordEvent: (regarding: KubeObject, event: ObjectEvent) => void;
   readonly written: WrittenVersions;
@@ -97,8 +97,7 @@ class Run<T extends Reconciled, Observed extends { readonly object: T }, Action>
     const { definition, deps, signal } = this.#context;
     switch (step.kind) {
       case 'apply':
-        if (isApplied(step.desired, step.observed)) return;
-        await deps.client.apply(step.type, fingerprinted(step.desired), { fieldManager: this.#fieldManager, signal });
+        await this.#apply(step);
         return;
       case 'delete':
         await deps.client.delete(step.type, step.ref, { ...step.precondition, signal });
@@ -112,6 +111,21 @@ class Run<T extends Reconciled, Observed extends { readonly object: T }, Action>
       default:
         step satisfies never;
     }
+  }
+
+  async #apply(step: Extract<Step<Action>, { kind: 'apply' }>): Promise<void> {
+    const { client } = this.#context.deps;
+    const { signal } = this.#context;
+    const { type, desired, observed } = step;
+    if (isApplied(desired, observed)) return;
+    if (step.adopts !== true) {
+      const { name = '', namespace } = desired.metadata;
+      const ref = namespace === undefined ? { name } : { namespace, name };
+      // What is not ours is not in the cache, which holds only what carries our label.
+      const existing = observed ?? (await client.get(type, ref, { signal }));
+      if (existing !== undefined) assertOwned(existing, desired);
+    }
+    await client.apply(type, fingerprinted(desired), { fieldManager: this.#fieldManager, signal });
   }
 
   async #setFinalizers(finalizers: readonly string[]): Promise<void> {
@@ -145,8 +159,9 @@ class Run<T extends Reconciled, Observed extends { readonly object: T }, Action>
   /** Says in the status what the API server refused, so that the user need not read our log. */
   async #reportFailure(error: unknown): Promise<void> {
     const { object, deps } = this.#context;
-    if (!isKubeError(error, 'Invalid', 'Forbidden', 'NotFound', 'BadResponse')) return;
-    const status = failedStatus({ object, status: this.#status, error, now: deps.now() });
+    const failure = failureOf(error);
+    if (failure === undefined) return;
+    const status = failedStatus({ object, status: this.#status, failure, now: deps.now() });
     try {
       await this.#writeStatus(status);
     } catch {

@@ -49,12 +49,19 @@ function canonicalJson(value: unknown): string {
   return canonicalize(JSON.parse(JSON.stringify(value ?? null))) ?? '';
 }
 
+/** Replaced as a whole by an apply, and never defaulted: an entry that somebody added is a difference. */
+const atomicFields: ReadonlySet<string> = new Set(['selector', 'podSelector']);
+
 /** Every field of `wanted` is in `found` with the same value; lists have the same length and order. */
 function contains(found: unknown, wanted: unknown): boolean {
   if (wanted === undefined) return true;
   if (Array.isArray(wanted)) return containsList(found, wanted);
   if (!isRecord(wanted)) return found === wanted;
-  return isRecord(found) && Object.entries(wanted).every(([key, value]) => contains(found[key], value));
+  if (!isRecord(found)) return false;
+  return Object.entries(wanted).every(([key, value]) => {
+    if (atomicFields.has(key)) return canonicalJson(found[key]) === canonicalJson(value);
+    return contains(found[key], value);
+  });
 }
 
 function containsList(found: unknown, wanted: readonly unknown[]): boolean {

@@ -31,7 +31,8 @@ export function decideOrganization(
 
 /**
  * In a contested namespace nothing new is published, but what is there stays and is kept current: taking the CA away would break
- * pods over a mistake in a label, and an old one would hold up the next CA.
+ * pods over a mistake in a label, and an old one would hold up the next CA. A ConfigMap that somebody else made under that name is
+ * taken over: sidecars must trust our CA only.
  */
 function publishSteps(observed: ObservedOrganization): OrganizationSteps {
   const { object, namespaces, caBundle, published } = observed;
@@ -45,7 +46,13 @@ function publishSteps(observed: ObservedOrganization): OrganizationSteps {
   const applied = wanted.map((namespace): Step<OrganizationAction> => {
     const desired = desiredCaConfigMap(object, namespace, caBundle);
     const found = published.find(({ metadata }) => metadata.namespace === namespace);
-    return { kind: 'apply', type: configMaps, desired, ...(found === undefined ? {} : { observed: found }) };
+    return {
+      kind: 'apply',
+      type: configMaps,
+      desired,
+      adopts: true,
+      ...(found === undefined ? {} : { observed: found }),
+    };
   });
   const left = ours.filter(({ metadata }) => !wanted.includes(metadata.namespace ?? ''));
   return [...applied, ...left.map(deleteStep)];

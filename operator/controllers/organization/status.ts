@@ -1,4 +1,4 @@
-import type { ConditionReason, KeyringCondition } from '#crds/v1alpha1/conditions.ts';
+import { type ConditionReason, conditionReasons, type KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { OrganizationStatus } from '#crds/v1alpha1/generated/organization.ts';
 
 import { someOf, stampConditions } from '../conditions.ts';
@@ -8,7 +8,7 @@ export function organizationStatus(observed: ObservedOrganization, now: Date): O
   const { object, namespaces, issuers, kekId } = observed;
   const { generation } = object.metadata;
   const conflict = namespacesConflict(namespaces);
-  const reachable = issuersReachable(issuers);
+  const reachable = lastAnswer(observed) ?? issuersReachable(issuers);
   const conditions = [ready(namespaces, conflict, reachable), reachable, conflict, keyProtection()];
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -52,6 +52,16 @@ function namespacesConflict(namespaces: readonly SelectedNamespace[]): KeyringCo
     `Selected by another Organization too, so served by nobody: ${someOf(names)}; ` +
     'change a namespaceSelector or the labels of the namespace';
   return { type, status: 'True', reason: 'SelectedByAnother', message };
+}
+
+/** A new leader has asked nobody yet: until it has, what the last one found about the same spec stands. */
+function lastAnswer({ object, issuers }: ObservedOrganization): KeyringCondition | undefined {
+  if (!issuers.some((observed) => observed.kind === 'oidc' && observed.probe.result === undefined)) return undefined;
+  const last = object.status?.conditions?.find(({ type }) => type === 'IssuersReachable');
+  if (last === undefined || last.observedGeneration !== object.metadata.generation) return undefined;
+  const { status, message } = last;
+  const reason = Object.keys(conditionReasons).find((known): known is ConditionReason => known === last.reason);
+  return reason === undefined ? undefined : { type: 'IssuersReachable', status, reason, message };
 }
 
 type Trouble = { readonly reason: ConditionReason; readonly message: string };

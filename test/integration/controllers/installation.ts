@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { stringify } from 'yaml';
-
 import type { ControlPlane } from '#test/support/control-plane.ts';
 
 export const operatorNamespace = 'mcp-keyring';
@@ -16,7 +14,11 @@ export const sidecarImage = 'registry.example.com/mcp-proxy@sha256:1';
 /** What the chart makes, as far as the operator needs it to start. */
 export async function installPrerequisites(plane: ControlPlane): Promise<void> {
   await plane.installCrds();
-  const namespace = (name: string, labels = {}): object => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+  const namespace = (name: string, labels = {}): object => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, labels },
+  });
   const inOperator = (kind: string, name: string, rest = {}): object => ({
     apiVersion: 'v1',
     kind,
@@ -39,12 +41,20 @@ export async function installPrerequisites(plane: ControlPlane): Promise<void> {
     ...['kek', 'index', 'tls', 'intake'].map((part) => inOperator('Secret', `mcp-keyring-${part}`)),
     inOperator('ConfigMap', 'mcp-keyring-injection', { data: { sidecarImage } }),
     inOperator('ConfigMap', 'mcp-keyring-intake'),
-    { apiVersion: 'admissionregistration.k8s.io/v1', kind: 'MutatingWebhookConfiguration', metadata: { name: 'mcp-keyring-inject' }, webhooks: [webhook] },
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: { name: 'mcp-keyring-inject' },
+      webhooks: [webhook],
+    },
   ]);
 }
 
 export async function applyAll(plane: ControlPlane, objects: readonly object[]): Promise<void> {
-  await plane.kubectl(['apply', '--server-side', '-f', '-'], objects.map((object) => stringify(object)).join('---\n'));
+  await plane.kubectl(
+    ['apply', '--server-side', '-f', '-'],
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
+  );
 }
 
 export interface LogLine {
@@ -70,12 +80,23 @@ export class OperatorProcess implements AsyncDisposable {
     }
   }
 
-  static async start(plane: ControlPlane, flags: readonly string[] = [], command: readonly string[] = ['operator/main.ts']): Promise<OperatorProcess> {
+  static async start(
+    plane: ControlPlane,
+    flags: readonly string[] = [],
+    command: readonly string[] = ['operator/main.ts'],
+  ): Promise<OperatorProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'mcp-keyring-operator-'));
     const ports = ['broker', 'webhook', 'health', 'metrics'].map((part) => `--${part}-port=0`);
     const child = spawn(
       process.execPath,
-      [...command, `--kubeconfig=${plane.kubeconfig}`, `--audit-dir=${folder}`, '--bind-address=127.0.0.1', ...ports, ...flags],
+      [
+        ...command,
+        `--kubeconfig=${plane.kubeconfig}`,
+        `--audit-dir=${folder}`,
+        '--bind-address=127.0.0.1',
+        ...ports,
+        ...flags,
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     return new OperatorProcess(child, folder);
@@ -116,7 +137,10 @@ export class OperatorProcess implements AsyncDisposable {
   }
 
   #tail(): string {
-    return this.lines.slice(-15).map((line) => JSON.stringify(line)).join('\n');
+    return this.lines
+      .slice(-15)
+      .map((line) => JSON.stringify(line))
+      .join('\n');
   }
 }
 

@@ -108,6 +108,22 @@ describe('the status of an Organization', () => {
   });
 });
 
+describe('a new leader that has asked no issuer yet', () => {
+  const asking: ObservedOrganization['issuers'] = [{ kind: 'oidc', issuer, probe: { result: undefined, dueInMs: 0 } }];
+  const before = decideOrganization(observed(), now).status;
+
+  test('keeps what the last one found', () => {
+    const object = { ...organization(), ...(before === undefined ? {} : { status: before }) };
+    expect(decideOrganization(observed({ object, issuers: asking }), now).status).toEqual(before);
+  });
+
+  test('does not, once the spec has changed', () => {
+    const metadata = { ...organization().metadata, generation: 4 };
+    const object = { ...organization(), metadata, ...(before === undefined ? {} : { status: before }) };
+    expect(brief(decideOrganization(observed({ object, issuers: asking }), now).status)).toContain('Ready=Unknown');
+  });
+});
+
 describe('the CA bundle', () => {
   test('goes where servers are, and nowhere else', () => {
     const namespaces = [

@@ -23,6 +23,7 @@ function world(object: McpServer) {
     child: undefined as KubeObject | undefined,
     version: 100,
     refuse: undefined as KubeError | undefined,
+    foreign: undefined as KubeObject | undefined,
   };
   const calls: string[] = [];
   const told: ObjectEvent[] = [];
@@ -32,6 +33,7 @@ function world(object: McpServer) {
     return { ...body, metadata: { ...body.metadata, uid: 'uid-child', resourceVersion: nextVersion() } };
   };
   const client = {
+    get: async () => state.foreign,
     async apply(type: { kind: string }, body: { status?: McpServerStatus }, options: { subresource?: string }) {
       if (options.subresource === 'status') {
         calls.push(`status ${brief(body.status)}`);
@@ -119,7 +121,10 @@ describe('the runner', () => {
     const reconcile = reconciler(w);
     await reconcile(key, signal);
     const child = w.state.child as KubeObject & { spec: object };
-    w.state.child = { ...child, spec: { ...child.spec, selector: { other: 'pods' } } } as KubeObject;
+    w.state.child = {
+      ...child,
+      spec: { ...child.spec, selector: { 'mcpkeyring.io/server': 'github', added: 'key' } },
+    } as KubeObject;
     await reconcile(key, signal);
     expect(w.calls.filter((call) => call === 'apply Service')).toHaveLength(2);
     w.state.child = { ...w.state.child, metadata: { ...w.state.child.metadata, annotations: {} } };
@@ -165,7 +170,7 @@ describe('the runner', () => {
     const w = world(server());
     w.state.refuse = new KubeError('Invalid', 'apply services team-a/github-mcp: 422 Invalid: spec.ports');
     await expect(reconciler(w)(key, signal)).rejects.toThrow('spec.ports');
-    expect(w.calls).toEqual(['status Ready=False/ApplyFailed Stalled=True/ApplyRejected']);
+    expect(w.calls).toEqual(['status Ready=False/ApplyRejected Stalled=True/ApplyRejected']);
     expect(messageOf(w.state.object.status)).toMatch(/correct the spec.*spec\.ports/);
   });
 
@@ -197,6 +202,25 @@ describe('the runner', () => {
     });
     await expect(reconcile(key, signal)).rejects.toThrow('not destroyed');
     expect(w.calls).toEqual([]);
+  });
+
+  test('leaves an object of somebody else alone, and says whose name it wanted', async () => {
+    const w = world(server());
+    w.state.foreign = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'github-mcp', namespace: 'team-a' } };
+    await expect(reconciler(w)(key, signal)).rejects.toThrow('belongs to somebody else');
+    expect(w.calls).toEqual(['status Ready=False/NameTaken Stalled=True/NameTaken']);
+    const ownerReferences = [{ apiVersion: 'v1', kind: 'McpServer', name: 'other', uid: 'uid-other' }];
+    w.state.foreign = { ...w.state.foreign, metadata: { ...w.state.foreign.metadata, ownerReferences } };
+    await expect(reconciler(w)(key, signal)).rejects.toThrow('belongs to somebody else');
+  });
+
+  test('goes on with an object of its own that lost our label', async () => {
+    const w = world(server());
+    const ownerReferences = [{ apiVersion: 'v1', kind: 'McpServer', name: 'github', uid: 'uid-github' }];
+    const metadata = { name: 'github-mcp', namespace: 'team-a', ownerReferences };
+    w.state.foreign = { apiVersion: 'v1', kind: 'Service', metadata };
+    await reconciler(w)(key, signal);
+    expect(w.calls).toEqual(['apply Service', 'status Ready=True/Serving']);
   });
 
   test('guards finalizers by uid and resourceVersion', async () => {
