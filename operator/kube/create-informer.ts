@@ -73,6 +73,7 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   #synced = false;
   /** Where the next watch begins; absent: list first. */
   #position: string | undefined;
+  #listReason: 'start' | 'expired' | 'silent' = 'start';
   #running: Promise<void> | undefined;
 
   constructor(config: InformerConfig<T>) {
@@ -143,24 +144,27 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   async #recover(error: unknown): Promise<void> {
-    const expired = isKubeError(error, 'Gone');
-    if (expired) this.#position = undefined;
-    this.#config.observer?.watchEnded(expired ? 'expired' : 'failed');
+    const outcome = outcomeOf(error);
+    if (outcome !== 'failed') this.#forgetPosition(outcome);
+    this.#config.observer?.watchEnded(outcome);
     const asked = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0;
-    const delayMs = Math.max(
-      this.#backoff.nextDelayMs(this.#clock.nowMs()),
-      Math.min(asked, this.#timing.backoff.delayMsMax),
-    );
+    const { delayMsMax } = this.#timing.backoff;
+    const delayMs = Math.max(this.#backoff.nextDelayMs(this.#clock.nowMs()), Math.min(asked, delayMsMax));
     const fields = { resource: this.#name, delayMs: Math.round(delayMs) };
     if (isKubeError(error)) this.#log.warn('list or watch failed, trying again', { ...fields, error });
     else this.#log.error('list or watch met a defect, trying again', { ...fields, ...errorField(error) });
     await sleep(this.#clock, delayMs, this.#stopping.signal);
   }
 
+  #forgetPosition(why: 'expired' | 'silent'): void {
+    this.#position = undefined;
+    this.#listReason = why;
+  }
+
   async #relist(): Promise<string> {
     const { signal } = this.#stopping;
     const { transport, type, options, observer } = this.#config;
-    observer?.relisted(this.#synced ? 'expired' : 'start');
+    observer?.relisted(this.#synced ? this.#listReason : 'start');
     const listing = await listPages(transport, type, { ...options, signal, transform: this.#transform });
     signal.throwIfAborted();
     const changes = this.#store.replaceAll(listing.items);
@@ -231,6 +235,15 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
       }
     }
   }
+}
+
+/**
+ * A watch that stays silent is not only one whose socket is half open: a server that was restored from an older backup waits without
+ * a word for the version that we ask for. Only a new list gets out of that.
+ */
+function outcomeOf(error: unknown): 'expired' | 'silent' | 'failed' {
+  if (isKubeError(error, 'Gone')) return 'expired';
+  return isKubeError(error, 'Timeout') ? 'silent' : 'failed';
 }
 
 function errorField(error: unknown): { readonly error: Error } | Record<string, never> {

@@ -81,6 +81,8 @@ class QueuedRecorder implements EventRecorder {
         });
       }
     }
+    // In the same turn as the last look into the queue: what is recorded later starts a new round.
+    this.#sending = undefined;
   }
 
   async #sendOne(plan: EventPlan): Promise<void> {

@@ -113,6 +113,10 @@ class LeaseHolder implements LeaderLease {
   }
 
   async #attempt(): Promise<void> {
+    if (this.#isOverdue()) {
+      this.#lost('the process stood still for longer than the lease');
+      return;
+    }
     const budgetMs = this.#term.kind === 'leader' ? this.#leftMs(this.#term.renewedAtMs) : this.#timing.renewDeadlineMs;
     const budget = new AbortController();
     const timer = this.#clock.setTimer(() => budget.abort(), Math.max(0, budgetMs));
@@ -179,7 +183,7 @@ class LeaseHolder implements LeaderLease {
 
   #won(renewedAtMs: number): void {
     // An answer that came after the deadline or after the end does not revive the term.
-    if (this.#term.kind === 'over' || this.#leftMs(renewedAtMs) <= 0) return;
+    if (this.#term.kind === 'over' || this.#isOverdue() || this.#leftMs(renewedAtMs) <= 0) return;
     const first = this.#term.kind === 'candidate';
     const over = this.#term.kind === 'leader' ? this.#term.over : new AbortController();
     this.#term = { kind: 'leader', renewedAtMs, over };
@@ -188,6 +192,11 @@ class LeaseHolder implements LeaderLease {
     this.#options.observer?.leading(true);
     this.#log.info('this replica is the leader');
     this.#options.onElected(over.signal);
+  }
+
+  /** The deadline passed and its timer had no chance to say so. */
+  #isOverdue(): boolean {
+    return this.#term.kind === 'leader' && !this.isLeader;
   }
 
   #watchDeadline(renewedAtMs: number): void {

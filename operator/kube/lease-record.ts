@@ -21,10 +21,13 @@ export interface Candidate {
 /** Bounds on the duration that somebody else's record may claim. */
 const leaseSecondsMax = 3600;
 
-/** A new reading replaces the old one only when the record changed: its holder is alive as long as it changes. */
+/**
+ * The holder is alive as long as the record changes. The resourceVersion tells, not the times inside: a holder whose wall clock was
+ * set back must not look dead.
+ */
 export function observe(previous: Observation | undefined, lease: Lease, nowMs: number): Observation {
-  const same = previous !== undefined && JSON.stringify(previous.lease.spec) === JSON.stringify(lease.spec);
-  return { lease, sinceMs: same ? previous.sinceMs : nowMs };
+  const same = previous?.lease.metadata.resourceVersion === lease.metadata.resourceVersion;
+  return { lease, sinceMs: previous !== undefined && same ? previous.sinceMs : nowMs };
 }
 
 /** Whether the lease is ours to write. */

@@ -10,8 +10,8 @@ export interface RequestObserver {
 export interface InformerObserver {
   synced(sample: { readonly resourceVersion: string; readonly objects: number }): void;
   eventReceived(objects: number): void;
-  relisted(reason: 'start' | 'expired'): void;
-  watchEnded(outcome: 'closed' | 'failed' | 'expired'): void;
+  relisted(reason: 'start' | 'expired' | 'silent'): void;
+  watchEnded(outcome: 'closed' | 'failed' | 'expired' | 'silent'): void;
   handlerFailed(): void;
 }
 

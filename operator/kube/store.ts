@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import { KubeError } from './errors.ts';
 import type { Change, Store } from './informer.ts';
 import type { KubeObject } from './resource.ts';
@@ -43,7 +45,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
     this.#byNamespace = new Map();
     this.#byUid = new Map();
     this.#tombstones.clear();
-    for (const object of objects) this.#put(object);
+    for (const object of objects) this.#put(unchanged(previous.get(uidOf(object)), object));
     const deleted = [...previous.values()].filter((object) => !this.#byUid.has(uidOf(object)));
     return [
       ...deleted.map((object): Change<T> => ({ kind: 'deleted', object })),
@@ -55,13 +57,14 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   upsert(object: T): readonly Change<T>[] {
     const uid = uidOf(object);
     const buried = this.#tombstones.get(uid);
-    if (buried !== undefined && compareResourceVersions(versionOf(object), buried) <= 0) return [];
+    if (buried !== undefined && (versionOf(object) === buried || isOlder(object, buried))) return [];
     const namesake = this.get(object.metadata.namespace, object.metadata.name);
-    if (namesake !== undefined && compareResourceVersions(versionOf(object), versionOf(namesake)) < 0) return [];
+    if (namesake !== undefined && isOlder(object, versionOf(namesake))) return [];
     const gone = namesake !== undefined && uidOf(namesake) !== uid ? this.#bury(namesake, versionOf(object)) : [];
-    const changes = changeOf(this.#byUid.get(uid), object);
+    const known = this.#byUid.get(uid);
+    if (known !== undefined && versionOf(known) === versionOf(object)) return gone;
     this.#put(object);
-    return [...gone, ...changes];
+    return [...gone, ...changeOf(known, object)];
   }
 
   /** A `DELETED` event. Empty when that object is not known, or is known to be newer. */
@@ -71,7 +74,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
       this.#remember(uidOf(object), versionOf(object));
       return [];
     }
-    if (compareResourceVersions(versionOf(object), versionOf(known)) < 0) return [];
+    if (isOlder(object, versionOf(known))) return [];
     this.#bury(known, versionOf(object));
     return [{ kind: 'deleted', object }];
   }
@@ -97,7 +100,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   #remember(uid: string, resourceVersion: string | undefined): void {
     if (resourceVersion === undefined) return;
     const buried = this.#tombstones.get(uid);
-    if (buried !== undefined && compareResourceVersions(resourceVersion, buried) <= 0) return;
+    if (buried !== undefined && compareResourceVersions(resourceVersion, buried) < 0) return;
     this.#tombstones.delete(uid);
     this.#tombstones.set(uid, resourceVersion);
     const oldest = this.#tombstones.keys().next();
@@ -105,10 +108,21 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 }
 
+/**
+ * What is known already stays the same value, so that handlers can compare by identity. The version alone does not decide: a server
+ * that was restored from a backup gives out the same versions again.
+ */
+function unchanged<T extends KubeObject>(previous: T | undefined, object: T): T {
+  return previous !== undefined && isDeepStrictEqual(previous, object) ? previous : object;
+}
+
 function changeOf<T extends KubeObject>(previous: T | undefined, object: T): readonly Change<T>[] {
   if (previous === undefined) return [{ kind: 'added', object }];
-  if (versionOf(previous) === versionOf(object)) return [];
-  return [{ kind: 'updated', object, previous }];
+  return previous === object ? [] : [{ kind: 'updated', object, previous }];
+}
+
+function isOlder(object: KubeObject, resourceVersion: string | undefined): boolean {
+  return compareResourceVersions(versionOf(object), resourceVersion) < 0;
 }
 
 function versionOf(object: KubeObject): string | undefined {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
@@ -94,9 +95,12 @@ class PooledTransport implements Transport {
     const timer = this.#clock.setTimer(() => deadline.abort(timedOut(request)), this.#limits.callTimeoutMs);
     using link = linkAbort(request.signal, this.#closing.signal, deadline.signal);
     try {
-      return await this.#withRetries(request, { watch: false, signal: link.signal }, (body) =>
+      const answer = await this.#withRetries(request, { watch: false, signal: link.signal }, (body) =>
         readBounded(body, this.#limits.responseBytesMax),
       );
+      // The pool gets its socket back a turn after the body's end; a caller who went on at once would open another one.
+      await nextTurn();
+      return answer;
     } finally {
       timer.cancel();
     }
@@ -178,11 +182,7 @@ async function successBody(request: KubeRequest, answer: Dispatcher.ResponseData
   throw errorOfStatus({ status: answer.statusCode, body, retryAfterMs }, request.type, request.what);
 }
 
-const timeoutCodes: ReadonlySet<string> = new Set([
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+const timeoutCodes: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** Anything thrown on the way, as the closed set. Only the cause's code goes into the message. */
 export function kubeErrorOf(error: unknown, request: Pick<KubeRequest, 'what'>, signal?: AbortSignal): KubeError {

@@ -72,13 +72,13 @@ function informerMetrics(registry: Registry, nowMs: () => number): (resource: st
   });
   const relists = new Counter({
     name: 'mcpkeyring_informer_relists_total',
-    help: 'Full lists by reason: start, expired.',
+    help: 'Full lists by reason: start, expired, silent.',
     labelNames: ['resource', 'reason'],
     registers: [registry],
   });
   const watches = new Counter({
     name: 'mcpkeyring_informer_watches_ended_total',
-    help: 'Ended watches by outcome: closed, failed, expired.',
+    help: 'Ended watches by outcome: closed, failed, expired, silent.',
     labelNames: ['resource', 'outcome'],
     registers: [registry],
   });

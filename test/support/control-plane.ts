@@ -27,16 +27,22 @@ export interface ControlPlane extends AsyncDisposable {
   killApiServer(): Promise<void>;
 }
 
+export interface ControlPlaneOptions {
+  /** Keep the admission plugin that gives pods their ServiceAccount and its token; accounts must then be made by the test. */
+  readonly serviceAccounts?: boolean;
+}
+
 /** Takes about six seconds. Use `await using`. */
-export async function startControlPlane(): Promise<ControlPlane> {
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const folder = await mkdtemp(join(tmpdir(), 'mcp-keyring-control-plane-'));
+  const environment = options.serviceAccounts === true ? { LAB_SERVICE_ACCOUNTS: '1' } : {};
   const command = (action: string, ...more: readonly string[]): Promise<string> =>
-    run(lab, ['control-plane', action, folder, ...more]);
+    run(lab, ['control-plane', action, folder, ...more], { environment });
   await command('up', String(await freePortTriple()));
   const kubeconfig = join(folder, 'kubeconfig');
   const kubectlPath = join(await binaries(), 'kubectl');
   const kubectl = (args: readonly string[], input?: string): Promise<string> =>
-    run(kubectlPath, ['--kubeconfig', kubeconfig, ...args], input);
+    run(kubectlPath, ['--kubeconfig', kubeconfig, ...args], input === undefined ? {} : { input });
   return {
     kubeconfig,
     source: kubeconfigConnection(kubeconfig),
@@ -103,13 +109,19 @@ async function isFree(port: number): Promise<boolean> {
   }
 }
 
-async function run(command: string, args: readonly string[], input?: string): Promise<string> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+interface RunOptions {
+  readonly input?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+async function run(command: string, args: readonly string[], options: RunOptions): Promise<string> {
+  const env = { ...process.env, ...options.environment };
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
   const output: Buffer[] = [];
   const errors: Buffer[] = [];
   child.stdout.on('data', (piece: Buffer) => output.push(piece));
   child.stderr.on('data', (piece: Buffer) => errors.push(piece));
-  child.stdin.end(input ?? '');
+  child.stdin.end(options.input ?? '');
   // Not "close": what the lab starts in the background inherits the pipes and keeps them open.
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code === 0) return Buffer.concat(output).toString('utf8');

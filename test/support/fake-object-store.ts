@@ -94,6 +94,20 @@ export class FakeObjectStore {
     return this.#history.filter((entry) => entry.collection === collection && entry.version > version);
   }
 
+  /** As after a restore from a backup: everything after `version` never happened, and its versions are given out again. */
+  rewind(version: number): void {
+    for (const collection of this.#objects.keys()) {
+      const objects = this.listAt(collection, version) ?? [];
+      const entries = objects.map((object) => {
+        const { namespace, name } = object.metadata;
+        return [keyOf({ collection, namespace, name }), object] as const;
+      });
+      this.#objects.set(collection, new Map(entries));
+    }
+    this.#history = this.#history.filter((entry) => entry.version <= version);
+    this.#version = version;
+  }
+
   compact(): void {
     this.#version += 1;
     this.#compactedAt = this.#version;

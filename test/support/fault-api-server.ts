@@ -186,6 +186,12 @@ export class FaultApiServer implements AsyncDisposable {
     this.#store.compact();
   }
 
+  /** Goes back to an older state, as after a restore from a backup; breaks all watches. */
+  rewind(resourceVersion: number): void {
+    this.#store.rewind(resourceVersion);
+    this.endWatches('reset');
+  }
+
   /** Ends all watches, cleanly, inside of a line, or by breaking the connection. */
   endWatches(how: 'clean' | 'midLine' | 'reset' = 'clean'): void {
     for (const watch of this.#watches) this.#endWatch(watch, how);
@@ -360,6 +366,7 @@ export class FaultApiServer implements AsyncDisposable {
 
   #endWatch(watch: OpenWatch, how: 'clean' | 'midLine' | 'reset'): void {
     this.#watches.delete(watch);
+    if (watch.response.writableEnded) return;
     if (how === 'reset') watch.response.destroy();
     else watch.response.end(how === 'midLine' ? '{"type":"MODIFIED","obj' : (watch.held ?? ''));
   }
