@@ -96,6 +96,11 @@ describe('the first certificates', () => {
     expect(cluster.webhook.webhooks?.[0]?.clientConfig).toMatchObject({ service: { name: 'mcp-keyring-webhook' } });
   });
 
+  test('are made and published in one go, before the cache shows them', async () => {
+    await leader.keeper.reconcile();
+    expect(cluster.writes).toEqual(['secret', 'webhook']);
+  });
+
   test('wait until the caches are full', async () => {
     leader.caches.webhooks.hasSynced = false;
     await leader.keeper.reconcile();
