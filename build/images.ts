@@ -90,7 +90,7 @@ function push(plan: Plan): void {
 }
 
 const plan = readPlan();
-switch (process.argv[2]) {
+switch (process.argv[2] ?? 'help') {
   case 'build':
     build(plan);
     break;

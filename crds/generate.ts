@@ -4,7 +4,7 @@ import process from 'node:process';
 import { parse } from 'yaml';
 import { chartTemplateOf } from './generator/chart.ts';
 import type { CustomResourceDefinition } from './generator/schema.ts';
-import { typesOf } from './generator/types.ts';
+import { typesOf } from './generator/emit-types.ts';
 import { version } from './v1alpha1/names.ts';
 
 /** Definition in YAML -> module with its types. */
