@@ -17,8 +17,8 @@ export interface LeaseCacheOptions {
 export const leaseEntriesMax = 10_000;
 /** Most lease requests to the broker at a time. */
 export const leaseCallsMax = 256;
-/** Longest that "no key", "denied" and "unauthenticated" are believed: a key that was just set works within it. */
-export const refusalTtlMsMax = 2_000;
+/** Longest that "no key", "denied" and "unauthenticated" are believed: a key that was just set works within two seconds. */
+export const refusalTtlMsMax = 1_500;
 /** Shortest time between two attempts to renew one lease. */
 export const refreshRetryMs = 500;
 /** How often an answer that was invalidated on its way is asked for again. */

@@ -15,9 +15,12 @@ export interface IngressOptions {
 
 export interface RunningServer {
   readonly port: number;
+}
+
+export interface IngressServer extends RunningServer {
   /** Accepts nothing more; resolves when the requests under way have ended. */
   stop(): Promise<void>;
-  /** Cuts every connection. */
+  /** Cuts every connection; resolves when the requests under way have ended, as cut ones do. */
   close(): Promise<void>;
 }
 
@@ -27,7 +30,8 @@ const idleSeconds = 120;
 /** Above what we refuse ourselves with a message. */
 const bodyBytesCeiling = Number.MAX_SAFE_INTEGER;
 
-export function serveIngress({ address, port, handler, drain, nowMs }: IngressOptions): RunningServer {
+export function serveIngress({ address, port, handler, drain, nowMs }: IngressOptions): IngressServer {
+  const inFlight = new InFlight();
   const server = Bun.serve({
     hostname: address,
     port,
@@ -37,13 +41,38 @@ export function serveIngress({ address, port, handler, drain, nowMs }: IngressOp
     async fetch(request, running) {
       const record = newRecord(request.method, { startedMs: nowMs(), at: new Date() });
       running.timeout(request, 0);
-      record.whenEnded.push(() => running.timeout(request, idleSeconds));
+      const ended = inFlight.begin();
+      record.whenEnded.push(ended, () => running.timeout(request, idleSeconds));
       const response = await handler(incoming(request, record));
       return outgoing(response, drain.begun);
     },
     error: () => new Response(null, { status: 500 }),
   });
-  return control(server);
+  return {
+    port: server.port ?? 0,
+    stop: async () => void (await Promise.all([server.stop(false), inFlight.none()])),
+    close: async () => void (await Promise.all([server.stop(true), inFlight.none()])),
+  };
+}
+
+/** Requests that have not ended, as their records tell it: that is when their audit events exist. */
+class InFlight {
+  #requests = 0;
+  #waiting: (() => void)[] = [];
+
+  begin(): () => void {
+    this.#requests += 1;
+    return () => {
+      this.#requests -= 1;
+      if (this.#requests > 0) return;
+      for (const resolve of this.#waiting) resolve();
+      this.#waiting = [];
+    };
+  }
+
+  async none(): Promise<void> {
+    if (this.#requests > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
 }
 
 /** A port for probes or metrics. */
@@ -61,11 +90,7 @@ export function serveEndpoints(options: {
       return new Response(body, { status, headers: { 'content-type': contentType } });
     },
   });
-  return control(server);
-}
-
-function control(server: ReturnType<typeof Bun.serve>): RunningServer {
-  return { port: server.port ?? 0, stop: () => server.stop(false), close: () => server.stop(true) };
+  return { port: server.port ?? 0 };
 }
 
 function incoming(request: Request, record: IncomingRequest['record']): IncomingRequest {

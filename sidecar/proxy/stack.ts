@@ -8,6 +8,7 @@ import { checkHostOrigin, type HostsAndOrigins } from './layers/check-host-origi
 import { checkTarget } from './layers/check-target.ts';
 import { classify } from './layers/classify.ts';
 import { count, type RequestMetrics } from './layers/count.ts';
+import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
 import { forward, type Upstream } from './layers/forward.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
@@ -57,6 +58,8 @@ export function ingress(parts: IngressParts): Handler<IncomingRequest> {
       .push(classify())
       // Needs user and message; before strip, as nothing is sent when it answers.
       .push(answerMissingKey({ title }))
+      // Before attach: a client that names the key's header in Connection must not take the key away.
+      .push(dropHopByHop())
       // Directly before attach, so that no layer between can bring a client's header back.
       .push(strip({ names }))
       .push(attach())

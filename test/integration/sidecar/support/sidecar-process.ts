@@ -1,0 +1,123 @@
+/** The compiled executable, started as the injector starts it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildSidecar } from '../../../../build/sidecar.ts';
+import { type BrokerDouble, podToken, serverRef } from './broker-double.ts';
+
+const executable = 'dist/sidecar/amd64/mcp-proxy';
+
+export interface SidecarOptions {
+  readonly broker: BrokerDouble;
+  readonly upstreamPort: number;
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Do not wait until it is ready. */
+  readonly early?: boolean;
+}
+
+export class SidecarProcess {
+  readonly process: ChildProcess;
+  readonly port: number;
+  readonly health: string;
+  readonly metricsUrl: string;
+  readonly directory: string;
+  output = '';
+
+  private constructor(child: ChildProcess, ports: readonly [number, number, number], directory: string) {
+    this.process = child;
+    this.port = ports[0];
+    this.health = `http://127.0.0.1:${ports[1]}`;
+    this.metricsUrl = `http://127.0.0.1:${ports[2]}/metrics`;
+    this.directory = directory;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    }
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/mcp`;
+  }
+
+  static async start({ broker, upstreamPort, flags = [], env = {}, early }: SidecarOptions): Promise<SidecarProcess> {
+    const directory = await mkdtemp(join(tmpdir(), 'sidecar-'));
+    await writeFile(join(directory, 'ca.crt'), broker.ca);
+    await writeFile(join(directory, 'token'), podToken);
+    const ports = [await freePort(), await freePort(), await freePort()] as const;
+    const child = spawn(
+      executable,
+      [
+        `--server=${serverRef.namespace}/${serverRef.name}`,
+        `--upstream=http://127.0.0.1:${upstreamPort}`,
+        '--path=/mcp',
+        `--broker=${broker.url}`,
+        `--ca=${join(directory, 'ca.crt')}`,
+        `--token=${join(directory, 'token')}`,
+        `--listen=${ports[0]}`,
+        `--health=${ports[1]}`,
+        `--metrics=${ports[2]}`,
+        ...flags,
+      ],
+      { env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const sidecar = new SidecarProcess(child, ports, directory);
+    await sidecar.#waitFor(early === true ? '/livez' : '/readyz');
+    return sidecar;
+  }
+
+  async metrics(): Promise<string> {
+    return (await fetch(this.metricsUrl)).text();
+  }
+
+  /** Resident memory, bytes. */
+  async residentBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.process.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1_024;
+  }
+
+  /** SIGTERM; resolves the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return this.process.exitCode;
+    this.process.kill('SIGTERM');
+    await once(this.process, 'exit');
+    return this.process.exitCode;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      this.process.kill('SIGKILL');
+      await once(this.process, 'exit');
+    }
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #waitFor(path: string): Promise<void> {
+    for (let attempt = 0; attempt < 200; attempt += 1) {
+      if (this.process.exitCode !== null) break;
+      const response = await fetch(`${this.health}${path}`).catch(() => undefined);
+      await response?.text();
+      if (response?.status === 200) return;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    throw new Error(`the sidecar did not answer ${path}:\n${this.output}`);
+  }
+}
+
+/** Builds the executable once a run. */
+export async function buildOnce(): Promise<void> {
+  if (process.env['SIDECAR_PREBUILT'] === '1' && existsSync(executable)) return;
+  await buildSidecar('amd64');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
