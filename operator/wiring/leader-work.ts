@@ -1,6 +1,7 @@
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { startIntake } from '#operator/intake/start.ts';
+import type { Identity } from '#operator/identity/create-identity.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createEventRecorder } from '#operator/kube/event-recorder.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
@@ -8,7 +9,6 @@ import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { Certificates } from './certificates.ts';
 import { startControllers } from './controllers.ts';
 import type { Informers } from './informers.ts';
-import type { Identity } from './identity.ts';
 import type { Keys } from './keys.ts';
 import type { Platform } from './platform.ts';
 
@@ -60,7 +60,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
       userKeys: informers.userKeys.store,
     },
     tenancy,
-    identifier: identity.identifier,
+    identifier: identity.users,
     keyStore: keys.keyStore,
     audit,
     now: () => new Date(),

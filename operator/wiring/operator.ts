@@ -2,14 +2,16 @@ import { createAuditObserver } from '#operator/audit/audit-metrics.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { openSqliteAuditLog } from '#operator/audit/sqlite-audit-log.ts';
 import { createLineSink } from '#operator/audit/stdout-sink.ts';
+import type { Identity } from '#operator/identity/create-identity.ts';
 import { Backoff } from '#operator/kube/backoff.ts';
 import { sleep } from '#operator/kube/clock.ts';
 import { InformerTenancy } from '#operator/tenancy/informer-tenancy.ts';
 
 import { type Listener, startAdmission } from './admission.ts';
+import { startBroker } from './broker.ts';
 import { type Certificates, startCertificates } from './certificates.ts';
 import { type Health, startHealth } from './health.ts';
-import { createIdentity, type Identity } from './identity.ts';
+import { startIdentity } from './identity.ts';
 import { createInformers, type Informers } from './informers.ts';
 import { type Keys, openKeys } from './keys.ts';
 import { type LeaderWork, startLeaderWork } from './leader-work.ts';
@@ -29,7 +31,17 @@ export interface Host {
 const endpointsDelayMs = 5_000;
 /** After that, how long what is under way may take. */
 const drainMsMax = 20_000;
+const closeMsMax = 3_000;
 const keysBackoff = { delayMsMin: 500, delayMsMax: 15_000, resetAfterMs: 300_000 } as const;
+
+/** What the parts that serve and the parts that lead share. */
+interface Parts {
+  readonly certificates: Certificates;
+  readonly keys: Keys;
+  readonly identity: Identity;
+  readonly audit: AuditLog;
+  readonly tenancy: InformerTenancy;
+}
 
 /** One replica, from start to drain. The order of both is on this page and nowhere else. */
 export class Operator {
@@ -41,6 +53,7 @@ export class Operator {
   readonly #listeners: Listener[] = [];
   #health: Health | undefined;
   #audit: AuditLog | undefined;
+  #identity: Identity | undefined;
   #keys: Keys | undefined;
   #certificates: Certificates | undefined;
   #leaderWork: LeaderWork | undefined;
@@ -59,15 +72,18 @@ export class Operator {
     this.#health = await this.#startHealth();
     void reportMissingPermissions(this.#platform, signal);
     this.#informers.start();
-    this.#certificates = startCertificates(this.#platform, this.#informers, () => this.#leadership.isLeader);
+    const certificates = startCertificates(this.#platform, this.#informers, () => this.#leadership.isLeader);
+    this.#certificates = certificates;
     this.#audit = await this.#openAudit();
+    this.#identity = await startIdentity(this.#platform);
     const keys = await this.#openKeys();
-    const identity = await createIdentity(this.#platform);
     await this.#informers.synced(signal);
     // A cache that synced empty told nobody.
-    this.#certificates.loop.wake();
-    await this.#listen(this.#certificates);
-    if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(keys, identity));
+    certificates.loop.wake();
+    const parts = { certificates, keys, identity: this.#identity, audit: this.#audit, tenancy: this.#tenancy() };
+    await this.#listen(parts);
+    signal.throwIfAborted();
+    if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(parts));
     this.#started = true;
     this.#platform.log.info('started', { targets: [...this.#platform.options.targets] });
   }
@@ -79,17 +95,29 @@ export class Operator {
     this.#health?.drain();
     if (this.#started) await sleep(clock, endpointsDelayMs);
     this.#stopping.abort();
-    await this.#within(drainMsMax, async () => {
-      await Promise.all(this.#listeners.map((listener) => listener.close()));
-      await this.#leaderWork?.stop();
-      await this.#certificates?.loop.close();
-      await this.#informers.close();
-      await this.#leadership.stop();
-      await this.#audit?.close();
-    });
+    await this.#within(drainMsMax, () => Promise.all([this.#closeListeners(), this.#stopLeading()]));
+    await this.#within(closeMsMax, () => this.#closeRest());
     await client.close();
     await this.#health?.close();
     log.info('shut down');
+  }
+
+  async #closeListeners(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+
+  /** Early, so that another replica goes on while our last answers are under way. */
+  async #stopLeading(): Promise<void> {
+    await this.#leaderWork?.stop();
+    await this.#leadership.stop();
+  }
+
+  /** What answers under way needed until now. */
+  async #closeRest(): Promise<void> {
+    await this.#certificates?.loop.close();
+    await this.#informers.close();
+    await this.#identity?.close();
+    await this.#audit?.close();
   }
 
   async #startHealth(): Promise<Health> {
@@ -143,33 +171,26 @@ export class Operator {
     }
   }
 
-  async #listen({ serving }: Certificates): Promise<void> {
+  async #listen(parts: Parts): Promise<void> {
     const { log } = this.#platform;
+    const { serving } = parts.certificates;
     const common = { platform: this.#platform, informers: this.#informers, serving, signal: this.#stopping.signal };
     if (this.#runs('admission')) {
       const admission = await startAdmission(common);
       this.#listeners.push(admission);
       log.info('serving admission', { port: admission.port });
     }
+    if (this.#runs('broker')) {
+      const broker = await startBroker({ ...common, ...parts });
+      this.#listeners.push(broker);
+      log.info('serving sidecars', { port: broker.port });
+    }
   }
 
-  #lead(keys: Keys, identity: Identity): void {
-    const { audit, certificates } = this.#assembled();
-    this.#leaderWork = startLeaderWork({
-      platform: this.#platform,
-      informers: this.#informers,
-      client: this.#leadership.writer,
-      tenancy: this.#tenancy(),
-      keys,
-      identity,
-      audit,
-      certificates,
-    });
-  }
-
-  #assembled(): { readonly audit: AuditLog; readonly certificates: Certificates } {
-    if (this.#audit === undefined || this.#certificates === undefined) throw new Error('elected before it started');
-    return { audit: this.#audit, certificates: this.#certificates };
+  #lead(parts: Parts): void {
+    const platform = this.#platform;
+    const client = this.#leadership.writer;
+    this.#leaderWork = startLeaderWork({ ...parts, platform, informers: this.#informers, client });
   }
 
   #tenancy(): InformerTenancy {
@@ -186,7 +207,7 @@ export class Operator {
     return this.#platform.options.targets.has(target);
   }
 
-  async #within(limitMs: number, work: () => Promise<void>): Promise<void> {
+  async #within(limitMs: number, work: () => Promise<unknown>): Promise<void> {
     const { clock, log } = this.#platform;
     const late = new AbortController();
     const done = work().finally(() => late.abort());

@@ -1,0 +1,47 @@
+import type { AuditLog } from '#operator/audit/audit-log.ts';
+import { type Broker, createBroker } from '#operator/broker/broker.ts';
+import type { ServingCertificate } from '#operator/certificates/serving-certificate.ts';
+import type { Identity } from '#operator/identity/create-identity.ts';
+import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
+
+import type { Listener } from './admission.ts';
+import type { Informers } from './informers.ts';
+import type { Keys } from './keys.ts';
+import type { Platform } from './platform.ts';
+
+export interface BrokerWiring {
+  readonly platform: Platform;
+  readonly informers: Informers;
+  readonly serving: ServingCertificate;
+  readonly signal: AbortSignal;
+  readonly tenancy: TenancyIndex;
+  readonly keys: Keys;
+  readonly identity: Identity;
+  readonly audit: AuditLog;
+}
+
+/** Serves sidecars as soon as there is a certificate. */
+export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
+  const { platform, serving, identity } = wiring;
+  const { options, clock, log, metrics } = platform;
+  const broker: Broker = createBroker({
+    identity: await serving.ready(wiring.signal),
+    sources: wiring.informers,
+    tenancy: wiring.tenancy,
+    keyStore: wiring.keys.keyStore,
+    audit: wiring.audit,
+    users: identity.users,
+    reviewer: identity.reviewer,
+    registry: metrics.registry,
+    log,
+    monotonicMs: () => clock.nowMs(),
+    now: () => new Date(),
+  });
+  const detach = serving.attach(broker.tls, 'TLSv1.3');
+  const port = await broker.listen(options.brokerPort, options.bindAddress);
+  const close = async (): Promise<void> => {
+    detach();
+    await broker.close();
+  };
+  return { port, close };
+}
