@@ -2,7 +2,8 @@ import type { Informer, Store } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { ConfigMap } from '#operator/kube/resources.ts';
 
-import type { InjectableServer, InjectionWorld } from './inject/decide.ts';
+import type { InjectionWorld } from './inject/decide.ts';
+import type { InjectableServer } from './inject/template.ts';
 import { injectionConfigMapName, readInjectionSettings } from './settings.ts';
 
 export interface InjectionWorldOptions {

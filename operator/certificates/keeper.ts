@@ -19,6 +19,7 @@ const fieldManager = 'mcp-keyring-certificates';
 
 /** A rotation takes a handful of steps; more in one go means that they do not lead anywhere. */
 const stepsMax = 8;
+const placesNamedMax = 5;
 
 export interface CertificateKeeperOptions {
   /** Without a leader's fence: the very first certificate may come from any replica. */
@@ -96,7 +97,13 @@ export class CertificateKeeper {
   /** Begins anew after a restart or in a new leader: waiting once more is harmless. */
   #publishedSinceMs(reading: TlsStateReading, nowMs: number): number | undefined {
     const staged = reading.kind === 'held' ? reading.state.staged : undefined;
-    const isPublished = staged !== undefined && this.#placesWithout(staged.pem).length === 0;
+    const missing = staged === undefined ? [] : this.#placesWithout(staged.pem);
+    if (missing.length > 0) {
+      this.#options.log.warn('the next CA waits until it is published everywhere', {
+        missing: missing.slice(0, placesNamedMax),
+      });
+    }
+    const isPublished = staged !== undefined && missing.length === 0;
     if (!isPublished) this.#stagedPublished = undefined;
     else if (this.#stagedPublished?.pem !== staged.pem) this.#stagedPublished = { pem: staged.pem, sinceMs: nowMs };
     return this.#stagedPublished?.sinceMs;

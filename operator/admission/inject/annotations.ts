@@ -1,8 +1,5 @@
-import { createHash } from 'node:crypto';
-
 import { annotations, group, labels, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
 
-import type { Fields } from '../fields.ts';
 import { quote, refuse } from './reasons.ts';
 import type { Refusal } from './reasons.ts';
 
@@ -101,13 +98,6 @@ function cpuMilli(text: string): number | undefined {
   const match = /^(?:([1-9][0-9]{0,5})m|([0-9]{1,3}(?:\.[0-9]{1,3})?))$/.exec(text);
   if (match === null) return undefined;
   return match[1] === undefined ? Number(match[2]) * 1_000 : Number(match[1]);
-}
-
-/** Hash of what is injected, so that a controller can tell a pod with an older sidecar. Key order is ours, hence stable. */
-export function templateHash(container: Fields, volumes: readonly Fields[]): string {
-  return `sha256:${createHash('sha256')
-    .update(JSON.stringify([container, volumes]))
-    .digest('hex')}`;
 }
 
 /** Value of the status annotation. */

@@ -1,16 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import { annotations, labels, sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
+import { annotations, labels, sidecarContainerName } from '#crds/v1alpha1/names.ts';
 
 import { FieldError } from '../fields.ts';
-import type { Fields } from '../fields.ts';
 import {
   defaultContainerAnnotation,
   injectedLabelValue,
   mirrorAnnotation,
   readTuning,
   sidecarStatus,
-  templateHash,
   templateHashIn,
 } from './annotations.ts';
 import { firstRefusal } from './checks.ts';
@@ -20,30 +18,17 @@ import { parsePod } from './pod.ts';
 import type { PodView } from './pod.ts';
 import { quote, refuse } from './reasons.ts';
 import type { Refusal, SkipReason } from './reasons.ts';
-import { changedFields, sidecarContainer } from './sidecar-container.ts';
+import { changedFields } from './sidecar-container.ts';
 import type { InjectionSettings, InjectionTarget } from './sidecar-container.ts';
-import { isSidecarVolume, sidecarVolumes } from './volumes.ts';
+import { sidecarTemplate, targetOf } from './template.ts';
+import type { InjectableServer, SidecarTemplate } from './template.ts';
+import { isSidecarVolume } from './volumes.ts';
 
 /** What becomes of a pod. */
 export type Injection =
   | { readonly kind: 'patch'; readonly operations: readonly PatchOperation[]; readonly warnings: readonly string[] }
   | { readonly kind: 'skip'; readonly reason: SkipReason }
   | Refusal;
-
-/** The part of an McpServer that the injector reads. */
-export interface InjectableServer {
-  readonly spec: {
-    readonly upstream: {
-      readonly workload?: InjectableWorkload | undefined;
-      readonly managed?: InjectableWorkload | undefined;
-    };
-  };
-}
-
-interface InjectableWorkload {
-  readonly port: number;
-  readonly path?: string | undefined;
-}
 
 /** The cluster as the caches hold it; nothing here asks the API server. */
 export interface InjectionWorld {
@@ -75,15 +60,13 @@ function decideForPod(pod: PodView, namespace: string, world: InjectionWorld): I
   if (target.kind === 'refuse') return target;
   const tuned = readTuning(pod.annotations ?? {});
   if (tuned.kind === 'refuse') return tuned;
-  const container = sidecarContainer({ settings: world.settings, target: target.target, tuning: tuned.tuning });
-  const template = { container, volumes: sidecarVolumes(), image: world.settings.sidecarImage };
+  const template = sidecarTemplate({ settings: world.settings, target: target.target, tuning: tuned.tuning });
   if (hasSidecar(pod)) return reinjection(pod, template);
   return injection(pod, { ...template, injector: world.injectorVersion, warnings: tuned.warnings });
 }
 
 /** McpServer names are bound by the schema to this; anything else cannot name one. */
 const serverNamePattern = /^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
-const reservedPorts: readonly number[] = Object.values(sidecarPorts);
 
 function findTarget(
   ref: { readonly namespace: string; readonly name: string },
@@ -100,26 +83,19 @@ function findTarget(
     const message = `label ${labels.server} names McpServer ${quote(ref.name)}, which does not exist in namespace ${quote(ref.namespace)}; create it first`;
     return refuse('serverNotFound', message);
   }
-  const workload = server.spec.upstream.workload ?? server.spec.upstream.managed;
-  if (workload === undefined || reservedPorts.includes(workload.port)) {
+  const target = targetOf(ref, server);
+  if (target === undefined) {
     const message = `McpServer ${quote(ref.name)} has no upstream.workload or upstream.managed that a sidecar could stand in front of`;
     return refuse('serverNotInjectable', message);
   }
-  return { kind: 'target', target: { ...ref, port: workload.port, path: workload.path ?? '/mcp' } };
-}
-
-interface Template {
-  readonly container: Fields;
-  readonly volumes: readonly Fields[];
-  readonly image: string;
+  return { kind: 'target', target };
 }
 
 function injection(
   pod: PodView,
-  template: Template & { readonly injector: string; readonly warnings: readonly string[] },
+  template: SidecarTemplate & { readonly injector: string; readonly warnings: readonly string[] },
 ): Injection {
-  const hash = templateHash(template.container, template.volumes);
-  const status = sidecarStatus({ injector: template.injector, template: hash, image: template.image });
+  const status = sidecarStatus({ injector: template.injector, template: template.hash, image: template.image });
   const operations = [
     addSidecar(pod, template.container),
     ...addVolumes(pod, template.volumes),
@@ -133,7 +109,7 @@ function injection(
 }
 
 /** The API server asks again when another webhook changed the pod after us: the sidecar must still be ours, to the letter. */
-function reinjection(pod: PodView, template: Template): Injection {
+function reinjection(pod: PodView, template: SidecarTemplate): Injection {
   const changed = changesSinceInjection(pod, template);
   if (changed.length > 0) {
     const message = `the injected sidecar was changed (${changed.join(', ')}); whatever changes pods after the injector must leave ${sidecarContainerName} alone`;
@@ -147,7 +123,7 @@ function reinjection(pod: PodView, template: Template): Injection {
   return { kind: 'patch', operations, warnings: [] };
 }
 
-function changesSinceInjection(pod: PodView, template: Template): readonly string[] {
+function changesSinceInjection(pod: PodView, template: SidecarTemplate): readonly string[] {
   const container = pod.initContainers?.find((candidate) => candidate.name === sidecarContainerName);
   const changed = changedFields(container?.raw ?? {}, template.container).map(quote);
   const volumes = (pod.volumes ?? []).filter((volume) => isSidecarVolume(volume.name)).map((volume) => volume.raw);
@@ -155,7 +131,7 @@ function changesSinceInjection(pod: PodView, template: Template): readonly strin
   return [
     ...changed.slice(0, changedFieldsNamedMax),
     ...(isDeepStrictEqual(volumes, template.volumes) ? [] : ['volumes']),
-    ...(templateHashIn(status) === templateHash(template.container, template.volumes) ? [] : ['status annotation']),
+    ...(templateHashIn(status) === template.hash ? [] : ['status annotation']),
   ];
 }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert';
 
-import type { InjectableServer, InjectionWorld } from '#operator/admission/inject/decide.ts';
+import type { InjectionWorld } from '#operator/admission/inject/decide.ts';
 import type { PatchOperation } from '#operator/admission/inject/patch.ts';
+import type { InjectableServer } from '#operator/admission/inject/template.ts';
 import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 
 export type Json = Record<string, unknown>;

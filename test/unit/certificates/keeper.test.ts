@@ -7,6 +7,7 @@ import { ServingCertificate } from '#operator/certificates/serving-certificate.t
 import { readTlsState } from '#operator/certificates/tls-state.ts';
 import type { TlsState } from '#operator/certificates/tls-state.ts';
 import { silentLog } from '#operator/kube/observers.ts';
+import type { Log } from '#operator/kube/observers.ts';
 
 import { FakeCaches, FakeCluster, operatorNamespace, silentMetrics } from './fake-cluster.ts';
 
@@ -21,13 +22,15 @@ const startMs = Date.UTC(2026, 5, 1);
 
 class Replica {
   isLeader = false;
+  readonly warnings: unknown[] = [];
   readonly caches: FakeCaches;
   readonly keeper: CertificateKeeper;
   readonly serving: ServingCertificate;
 
   constructor(cluster: FakeCluster, clock: { nowMs: number }) {
     this.caches = new FakeCaches(cluster);
-    const common = { operatorNamespace, log: silentLog, metrics: silentMetrics };
+    const log: Log = { ...silentLog, warn: (_message, fields) => void this.warnings.push(fields?.['missing']) };
+    const common = { operatorNamespace, log, metrics: silentMetrics };
     this.serving = new ServingCertificate({ ...common, secrets: this.caches.secrets });
     this.keeper = new CertificateKeeper({
       ...common,
@@ -169,6 +172,7 @@ describe('renewal', () => {
     clock.nowMs += 10 * lifetimes.publishSettleMs;
     await leader.keeper.reconcile();
     expect(held().staged).toBeDefined();
+    expect(leader.warnings.at(-1)).toEqual(['ConfigMap team-a/mcp-keyring-ca']);
   });
 
   test('of the CA waits for a webhook whose change was not read back', async () => {

@@ -5,7 +5,6 @@ import {
   defaultTuning,
   memoryLimitAnnotation,
   readTuning,
-  templateHash,
 } from '#operator/admission/inject/annotations.ts';
 
 describe('readTuning', () => {
@@ -64,13 +63,5 @@ describe('readTuning', () => {
     const warnings = tuned.kind === 'tuning' ? tuned.warnings : [];
     expect(warnings).toHaveLength(8);
     expect(Math.max(...warnings.map((warning) => warning.length))).toBeLessThanOrEqual(120);
-  });
-});
-
-describe('templateHash', () => {
-  test('changes with the container and with the volumes', () => {
-    const hashes = [templateHash({ a: 1 }, []), templateHash({ a: 2 }, []), templateHash({ a: 1 }, [{ name: 'v' }])];
-    expect(new Set(hashes).size).toBe(3);
-    expect(hashes[0]).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 });
