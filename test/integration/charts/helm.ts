@@ -31,7 +31,8 @@ export async function helm(args: readonly string[], program: 'helm' | 'helm3' = 
 
 /** What `helm template` makes of the chart mcp-keyring with the release's usual names. */
 export async function renderText(args: readonly string[] = [], program: 'helm' | 'helm3' = 'helm'): Promise<string> {
-  return helm(['template', 'mcp-keyring', 'charts/mcp-keyring', '--namespace', 'mcp-keyring', ...args], program);
+  const command = ['template', 'mcp-keyring', 'charts/mcp-keyring', '--namespace', 'mcp-keyring'];
+  return helm([...command, '--kube-version', kubernetesVersion(), ...args], program);
 }
 
 export async function render(args: readonly string[] = []): Promise<readonly Manifest[]> {
@@ -45,8 +46,17 @@ export function manifestsIn(text: string): readonly Manifest[] {
 }
 
 function binaries(): string {
+  return join(
+    process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+    'mcp-keyring/lab',
+    kubernetesVersion(),
+    'bin',
+  );
+}
+
+function kubernetesVersion(): string {
   const versions = readFileSync(join(repository, 'test/lab/versions.env'), 'utf8');
   const version = /^LAB_KUBERNETES_VERSION=(\S+)$/mu.exec(versions)?.[1];
   if (version === undefined) throw new Error('test/lab/versions.env names no Kubernetes version');
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mcp-keyring/lab', version, 'bin');
+  return version;
 }

@@ -1,0 +1,165 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+
+import { describe, expect, test } from 'vitest';
+
+import { brokerAudience, intakeConfigMapName, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
+import { helm, type Manifest, manifestsIn, render, renderText, repository } from './helm.ts';
+
+const goldens = join(repository, 'test/golden/chart');
+const cases = readdirSync(goldens)
+  .filter((file) => file.endsWith('.values.yaml'))
+  .map((file) => file.replace('.values.yaml', ''));
+const valuesOf = (name: string): readonly string[] => ['--values', join(goldens, `${name}.values.yaml`)];
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+const rulesOf = (manifest: Manifest): readonly Rule[] => (manifest['rules'] ?? []) as readonly Rule[];
+
+function ofKind(manifests: readonly Manifest[], ...kinds: readonly string[]): readonly Manifest[] {
+  return manifests.filter(({ kind }) => kinds.includes(kind));
+}
+
+describe.each(cases)('the chart with the values %s', (name) => {
+  test('renders as the golden file says; UPDATE_GOLDEN=1 writes it anew', async () => {
+    const text = await renderText(valuesOf(name));
+    const path = join(goldens, `${name}.golden.yaml`);
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text);
+    expect(text).toBe(readFileSync(path, 'utf8'));
+  });
+
+  test('renders the same objects with Helm 3', async () => {
+    const byName = (text: string): readonly Manifest[] =>
+      manifestsIn(text).toSorted((a, b) =>
+        `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`),
+      );
+    expect(byName(await renderText(valuesOf(name), 'helm3'))).toEqual(byName(await renderText(valuesOf(name))));
+  });
+
+  test('gives no right on Secrets beyond one namespace, and none by wildcard', async () => {
+    const manifests = await render(valuesOf(name));
+    for (const role of ofKind(manifests, 'ClusterRole')) {
+      for (const { resources } of rulesOf(role)) expect(resources).not.toContain('secrets');
+    }
+    for (const role of ofKind(manifests, 'ClusterRole', 'Role')) {
+      for (const { apiGroups, resources, verbs } of rulesOf(role)) {
+        expect([...apiGroups, ...resources, ...verbs].filter((entry) => entry.includes('*'))).toEqual([]);
+        expect(verbs.filter((verb) => ['escalate', 'bind', 'impersonate'].includes(verb))).toEqual([]);
+      }
+    }
+    const named = ofKind(manifests, 'Role')
+      .filter(({ metadata }) => metadata.namespace === 'mcp-keyring')
+      .flatMap(rulesOf)
+      .filter(({ resources }) => resources.includes('secrets'));
+    expect(named.map(({ resourceNames }) => resourceNames?.length)).toEqual([4]);
+    expect(named.flatMap(({ verbs }) => verbs)).not.toContain('create');
+  });
+
+  test('renders Secrets and the CA bundle of the webhook without data, so that Helm never owns it', async () => {
+    const manifests = await render(valuesOf(name));
+    const secrets = ofKind(manifests, 'Secret');
+    expect(secrets).toHaveLength(4);
+    for (const secret of secrets) {
+      expect(Object.keys(secret)).not.toEqual(expect.arrayContaining(['data']));
+      expect(Object.keys(secret)).not.toEqual(expect.arrayContaining(['stringData']));
+      expect(secret.metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+    }
+    expect(JSON.stringify(ofKind(manifests, 'MutatingWebhookConfiguration'))).not.toContain('caBundle');
+  });
+
+  test('runs every container restricted and without a token that it did not ask for', async () => {
+    const specs = podSpecsOf(await render(valuesOf(name)));
+    expect(specs.length).toBeGreaterThanOrEqual(2);
+    for (const spec of specs) {
+      expect(spec).toMatchObject({
+        automountServiceAccountToken: false,
+        enableServiceLinks: false,
+        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+      });
+      for (const container of spec.containers) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+      }
+    }
+  });
+});
+
+interface PodSpec {
+  readonly containers: readonly { readonly securityContext: object }[];
+}
+
+function podSpecsOf(manifests: readonly Manifest[]): readonly PodSpec[] {
+  return [
+    ...ofKind(manifests, 'Pod').map(({ spec }) => spec as PodSpec),
+    ...ofKind(manifests, 'Deployment', 'Job').map(
+      ({ spec }) => (spec as { template: { spec: PodSpec } }).template.spec,
+    ),
+  ];
+}
+
+describe('the policies of the chart', () => {
+  test('name what the code names', async () => {
+    const manifests = await render();
+    const policy = (name: string): string =>
+      JSON.stringify(ofKind(manifests, 'ValidatingAdmissionPolicy').find(({ metadata }) => metadata.name === name));
+    const required = policy('mcp-keyring-sidecar-required');
+    for (const name of [...sidecarVolumeNames, sidecarContainerName, brokerAudience]) {
+      expect(required).toContain(`'${name}'`);
+    }
+    for (const name of sidecarVolumeNames) expect(policy('mcp-keyring-sidecar-debugging')).toContain(`'${name}'`);
+    expect(JSON.stringify(ofKind(manifests, 'Role'))).toContain(intakeConfigMapName);
+  });
+
+  test('all deny, and fail closed', async () => {
+    const manifests = await render();
+    const bindings = ofKind(manifests, 'ValidatingAdmissionPolicyBinding');
+    const policies = ofKind(manifests, 'ValidatingAdmissionPolicy');
+    expect(bindings.map(({ metadata }) => metadata.name).toSorted()).toEqual(
+      policies.map(({ metadata }) => metadata.name).toSorted(),
+    );
+    for (const { spec } of policies) expect(spec).toMatchObject({ failurePolicy: 'Fail' });
+    for (const { spec } of bindings) {
+      expect((spec as { validationActions: readonly string[] }).validationActions).toContain('Deny');
+    }
+  });
+
+  test('leave namespaces of Kubernetes and of MCP Keyring alone, and the webhook the same ones', async () => {
+    const excluded = ['kube-system', 'kube-public', 'kube-node-lease', 'mcp-keyring', 'mcp-keyring-keys'];
+    const text = JSON.stringify(await render());
+    expect(text.split(JSON.stringify(excluded))).toHaveLength(6);
+  });
+});
+
+describe('wrong values', () => {
+  test.each([
+    ['a misspelt name', 'operator.replica=3', "additional properties 'replica' not allowed"],
+    ['a misspelt group', 'operators.replicas=3', "additional properties 'operators' not allowed"],
+    ['text for a number', 'operator.replicas=many', 'operator/replicas'],
+    ['an unknown log level', 'operator.logLevel=loud', 'operator/logLevel'],
+    ['an unknown target', 'operator.targets={dashboard}', 'operator/targets'],
+    ['a grace period that is too short', 'operator.terminationGracePeriodSeconds=5', 'terminationGracePeriodSeconds'],
+    ['half a digest', 'sidecar.image.digest=sha256:12', 'sidecar/image/digest'],
+    ['root', 'operator.runAsUser=0', 'operator/runAsUser'],
+    ['an issuer over http', 'organization.issuers[0].issuerURL=http://a', 'issuerURL'],
+  ])('%s is refused: %s', async (_, setting, message) => {
+    await expect(renderText(['--set', setting])).rejects.toThrow(message);
+    await expect(renderText(['--set', setting], 'helm3')).rejects.toThrow(
+      "values don't meet the specifications of the schema",
+    );
+  });
+});
+
+test.each(['helm', 'helm3'] as const)('%s lint finds nothing', async (program) => {
+  expect(await helm(['lint', '--strict', 'charts/mcp-keyring', 'charts/mcp-keyring-crds'], program)).toContain(
+    '0 chart(s) failed',
+  );
+});
