@@ -49,7 +49,8 @@ async function fetchJson(agent: Agent, url: string, bytesMax: number): Promise<u
       signal: AbortSignal.timeout(identityLimits.issuerTimeoutMs),
     });
     if (statusCode !== 200) {
-      body.destroy();
+      // Giving a body up is an error of its stream, which would end the process when nobody listens.
+      body.on('error', () => undefined).destroy();
       throw new IssuerUnavailableError(`it answered ${statusCode}`);
     }
     return JSON.parse(await readBounded(body, bytesMax));
