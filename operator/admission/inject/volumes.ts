@@ -26,7 +26,8 @@ export function sidecarVolumes(): readonly Fields[] {
   return [
     { name: identity, projected: { sources: [{ serviceAccountToken: token }], defaultMode: fileModeOctal444 } },
     { name: certificateAuthority, configMap: { name: caConfigMapName, items, defaultMode: fileModeOctal444 } },
-    { name: noApiToken, emptyDir: { sizeLimit: '1Ki' } },
+    // The directory itself takes a block of the disk, so a smaller limit has the kubelet evict the pod within a minute.
+    { name: noApiToken, emptyDir: { sizeLimit: '64Ki' } },
   ];
 }
 
