@@ -9,7 +9,7 @@ import { ConnectionPools, type PoolLimits } from './connection-pools.ts';
 import type { ConnectionSource } from './connection.ts';
 import { errorOfStatus, KubeError } from './errors.ts';
 import { type Log, type RequestObserver, silentLog } from './observers.ts';
-import { Gate } from './gate.ts';
+import { Gate, type GateLimits } from './gate.ts';
 import type { KubeRequest } from './request.ts';
 import { readBounded, readStatus } from './response-body.ts';
 import { decideRetry, parseRetryAfterMs } from './retry.ts';
@@ -18,8 +18,10 @@ export interface TransportLimits extends PoolLimits {
   /** A whole call, waiting between attempts included. */
   readonly callTimeoutMs: number;
   readonly responseBytesMax: number;
-  /** Bulk calls under way at once. */
-  readonly bulkCallsMax: number;
+  /** Calls under way at once: sockets are opened only as far as this asks for. */
+  readonly calls: GateLimits;
+  /** The same for pages of listings. */
+  readonly bulkCalls: GateLimits;
 }
 
 export const transportLimits: TransportLimits = {
@@ -32,7 +34,8 @@ export const transportLimits: TransportLimits = {
   credentialsAgeMsMax: 60_000,
   callTimeoutMs: 60_000,
   responseBytesMax: 64 * 1024 * 1024,
-  bulkCallsMax: 2,
+  calls: { tasksMin: 4, tasksMax: 16, patienceMs: 100 },
+  bulkCalls: { tasksMin: 2, tasksMax: 8, patienceMs: 5000 },
 };
 
 export interface TransportOptions {
@@ -73,12 +76,14 @@ class PooledTransport implements Transport {
   readonly #userAgent: string;
   readonly #observer: RequestObserver | undefined;
   readonly #closing = new AbortController();
-  readonly #bulk: Gate;
+  readonly #calls: Gate;
+  readonly #bulkCalls: Gate;
 
   constructor(options: TransportOptions) {
     this.#limits = { ...transportLimits, ...options.limits };
-    this.#bulk = new Gate(this.#limits.bulkCallsMax);
     this.#clock = options.clock ?? systemClock;
+    this.#calls = new Gate(this.#limits.calls, this.#clock);
+    this.#bulkCalls = new Gate(this.#limits.bulkCalls, this.#clock);
     this.#random = options.random ?? Math.random;
     this.#userAgent = options.userAgent;
     this.#observer = options.observer;
@@ -86,8 +91,14 @@ class PooledTransport implements Transport {
     this.#pools = new ConnectionPools({ source: options.source, limits: this.#limits, clock: this.#clock, log });
   }
 
-  request(request: KubeRequest): Promise<Buffer> {
-    return request.bulk === true ? this.#bulk.run(() => this.#call(request)) : this.#call(request);
+  async request(request: KubeRequest): Promise<Buffer> {
+    if (request.bulk !== true) return await this.#call(request);
+    using link = linkAbort(request.signal, this.#closing.signal);
+    try {
+      return await this.#bulkCalls.run(() => this.#call(request), link.signal);
+    } catch (error) {
+      throw kubeErrorOf(error, request, link.signal);
+    }
   }
 
   async #call(request: KubeRequest): Promise<Buffer> {
@@ -95,21 +106,25 @@ class PooledTransport implements Transport {
     const timer = this.#clock.setTimer(() => deadline.abort(timedOut(request)), this.#limits.callTimeoutMs);
     using link = linkAbort(request.signal, this.#closing.signal, deadline.signal);
     try {
-      const answer = await this.#withRetries(request, { watch: false, signal: link.signal }, (body) =>
-        readBounded(body, this.#limits.responseBytesMax),
+      return await this.#withRetries(request, { watch: false, signal: link.signal }, (attempt) =>
+        this.#calls.run(() => this.#exchange(request, attempt), link.signal),
       );
-      // The pool gets its socket back a turn after the body's end; a caller who went on at once would open another one.
-      await nextTurn();
-      return answer;
     } finally {
       timer.cancel();
     }
   }
 
+  async #exchange(request: KubeRequest, attempt: Attempt): Promise<Buffer> {
+    const answer = await readBounded(await this.#send(request, attempt), this.#limits.responseBytesMax);
+    // The pool gets its socket back a turn after the body's end; a caller who went on at once would open another one.
+    await nextTurn();
+    return answer;
+  }
+
   stream(request: KubeRequest): Promise<Readable> {
     // Its body outlives this call, and so must its signal. Closing destroys the pools, and with them every body.
     const signal = request.signal ?? this.#closing.signal;
-    return this.#withRetries(request, { watch: true, signal }, (body) => Promise.resolve(body));
+    return this.#withRetries(request, { watch: true, signal }, (attempt) => this.#send(request, attempt));
   }
 
   async close(): Promise<void> {
@@ -120,13 +135,13 @@ class PooledTransport implements Transport {
   async #withRetries<T>(
     request: KubeRequest,
     call: { readonly watch: boolean; readonly signal: AbortSignal },
-    take: (body: Readable) => Promise<T>,
+    exchange: (attempt: Attempt) => Promise<T>,
   ): Promise<T> {
     let refreshed = false;
     let freshCredentials = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await take(await this.#send(request, { ...call, freshCredentials }));
+        return await exchange({ ...call, freshCredentials });
       } catch (error) {
         const failure = kubeErrorOf(error, request, call.signal);
         const facts = { failure, method: request.method, watch: call.watch, attempt, refreshed };

@@ -294,7 +294,7 @@ describe('sockets', () => {
       podMetadata,
       configMaps,
     ];
-    const informers = kinds.map((type) => createInformer({ transport, type: type as typeof podMetadata }));
+    const informers = kinds.map((type) => createInformer({ transport, type }));
     const lease = createLeaderLease({
       client,
       namespace: 'default',
