@@ -119,7 +119,7 @@ function stateOf(cluster: FakeCluster): TlsState {
 }
 
 describe('certificates of the webhook under load', () => {
-  test(`${rotations} rotations of the CA do not fail one admission`, async () => {
+  test(`${rotations} rotations of the CA do not fail one admission`, { timeout: 300_000 }, async () => {
     const cluster = new FakeCluster();
     const clock = { nowMs: Date.now() };
     await using leader = new Replica(cluster, clock, true);
