@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
@@ -43,11 +43,20 @@ function docker(tag: string, dockerfile: string, loadIntoKind: boolean): void {
   }
 }
 
+/** Changes with what was built, so that pods of an unchanged image name are replaced after a rebuild. */
+function buildHash(folder: string): string {
+  const hash = createHash('sha256');
+  for (const entry of readdirSync(join(root, folder), { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) hash.update(entry.name).update(readFileSync(join(entry.parentPath, entry.name)));
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
 /** Helm values for the demo: the images just built, and one organization that trusts the demo's identity provider. */
 export function helmValues(): string {
   const image = (name: string): object => ({ registry: 'localhost', repository: `mcp-keyring-${name}`, tag: 'dev' });
   return JSON.stringify({
-    operator: { image: image('operator') },
+    operator: { image: image('operator'), podAnnotations: { 'mcp-demo/build': buildHash('dist/operator') } },
     sidecar: { image: image('sidecar') },
     organization: {
       name: 'default',
@@ -110,7 +119,7 @@ function configMap(namespace: string, name: string, data: Record<string, string>
 }
 
 export function installMcpServer(cluster: Cluster): void {
-  cluster.apply(manifestOf('mcp-server.yaml'));
+  cluster.apply(manifestOf('mcp-server.yaml').replaceAll('BUILD_HASH', buildHash('dist/sidecar')));
   waitForRollout(cluster, 'notes-mcp-server');
   cluster.kubectl('-n', 'mcp-demo', 'wait', 'mcpserver/notes', '--for=condition=Ready', '--timeout=60s');
 }

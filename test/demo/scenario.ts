@@ -92,8 +92,9 @@ function showAudit(cluster: Cluster): void {
 
 function showMetrics(cluster: Cluster): void {
   heading("The sidecar's metrics");
+  const running = ['--field-selector', 'status.phase=Running'];
   const [pod = ''] = cluster
-    .kubectl('-n', 'mcp-demo', 'get', 'pods', '-l', 'mcpkeyring.io/server=notes', '-o', 'name')
+    .kubectl('-n', 'mcp-demo', 'get', 'pods', '-l', 'mcpkeyring.io/server=notes', ...running, '-o', 'name')
     .split('\n');
   const path = `/api/v1/namespaces/mcp-demo/pods/${pod.replace('pod/', '')}:15082/proxy/metrics`;
   const metrics = cluster.kubectl('get', '--raw', path);
