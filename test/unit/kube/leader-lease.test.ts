@@ -17,6 +17,8 @@ class LeaseServer {
   lease: Lease | undefined;
   version = 0;
   readonly cutOff = new Set<string>();
+  /** While set, writes happen and their answers are late. */
+  late: Promise<void> | undefined;
 
   client(identity: string): KubeClient {
     const reach = (): void => {
@@ -42,7 +44,9 @@ class LeaseServer {
         reach();
         if (this.lease?.metadata.resourceVersion !== object.metadata.resourceVersion)
           throw new KubeError('Conflict', 'changed');
-        return store(object) as never;
+        const answer = store(object);
+        await this.late;
+        return answer as never;
       },
     };
     return calls as KubeClient;
@@ -110,6 +114,20 @@ describe('leader lease', () => {
     await clock.advance(0);
     expect(seen.lost).toBe(1);
     await clock.advance(30_000);
+    expect(lease.isLeader).toBe(false);
+    await lease.stop();
+  });
+
+  test('an answer that comes after the deadline does not revive the term', async () => {
+    const [server, clock] = [new LeaseServer(), new ManualClock()];
+    const { lease, seen } = candidate(server, clock, 'a');
+    await clock.advance(10);
+    const answered = Promise.withResolvers<void>();
+    server.late = answered.promise;
+    await clock.advance(11_000);
+    expect(seen.lost).toBe(1);
+    answered.resolve();
+    await clock.advance(10);
     expect(lease.isLeader).toBe(false);
     await lease.stop();
   });
