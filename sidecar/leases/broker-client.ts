@@ -1,6 +1,6 @@
 import { contractVersion, contractVersionHeader } from '../contract/version.ts';
 import type { FileSource } from './file-source.ts';
-import { LeaseError } from './lease-error.ts';
+import { LeaseError, type LeaseErrorCode } from './lease-error.ts';
 
 /** HTTPS to the broker: its address and its CA are fixed behind this. `path` begins with `/`. */
 export type BrokerFetch = (path: string, init: BrokerRequestInit) => Promise<Response>;
@@ -36,8 +36,7 @@ export class BrokerClient {
     await response.body?.cancel();
     // The kubelet may have renewed the token since it was read.
     if (response.status === 401) this.#token.expire();
-    const refused = response.status === 401 || response.status === 403;
-    throw new LeaseError(refused ? 'PodRefused' : 'BrokerUnavailable', `the broker answered ${response.status}`);
+    throw new LeaseError(codeOf(response.status), `the broker answered ${response.status}`);
   }
 
   async #send({ method, path, body, signal }: BrokerCall): Promise<Response> {
@@ -54,6 +53,11 @@ export class BrokerClient {
       throw new LeaseError('BrokerUnavailable', 'the broker cannot be reached', { cause });
     }
   }
+}
+
+function codeOf(status: number): LeaseErrorCode {
+  if (status === 401 || status === 403) return 'PodRefused';
+  return status >= 400 && status < 500 ? 'RequestRefused' : 'BrokerUnavailable';
 }
 
 /** @throws LeaseError when the body is longer than `bytesMax` or not JSON */

@@ -6,6 +6,8 @@ export type LeaseErrorCode =
   | 'BrokerUnavailable'
   /** The broker does not accept this pod. */
   | 'PodRefused'
+  /** The broker does not take this request, for example because the pod shows too many bad credentials. */
+  | 'RequestRefused'
   /** Too many lease requests are under way. */
   | 'TooManyCalls';
 

@@ -22,7 +22,8 @@ export function limit(limits: Limits): Layer<IncomingRequest, BoundedRequest> {
       using hold = budget.hold();
       const bytes = await readBody(request.body, limits, hold);
       request.record.requestBytes = bytes.byteLength;
-      return inner({ ...request, bytes });
+      // Awaited, so that the body is held until its upstream has answered.
+      return await inner({ ...request, bytes });
     };
 }
 

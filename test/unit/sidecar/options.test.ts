@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest';
+import { parseOptions } from '#sidecar/options.ts';
+
+/** As the injector writes them. */
+const injected = [
+  '--server=team-a/notes',
+  '--upstream=http://127.0.0.1:3000',
+  '--path=/mcp',
+  '--broker=https://mcp-keyring-broker.mcp-keyring.svc:443',
+  '--ca=/var/run/mcp-keyring/ca/ca.crt',
+  '--token=/var/run/mcp-keyring/identity/token',
+];
+
+test('reads what the injector writes, with defaults for the rest', () => {
+  expect(parseOptions(injected)).toEqual({
+    kind: 'options',
+    options: {
+      server: { namespace: 'team-a', name: 'notes' },
+      upstream: 'http://127.0.0.1:3000',
+      path: '/mcp',
+      broker: 'https://mcp-keyring-broker.mcp-keyring.svc:443',
+      caFile: '/var/run/mcp-keyring/ca/ca.crt',
+      tokenFile: '/var/run/mcp-keyring/identity/token',
+      address: '0.0.0.0',
+      ports: { ingress: 15_080, health: 15_081, metrics: 15_082 },
+      bodyBytesMax: 4_194_304,
+      allowedHosts: [],
+      allowedOrigins: [],
+      drainSeconds: 25,
+    },
+  });
+});
+
+test('reports every problem at once', () => {
+  const parsed = parseOptions(['--server=notes', '--listen=70000', '--colour=red', 'what', '--path=/a', '--path=/b']);
+  expect(parsed).toEqual({
+    kind: 'invalid',
+    problems: [
+      '--colour=red is not an option, see --help',
+      'what is not an option, see --help',
+      '--server is "notes", expected <namespace>/<name> of the McpServer in this pod',
+      '--upstream is missing, expected http://127.0.0.1:<port> of its container',
+      '--path is given 2 times, expected once',
+      '--broker is missing, expected https://<host>:<port> of the key broker',
+      '--ca is missing, expected file with the certificates that the broker is verified with',
+      '--token is missing, expected file with the pod token that the broker is shown',
+      '--listen is "70000", expected an integer from 0 to 65535',
+    ],
+  });
+});
+
+test.each([
+  ['--upstream=http://10.0.0.1:3000', 'keys would leave the pod'],
+  ['--upstream=http://127.0.0.1.evil.example:3000', 'keys would leave the pod'],
+  ['--upstream=https://127.0.0.1:3000', 'not supported'],
+  ['--upstream=http://user@127.0.0.1:3000', 'a user in the address'],
+  ['--broker=http://broker', 'the broker is never asked in the clear'],
+  ['--broker=https://broker/path', 'a path'],
+  ['--path=mcp', 'relative'],
+  ['--path=/mcp?x=1', 'a query'],
+  ['--ca=ca.crt', 'relative'],
+  ['--allow-origin=*', 'no wildcard'],
+  ['--allow-host=Notes.example:80', 'a port'],
+  ['--drain-seconds=-1', 'negative'],
+])('refuses %s (%s)', (argument) => {
+  const name = argument.slice(0, argument.indexOf('='));
+  const parsed = parseOptions([...injected.filter((other) => !other.startsWith(`${name}=`)), argument]);
+  expect(parsed).toMatchObject({ kind: 'invalid', problems: [expect.stringContaining(name)] });
+});
+
+test('takes lists of hosts and origins', () => {
+  const parsed = parseOptions([
+    ...injected,
+    '--allow-host=a.example',
+    '--allow-host=b.example',
+    '--allow-origin=https://a.example',
+  ]);
+  expect(parsed).toMatchObject({
+    options: { allowedHosts: ['a.example', 'b.example'], allowedOrigins: ['https://a.example'] },
+  });
+});
+
+test('explains itself', () => {
+  expect(parseOptions(['--help'])).toMatchObject({ kind: 'help', text: expect.stringContaining('--body-bytes-max=') });
+});

@@ -1,0 +1,156 @@
+/** The stack with everything around it made of values: what a test of a layer needs. */
+import type { RequestEvent } from '#contract/audit.ts';
+import type { LeaseResponse } from '#contract/lease.ts';
+import type { PolicySnapshot } from '#contract/watch.ts';
+import { Drain } from '#sidecar/proxy/drain.ts';
+import type { EndedRequest, IncomingRequest, ProxyResponse } from '#sidecar/proxy/exchange.ts';
+import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
+import { newRecord } from '#sidecar/proxy/record.ts';
+import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
+
+export const server = { namespace: 'team-a', name: 'notes' };
+export const alice = { issuer: 'https://issuer.example', id: 'u-1', name: 'alice' };
+
+export const granted: Extract<LeaseResponse, { decision: 'granted' }> = {
+  decision: 'granted',
+  leaseId: 'lease-1',
+  subject: alice,
+  subjectKey: 'abc',
+  headers: [{ name: 'X-Api-Key', value: 'key-of-alice' }],
+  keyVersion: 2,
+  ttlMs: 30_000,
+};
+
+export const missing: Extract<LeaseResponse, { decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval' }> = {
+  decision: 'missing',
+  subject: alice,
+  subjectKey: 'abc',
+  hints: [
+    { name: 'X-Api-Key', title: 'Notes API key', help: 'Make a read-only key', helpURL: 'https://notes.example/keys' },
+  ],
+  message: 'Set it with: kubectl mcpkeys set notes -n team-a',
+  ttlMs: 30_000,
+};
+
+export const policy: PolicySnapshot = {
+  server,
+  title: 'Notes',
+  headers: [
+    { name: 'X-Api-Key', required: true },
+    { name: 'X-Second', required: false },
+  ],
+};
+
+export interface World {
+  readonly parts: IngressParts;
+  readonly forwarded: UpstreamRequest[];
+  readonly events: RequestEvent[];
+  readonly ended: EndedRequest[];
+  readonly unexpected: unknown[];
+  readonly drain: Drain;
+  readonly send: (request?: Partial<SentRequest>) => Promise<ProxyResponse>;
+}
+
+export interface SentRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: Record<string, string>;
+  readonly body: string | Uint8Array | ReadableStream<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+export interface WorldOptions extends Partial<IngressParts> {
+  readonly lease?: LeaseResponse | (() => Promise<LeaseResponse>);
+  readonly respond?: (request: UpstreamRequest) => ProxyResponse | Promise<ProxyResponse>;
+  readonly places?: number;
+}
+
+export function world(options: WorldOptions = {}): World {
+  const forwarded: UpstreamRequest[] = [];
+  const events: RequestEvent[] = [];
+  const ended: EndedRequest[] = [];
+  const unexpected: unknown[] = [];
+  const drain = new Drain();
+  let places = options.places ?? 100;
+  let nowMs = 1_000;
+  const { lease = granted, respond = () => json(200, { jsonrpc: '2.0', id: 1, result: {} }) } = options;
+  const parts: IngressParts = {
+    server,
+    endpoint: { path: '/mcp' },
+    allowed: { hosts: [], origins: [] },
+    limits: { bodyBytesMax: 1_000, bodiesBytesMax: 3_000, bodyMsMax: 1_000 },
+    leases: { lease: async () => (typeof lease === 'function' ? lease() : lease) },
+    policy: () => policy,
+    queue: {
+      reserve: () => {
+        if (places === 0) return undefined;
+        places -= 1;
+        return (event) => events.push(event);
+      },
+    },
+    metrics: { begin: () => {}, end: (request) => ended.push(request) },
+    drain,
+    upstream: async (request) => {
+      forwarded.push(request);
+      return respond(request);
+    },
+    clock: { nowMs: () => (nowMs += 5) },
+    reportUnexpected: (error) => unexpected.push(error),
+    ...options,
+  };
+  const handler = ingress(parts);
+  const send: World['send'] = (request = {}) => handler(incoming(request));
+  return { parts, forwarded, events, ended, unexpected, drain, send };
+}
+
+export function rpc(method: string, params: object = {}, id: string | number = 1): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, method, params });
+}
+
+export const toolCall = rpc('tools/call', { name: 'search', arguments: {} });
+
+export function json(status: number, value: unknown, headers: Record<string, string> = {}): ProxyResponse {
+  const body = new TextEncoder().encode(JSON.stringify(value));
+  return { status, headers: new Headers({ 'content-type': 'application/json', ...headers }), body };
+}
+
+function incoming(sent: Partial<SentRequest>): IncomingRequest {
+  const { method = 'POST', path = '/mcp', query = '', signal = new AbortController().signal } = sent;
+  const body = sent.body ?? (method === 'POST' ? toolCall : '');
+  const headers = {
+    authorization: 'Bearer alice',
+    ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
+    ...sent.headers,
+  };
+  return {
+    method,
+    path,
+    query,
+    signal,
+    headers: new Headers(headers),
+    body: bodySource(body),
+    record: newRecord(method, { startedMs: 1_000, at: new Date(Date.UTC(2026, 10, 24)) }),
+  };
+}
+
+function bodySource(body: SentRequest['body']): IncomingRequest['body'] {
+  if (body instanceof ReadableStream) {
+    return { declaredBytes: undefined, whole: () => Promise.reject(new Error('not asked for')), stream: () => body };
+  }
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
+  return { declaredBytes: bytes.byteLength, whole: async () => bytes, stream: () => null };
+}
+
+export async function bodyOf(response: ProxyResponse): Promise<string> {
+  return new Response(response.body as Uint8Array<ArrayBuffer> | ReadableStream | null).text();
+}
+
+export async function jsonOf(response: ProxyResponse): Promise<unknown> {
+  return JSON.parse(await bodyOf(response));
+}
+
+/** A stream that yields the chunks it is given one by one. */
+export function streamOf(...chunks: readonly string[]): ReadableStream<Uint8Array> {
+  return ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));
+}
