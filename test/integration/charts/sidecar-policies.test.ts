@@ -71,6 +71,13 @@ describe('a pod that was injected', () => {
     else expect(answer).toMatchObject({ status: 201, message: '' });
   });
 
+  test('a hook that Istio leads through its agent is taken', async () => {
+    const pod = injected((_, sidecar) => {
+      sidecar.lifecycle.preStop.httpGet = { path: '/app-lifecycle/mcp-proxy/prestopz', port: 15_020 };
+    });
+    expect(await cluster.createPod(pod)).toMatchObject({ status: 201, message: '' });
+  });
+
   test('fields that other admission plugins fill in do not matter', async () => {
     const pod = injected((_, sidecar) => {
       sidecar.imagePullPolicy = 'Always';
@@ -153,6 +160,16 @@ const attacks: readonly Attack[] = [
   {
     what: 'a hook that runs a command before stop',
     change: (_, sidecar) => (sidecar.lifecycle = { preStop: { exec: { command: ['/bin/dump'] } } }),
+    refusedWith: hookOrProbe,
+  },
+  {
+    what: 'a hook that calls somewhere else',
+    change: (_, sidecar) => (sidecar.lifecycle.preStop.httpGet.path = '/metrics'),
+    refusedWith: hookOrProbe,
+  },
+  {
+    what: 'a hook that calls another host',
+    change: (_, sidecar) => (sidecar.lifecycle.preStop.httpGet.host = 'evil.example.com'),
     refusedWith: hookOrProbe,
   },
   {
