@@ -201,16 +201,6 @@ interface AccessReviewStatus {
   readonly reason?: string;
 }
 
-export interface SubjectAccessReview extends KubeObject {
-  readonly spec: {
-    readonly user?: string;
-    readonly groups?: readonly string[];
-    readonly uid?: string;
-    readonly resourceAttributes?: ResourceAttributes;
-  };
-  readonly status?: AccessReviewStatus;
-}
-
 export interface SelfSubjectAccessReview extends KubeObject {
   readonly spec: { readonly resourceAttributes?: ResourceAttributes };
   readonly status?: AccessReviewStatus;
@@ -281,13 +271,6 @@ export const tokenReviews: ResourceType<TokenReview> = {
   version: 'v1',
   plural: 'tokenreviews',
   kind: 'TokenReview',
-  namespaced: false,
-};
-export const subjectAccessReviews: ResourceType<SubjectAccessReview> = {
-  group: 'authorization.k8s.io',
-  version: 'v1',
-  plural: 'subjectaccessreviews',
-  kind: 'SubjectAccessReview',
   namespaced: false,
 };
 export const selfSubjectAccessReviews: ResourceType<SelfSubjectAccessReview> = {
