@@ -7,7 +7,7 @@ import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
-import { KeyStoreError } from '#operator/keystore/errors.ts';
+import { KeyStoreError, type KeyStoreErrorCode } from '#operator/keystore/errors.ts';
 import type { KeyHeader, KeyStore, OpenedKey, StoredKey } from '#operator/keystore/key-store.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
@@ -140,11 +140,13 @@ async function openExisting(keyStore: KeyStore, target: ObservedServer, versionM
     const key = await keyStore.open(target.address, versionMin);
     return key === undefined ? { kind: 'nothing' } : { kind: 'opened', key };
   } catch (error) {
-    const isBroken = error instanceof KeyStoreError && (error.code === 'Unreadable' || error.code === 'RolledBack');
-    if (!isBroken) throw error;
-    return { kind: 'unreadable' };
+    if (error instanceof KeyStoreError && beyondUse.has(error.code)) return { kind: 'unreadable' };
+    throw error;
   }
 }
+
+/** `ContextMismatch`: somebody else's envelope under this user's name, which opens for nobody. */
+const beyondUse: ReadonlySet<KeyStoreErrorCode> = new Set(['ContextMismatch', 'Unreadable', 'RolledBack']);
 
 function replacing(existing: Existing): { readonly replaces?: number } {
   switch (existing.kind) {

@@ -76,12 +76,14 @@ describe('user keys', () => {
   test(verifies('keys:deleted'), async () => {
     const token = await tokenOf('bob');
     await setKey(token, keys.bob);
+    const sealed = await secretOf('bob');
     await waitUntil('the key in use', 2000, async () => (await callTool(token)).text.includes('bob@notes'));
     expect((await mcpkeys(token, ['delete', server, '--yes'])).status).toBe(0);
     await waitUntil('the end of the key', 2000, async () => (await callTool(token)).isError);
-    await waitUntil('the end of the sealed Secret', 5000, async () => {
+    await waitUntil('the end of the sealed Secret and its UserKey', 5000, async () => {
       const { items } = await kubectlJson<{ items: Secret[] }>('-n', keyNamespace, 'get', 'secrets');
-      return items.length === 1;
+      const left = items.some(({ metadata }) => metadata.name === sealed.metadata.name);
+      return !left && (await userKeyOf('bob')) === undefined;
     });
     await setKey(token, keys.bob);
   });
