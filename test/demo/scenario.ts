@@ -82,12 +82,34 @@ function showAudit(cluster: Cluster): void {
     '--tail=-1',
     '--prefix=false',
   );
-  const events = logs.split('\n').filter((line) => line.startsWith('{"audit":'));
-  events.slice(-10).forEach((line) => print(line));
+  const events = logs
+    .split('\n')
+    .filter((line) => line.startsWith('{"audit":'))
+    .map((line) => (JSON.parse(line) as { audit: AuditRecord }).audit)
+    .toSorted((a, b) => a.at.localeCompare(b.at));
+  for (const event of events.filter((one) => one.tool !== undefined || one.type !== 'request').slice(-12)) {
+    print([event.at, event.type.padEnd(8), (event.subject?.name ?? '-').padEnd(6), describe(event)].join('  '));
+  }
   expectAnswer(
-    events.some((line) => line.includes('"tool":"whoami"')),
+    events.some((event) => event.tool === 'whoami'),
     'no audit event names the tool whoami',
   );
+}
+
+interface AuditRecord {
+  readonly at: string;
+  readonly type: string;
+  readonly subject?: { readonly name: string };
+  readonly tool?: string;
+  readonly decision?: string;
+  readonly httpStatus?: number;
+  readonly keyVersion?: number;
+  readonly headerNames?: readonly string[];
+}
+
+function describe({ tool, decision, httpStatus, keyVersion, headerNames }: AuditRecord): string {
+  const version = keyVersion === undefined ? undefined : `key version ${keyVersion}`;
+  return [tool, decision, httpStatus, version, headerNames?.join(',')].filter((part) => part !== undefined).join(' ');
 }
 
 function showMetrics(cluster: Cluster): void {
