@@ -45,23 +45,26 @@ export async function readContract<T>(
   }
 }
 
-async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+/** Not `for await`: leaving that early destroys the connection, and the client would never see why. */
+function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? 0);
-  if (declared > bytesMax) throw new BrokerError('ERR_BODY_TOO_LARGE');
+  if (declared > bytesMax) return Promise.reject(new BrokerError('ERR_BODY_TOO_LARGE'));
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  try {
-    for await (const chunk of request) {
-      if (!Buffer.isBuffer(chunk)) continue;
-      bytes += chunk.byteLength;
-      if (bytes > bytesMax) break;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.byteLength;
+    if (bytes <= bytesMax) {
       chunks.push(chunk);
+      return;
     }
-  } catch (cause) {
-    throw new BrokerError('ERR_CLIENT_GONE', { cause });
-  }
-  if (bytes > bytesMax) throw new BrokerError('ERR_BODY_TOO_LARGE');
-  return Buffer.concat(chunks);
+    request.pause();
+    reject(new BrokerError('ERR_BODY_TOO_LARGE'));
+  });
+  request.on('end', () => resolve(Buffer.concat(chunks)));
+  request.on('error', (cause) => reject(new BrokerError('ERR_CLIENT_GONE', { cause })));
+  request.on('close', () => reject(new BrokerError('ERR_CLIENT_GONE')));
+  return promise;
 }
 
 const jsonHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store' } as const;

@@ -1,0 +1,269 @@
+import { createHash } from 'node:crypto';
+
+import { Registry } from 'prom-client';
+
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
+import { AuditError } from '#operator/audit/audit-error.ts';
+import type { AuditEvent, AuditLog } from '#operator/audit/audit-log.ts';
+import { readAuditEvent } from '#operator/audit/event-fields.ts';
+import type { BrokerOptions } from '#operator/broker/broker.ts';
+import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
+import type { Identification, TrustedIssuer } from '#operator/identity/identification.ts';
+import { unauthenticated } from '#operator/identity/identification-results.ts';
+import { TokenReviewer } from '#operator/identity/token-review.ts';
+import { KeyStoreError } from '#operator/keystore/errors.ts';
+import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
+import { silentLog } from '#operator/kube/observers.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+import type { Tenancy } from '#operator/tenancy/tenancy.ts';
+import { fakeReviews, type FakeReviews } from '#test/support/fake-reviews.ts';
+import { memorySource } from '#test/support/memory-source.ts';
+
+export const github: ServerRef = { namespace: 'team-a', name: 'github' };
+export const alice: Subject = { issuer: 'https://idp.example', id: 'alice-id', name: 'alice' };
+export const bob: Subject = { issuer: 'https://idp.example', id: 'bob-id', name: 'bob' };
+
+export function mcpServer(ref: ServerRef = github, change: Partial<McpServer['metadata']> = {}): McpServer {
+  return {
+    apiVersion: 'mcpkeyring.io/v1alpha1',
+    kind: 'McpServer',
+    metadata: { ...ref, uid: `uid-of-${ref.name}`, generation: 1, ...change },
+    spec: {
+      title: 'GitHub',
+      upstream: { workload: { port: 8000, path: '/mcp' } },
+      transport: 'StreamableHTTP',
+      authentication: {
+        mode: 'PerUser',
+        headers: [
+          {
+            name: 'Authorization',
+            template: 'Bearer {value}',
+            title: 'GitHub token',
+            helpURL: 'https://github.com/settings/tokens',
+            required: true,
+            reveal: 'None',
+          },
+          { name: 'X-Client-ID', template: '{value}', required: false, reveal: 'None' },
+        ],
+      },
+    },
+  };
+}
+
+export function podOf(server: ServerRef, name: string, change: Partial<KubeObject['metadata']> = {}): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace: server.namespace,
+      uid: `uid-of-${name}`,
+      labels: { 'mcpkeyring.io/injected': 'true', 'mcpkeyring.io/server': server.name },
+      ...change,
+    },
+  };
+}
+
+export function policyOf(name: string, spec: Omit<UserKeyPolicy['spec'], 'servers'>): UserKeyPolicy {
+  return {
+    apiVersion: 'mcpkeyring.io/v1alpha1',
+    kind: 'UserKeyPolicy',
+    metadata: { name, namespace: github.namespace, uid: `uid-of-${name}`, generation: 1 },
+    spec: { servers: { selector: {} }, ...spec },
+  };
+}
+
+export function subjectKeyOf(subject: Subject): string {
+  return createHash('sha256').update(`${subject.issuer}|${subject.id}`).digest('hex').slice(0, 16);
+}
+
+export function userKeyOf(
+  subject: Subject,
+  server: ServerRef = github,
+  status: UserKey['status'] = { version: 1 },
+): UserKey {
+  return {
+    apiVersion: 'mcpkeyring.io/v1alpha1',
+    kind: 'UserKey',
+    metadata: { namespace: server.namespace, name: `${server.name}-${subjectKeyOf(subject)}`, generation: 1 },
+    spec: { serverRef: { name: server.name }, subject },
+    status,
+  };
+}
+
+/** Stored keys in memory. A value is kept as bytes and handed out as a fresh copy, as the real store does. */
+export class MemoryKeyStore implements KeyStore {
+  readonly stored = new Map<string, { version: number; headers: Record<string, Buffer> }>();
+  /** Every value that was handed out, to see whether it was zeroed. */
+  readonly opened: SecretBytes[] = [];
+  readonly calls: string[] = [];
+  failure: Error | undefined;
+  readonly #handlers: Parameters<KeyStore['onChange']>[0][] = [];
+
+  subjectKeyOf(subject: Subject): string {
+    return subjectKeyOf(subject);
+  }
+
+  userKeyNameOf({ server, subject }: Pick<KeyAddress, 'server' | 'subject'>): string {
+    return `${server.name}-${subjectKeyOf(subject)}`;
+  }
+
+  set(
+    subject: Subject,
+    headers: Readonly<Record<string, string | Buffer>>,
+    { version = 1, server = github }: { readonly version?: number; readonly server?: ServerRef } = {},
+  ): void {
+    const bytes = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Buffer.from(value)]));
+    this.stored.set(this.#keyOf({ server, subject }), { version, headers: bytes });
+    this.changed(subject, server);
+  }
+
+  changed(subject: Subject, server = github): void {
+    for (const handler of this.#handlers) handler({ server, subjectKey: subjectKeyOf(subject) });
+  }
+
+  find(): undefined {
+    return undefined;
+  }
+
+  open(address: KeyAddress, versionMin: number): ReturnType<KeyStore['open']> {
+    this.calls.push(`open ${address.serverUid} ${address.organization} >=${versionMin}`);
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const found = this.stored.get(this.#keyOf(address));
+    if (found === undefined) return Promise.resolve(undefined);
+    if (found.version < versionMin) return Promise.reject(new KeyStoreError('RolledBack'));
+    const headers = Object.entries(found.headers).map(([name, bytes]) => {
+      const value = SecretBytes.alloc(bytes.byteLength);
+      value.bytes.set(bytes);
+      this.opened.push(value);
+      return { name, value };
+    });
+    return Promise.resolve({
+      version: found.version,
+      headers,
+      [Symbol.dispose]: () => headers.forEach(({ value }) => value[Symbol.dispose]()),
+    });
+  }
+
+  put(): never {
+    throw new Error('not part of the broker');
+  }
+
+  destroy(): never {
+    throw new Error('not part of the broker');
+  }
+
+  onChange(handler: Parameters<KeyStore['onChange']>[0]): void {
+    this.#handlers.push(handler);
+  }
+
+  #keyOf({ server, subject }: Pick<KeyAddress, 'server' | 'subject'>): string {
+    return `${server.namespace}/${server.name}/${subject.issuer}|${subject.id}`;
+  }
+}
+
+/** An audit log in memory, which holds events to the same rules as the real one and fails when it is told to. */
+export class MemoryAuditLog implements AuditLog {
+  readonly events: AuditEvent[] = [];
+  isDown = false;
+  /** When set, an append waits for it. */
+  gate: Promise<void> | undefined;
+
+  async append(event: AuditEvent): Promise<void> {
+    await this.appendAll([event]);
+  }
+
+  async appendAll(events: readonly AuditEvent[]): Promise<number> {
+    await this.gate;
+    if (this.isDown) throw new AuditError('ERR_AUDIT_DISK_FULL');
+    for (const event of events.map((one) => readAuditEvent(one))) {
+      if (!this.events.some(({ id, type }) => id === event.id && type === event.type)) this.events.push(event);
+    }
+    return events.length;
+  }
+
+  recent(limit: number): readonly AuditEvent[] {
+    return this.events.toReversed().slice(0, limit);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const trusted: TrustedIssuer = {
+  type: 'OIDC',
+  name: 'idp',
+  issuerURL: alice.issuer,
+  audiences: ['mcp'],
+  claims: { subject: 'sub', groups: 'groups', name: 'email' },
+};
+
+/** Everything around a broker: one server with one pod, two users, no key stored. Tests change what they are about. */
+export function brokerWorld() {
+  const clock = { nowMs: 1_000_000 };
+  const sources = {
+    pods: memorySource<KubeObject>([podOf(github, 'github-0')]),
+    mcpServers: memorySource<McpServer>([mcpServer()]),
+    userKeyPolicies: memorySource<UserKeyPolicy>(),
+    userKeys: memorySource<UserKey>(),
+    organizations: memorySource<Organization>(),
+    namespaces: memorySource<KubeObject>([
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a', labels: {} } },
+    ]),
+  };
+  const audit = new MemoryAuditLog();
+  const keyStore = new MemoryKeyStore();
+  const reviews: FakeReviews = fakeReviews(({ token, audiences }) => reviewPod(token, audiences));
+  const users = new Map<string, Identification>([
+    ['token-of-alice', { kind: 'identified', subject: alice, groups: [] }],
+    ['token-of-bob', { kind: 'identified', subject: bob, groups: [] }],
+    ['expired-token', unauthenticated('TokenExpired')],
+    ['token-of-an-issuer-that-is-down', unauthenticated('IssuerUnavailable')],
+  ]);
+  const identified: string[] = [];
+  const tenancies = new Map<string, Tenancy>([
+    ['team-a', { kind: 'organization', name: 'default', issuers: [trusted] }],
+  ]);
+  const options = {
+    sources,
+    tenancy: { organizationOf: (namespace: string): Tenancy => tenancies.get(namespace) ?? { kind: 'none' } },
+    keyStore,
+    audit,
+    users: {
+      identify: (credential: string) => {
+        identified.push(credential);
+        return Promise.resolve(users.get(credential) ?? unauthenticated('SignatureInvalid'));
+      },
+    },
+    reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
+    registry: new Registry(),
+    log: silentLog,
+    monotonicMs: () => clock.nowMs,
+    now: () => new Date('2026-11-24T10:00:00.000Z'),
+  } satisfies Omit<BrokerOptions, 'identity'>;
+  return { ...options, clock, tenancies, identified, userTokens: users, reviews, options };
+}
+
+export type BrokerWorld = ReturnType<typeof brokerWorld>;
+
+/** `pod:<namespace>/<name>` is the token of that pod. */
+function reviewPod(token: string, audiences: readonly string[]) {
+  const [, namespace, name] = /^pod:([^/]+)\/(.+)$/.exec(token) ?? [];
+  if (namespace === undefined || name === undefined || !audiences.includes('mcp-keyring-broker')) {
+    return { authenticated: false };
+  }
+  const extra = {
+    'authentication.kubernetes.io/pod-name': [name],
+    'authentication.kubernetes.io/pod-uid': [`uid-of-${name}`],
+    'authentication.kubernetes.io/node-name': ['node-1'],
+    'authentication.kubernetes.io/credential-id': [`JTI=${name}`],
+  };
+  const groups = ['system:serviceaccounts', `system:serviceaccounts:${namespace}`];
+  const user = { username: `system:serviceaccount:${namespace}:default`, groups, extra };
+  return { authenticated: true, audiences: ['mcp-keyring-broker'], user };
+}

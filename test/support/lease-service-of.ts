@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto';
+
+import { AuditIntake } from '#operator/broker/audit-intake.ts';
+import { Denials } from '#operator/broker/denials.ts';
+import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
+import { LeaseService } from '#operator/broker/lease-service.ts';
+import { PodGate } from '#operator/broker/pod-gate.ts';
+import { UserGate } from '#operator/broker/user-gate.ts';
+import { PodIdentifier } from '#operator/identity/pod-identity.ts';
+import type { BrokerWorld } from '#test/support/broker-world.ts';
+
+/** The parts of the broker behind HTTP. */
+export function servicesOf(world: BrokerWorld) {
+  let unrecorded = 0;
+  const { sources, tenancy, keyStore, audit, log, now, monotonicMs } = world;
+  const newId = (): string => randomUUID();
+  const observer = { denialNotRecorded: () => (unrecorded += 1) };
+  const denials = new Denials({ audit, observer, log, monotonicMs, now, newId });
+  const pods = new PodIdentifier({ reviewer: world.reviewer, pods: sources.pods.store });
+  const podGate = new PodGate({ pods, denials });
+  const userGate = new UserGate({ users: world.users, monotonicMs });
+  const leases = new LeaseService({ podGate, userGate, tenancy, sources, keyStore, audit, denials, log, now, newId });
+  const intake = new AuditIntake({ podGate, tenancy, audit, denials });
+  return { leases, intake, denials, unrecorded: () => unrecorded };
+}
+
+/** The answer as the sidecar would read it. */
+export function readAnswer(answer: LeaseAnswer): unknown {
+  if (answer.kind === 'keyless') return answer.response;
+  using body = answer.body;
+  return JSON.parse(Buffer.concat([body.open, body.secret.bytes]).toString('utf8'));
+}

@@ -1,0 +1,377 @@
+import { describe, expect, test } from 'vitest';
+
+import { brokerLimits } from '#operator/broker/limits.ts';
+import { KeyStoreError } from '#operator/keystore/errors.ts';
+import { KubeError } from '#operator/kube/errors.ts';
+import {
+  alice,
+  bob,
+  brokerWorld,
+  github,
+  mcpServer,
+  podOf,
+  policyOf,
+  subjectKeyOf,
+  userKeyOf,
+  type BrokerWorld,
+} from '#test/support/broker-world.ts';
+import { readAnswer, servicesOf } from '#test/support/lease-service-of.ts';
+
+const key = 'ghp_the-key-of-alice';
+const podToken = 'pod:team-a/github-0';
+
+/** Alice has a key for the server. */
+function worldWithKey(): BrokerWorld {
+  const world = brokerWorld();
+  world.keyStore.set(alice, { Authorization: key });
+  world.sources.userKeys.put(userKeyOf(alice));
+  return world;
+}
+
+function ask(world: BrokerWorld, credential = 'token-of-alice', asked: { server?: typeof github; pod?: string } = {}) {
+  const { leases } = servicesOf(world);
+  return leases.lease({ server: asked.server ?? github, credential }, asked.pod ?? podToken);
+}
+
+/** Every key that was opened is zeroed again. */
+function allZeroed(world: BrokerWorld): boolean {
+  return world.keyStore.opened.every((value) => {
+    try {
+      return value.bytes.every((byte) => byte === 0);
+    } catch {
+      return true;
+    }
+  });
+}
+
+describe('a lease', () => {
+  test('has the headers of the user, and is on record', async () => {
+    const world = worldWithKey();
+    const answer = readAnswer(await ask(world));
+    expect(answer).toMatchObject({
+      decision: 'granted',
+      subject: alice,
+      subjectKey: subjectKeyOf(alice),
+      headers: [{ name: 'Authorization', value: `Bearer ${key}` }],
+      keyVersion: 1,
+      ttlMs: 30_000,
+    });
+    expect(world.audit.events).toEqual([
+      {
+        id: expect.any(String),
+        at: '2026-11-24T10:00:00.000Z',
+        type: 'lease',
+        organization: 'default',
+        server: github,
+        subject: alice,
+        leaseId: (answer as { leaseId: string }).leaseId,
+        keyVersion: 1,
+        headerNames: ['Authorization'],
+        pod: { name: 'github-0', uid: 'uid-of-github-0', node: 'node-1' },
+        podCredentialId: 'JTI=github-0',
+      },
+    ]);
+    expect(world.audit.events[0]?.id).not.toBe((answer as { leaseId: string }).leaseId);
+    expect(JSON.stringify(world.audit.events)).not.toContain(key);
+    expect(allZeroed(world)).toBe(true);
+  });
+
+  test('is opened at the address of this very server and not below the version on record', async () => {
+    const world = worldWithKey();
+    world.keyStore.set(alice, { Authorization: key }, { version: 5 });
+    world.sources.userKeys.put(userKeyOf(alice, github, { version: 5 }));
+    await ask(world);
+    expect(world.keyStore.calls).toEqual(['open uid-of-github default >=5']);
+  });
+
+  test('waits until its event is on disk', async () => {
+    const world = worldWithKey();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.audit.gate = promise;
+    let answered = false;
+    const answer = ask(world).finally(() => (answered = true));
+    await new Promise((done) => setTimeout(done, 20));
+    expect(answered).toBe(false);
+    resolve();
+    expect(readAnswer(await answer)).toMatchObject({ decision: 'granted' });
+  });
+
+  test('is refused when its event cannot be put on disk', async () => {
+    const world = worldWithKey();
+    world.audit.isDown = true;
+    const answer = await ask(world);
+    expect(answer.kind).toBe('keyless');
+    expect(readAnswer(answer)).toMatchObject({ decision: 'denied', reason: 'AuditUnavailable' });
+    expect(JSON.stringify(answer)).not.toContain(key);
+    expect(allZeroed(world)).toBe(true);
+  });
+
+  test('ends with the credential that it rests on', async () => {
+    const world = worldWithKey();
+    const expiresAtMs = world.now().getTime() + 7_000;
+    world.userTokens.set('token-of-alice', { kind: 'identified', subject: alice, groups: [], expiresAtMs });
+    expect(readAnswer(await ask(world))).toMatchObject({ ttlMs: 7_000 });
+  });
+
+  test('has no headers at a server that needs none, and is on record all the same', async () => {
+    const world = brokerWorld();
+    const server = mcpServer();
+    const authentication = { mode: 'PerUser', headers: [] } as const;
+    world.sources.mcpServers.put({ ...server, spec: { ...server.spec, authentication } });
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'granted', headers: [], keyVersion: 0 });
+    expect(world.audit.events).toMatchObject([{ type: 'lease', headerNames: [] }]);
+  });
+});
+
+describe('without a key', () => {
+  test('the user is told which header is missing and what to do', async () => {
+    const world = brokerWorld();
+    expect(readAnswer(await ask(world))).toEqual({
+      decision: 'missing',
+      subject: alice,
+      subjectKey: subjectKeyOf(alice),
+      hints: [{ name: 'Authorization', title: 'GitHub token', helpURL: 'https://github.com/settings/tokens' }],
+      message: expect.stringContaining('kubectl mcpkeys set github -n team-a') as string,
+      ttlMs: brokerLimits.refusalTtlMs,
+    });
+    expect(world.keyStore.calls).toEqual([]);
+  });
+
+  test('the key of another user is of no use', async () => {
+    const world = worldWithKey();
+    expect(readAnswer(await ask(world, 'token-of-bob'))).toMatchObject({ decision: 'missing', subject: bob });
+  });
+
+  test('a header that only a policy requires is missing too', async () => {
+    const world = worldWithKey();
+    world.sources.userKeyPolicies.put(policyOf('strict', { keys: { required: ['x-client-id'] } }));
+    const answer = await ask(world);
+    expect(readAnswer(answer)).toMatchObject({ decision: 'missing', hints: [{ name: 'X-Client-ID' }] });
+    expect(allZeroed(world)).toBe(true);
+  });
+
+  test('a sealed key that outlived its UserKey stays shut', async () => {
+    const world = worldWithKey();
+    world.sources.userKeys.remove(userKeyOf(alice));
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'missing' });
+    expect(world.keyStore.calls).toEqual([]);
+  });
+
+  test.each([
+    ['Invalid', 'invalid'],
+    ['Expired', 'expired'],
+    ['PendingApproval', 'pendingApproval'],
+  ] as const)('in state %s it stays shut: %s', async (state, decision) => {
+    const world = worldWithKey();
+    world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, state }));
+    expect(readAnswer(await ask(world))).toMatchObject({ decision });
+    expect(world.keyStore.calls).toEqual([]);
+  });
+});
+
+describe('a key that cannot be used', () => {
+  test.each(['Unreadable', 'RolledBack', 'ContextMismatch', 'KekMissing'] as const)(
+    'is denied without a word about why: %s',
+    async (code) => {
+      const world = worldWithKey();
+      world.keyStore.failure = new KeyStoreError(code);
+      expect(readAnswer(await ask(world))).toEqual({
+        decision: 'denied',
+        reason: 'KeyUnreadable',
+        message: 'Your stored key cannot be read. Set it again, and tell your administrator if that does not help.',
+        subject: alice,
+      });
+      expect(world.audit.events).toMatchObject([{ type: 'denied', reason: 'KeyUnreadable', subject: alice }]);
+    },
+  );
+
+  test('is denied when it is older than the version on record', async () => {
+    const world = worldWithKey();
+    world.sources.userKeys.put(userKeyOf(alice, github, { version: 2 }));
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'denied', reason: 'KeyUnreadable' });
+  });
+
+  test.each(['key\r\nX-Admin: true', 'key\0', '', 'kéy'])(
+    'is denied when it would not be one header: %o',
+    async (bad) => {
+      const world = worldWithKey();
+      world.keyStore.set(alice, { Authorization: Buffer.from(bad) });
+      expect(readAnswer(await ask(world))).toMatchObject({ decision: 'denied', reason: 'KeyUnreadable' });
+      expect(allZeroed(world)).toBe(true);
+    },
+  );
+
+  test('is no decision at all while the API server cannot be asked', async () => {
+    const world = worldWithKey();
+    world.keyStore.failure = new KubeError('Unavailable', 'get secrets: 503');
+    await expect(ask(world)).rejects.toMatchObject({ code: 'ERR_STORE_UNAVAILABLE' });
+  });
+
+  test('is denied when the UserKey under its name is of somebody else', async () => {
+    const world = worldWithKey();
+    const userKey = userKeyOf(alice);
+    world.sources.userKeys.put({ ...userKey, spec: { ...userKey.spec, subject: bob } });
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'denied', reason: 'KeyUnreadable' });
+    expect(world.keyStore.calls).toEqual([]);
+  });
+});
+
+describe('a pod that may not', () => {
+  const jira = { namespace: 'team-a', name: 'jira' };
+
+  interface Attempt {
+    readonly change?: (world: BrokerWorld) => void;
+    readonly pod?: string;
+    readonly code: string;
+    readonly reason: string;
+  }
+  const forbidden = 'ERR_POD_FORBIDDEN';
+
+  test.each<[string, Attempt]>([
+    ['has no token', { pod: '', code: 'ERR_POD_UNAUTHENTICATED', reason: 'TokenMissing' }],
+    ['has a token of nobody', { pod: 'stolen', code: 'ERR_POD_UNAUTHENTICATED', reason: 'NotAuthenticated' }],
+    [
+      'is of another server, with the token of alice',
+      {
+        change: (world) => world.sources.pods.put(podOf(jira, 'jira-0')),
+        pod: 'pod:team-a/jira-0',
+        code: forbidden,
+        reason: 'PodServesAnotherServer',
+      },
+    ],
+    [
+      'is terminating',
+      {
+        change: (world) =>
+          world.sources.pods.put(podOf(github, 'github-0', { deletionTimestamp: '2026-11-24T09:59:59Z' })),
+        code: forbidden,
+        reason: 'PodTerminating',
+      },
+    ],
+    [
+      'is gone',
+      {
+        change: (world) => world.sources.pods.remove(podOf(github, 'github-0')),
+        code: forbidden,
+        reason: 'PodUnknown',
+      },
+    ],
+    [
+      'is of another namespace',
+      {
+        change: (world) => world.sources.pods.put(podOf({ ...github, namespace: 'team-b' }, 'github-9')),
+        pod: 'pod:team-b/github-9',
+        code: forbidden,
+        reason: 'NamespaceMismatch',
+      },
+    ],
+    [
+      'does not carry the sidecar',
+      {
+        change: (world) =>
+          world.sources.pods.put(podOf(github, 'github-0', { labels: { 'mcpkeyring.io/server': 'github' } })),
+        code: forbidden,
+        reason: 'PodNotInjected',
+      },
+    ],
+  ])('%s: nobody is identified, nothing is opened, and it is on record', async (_, attempt) => {
+    const world = worldWithKey();
+    attempt.change?.(world);
+    const asked = ask(world, 'token-of-alice', attempt.pod === undefined ? {} : { pod: attempt.pod });
+    await expect(asked).rejects.toMatchObject({ code: attempt.code });
+    expect(world.identified).toEqual([]);
+    expect(world.keyStore.calls).toEqual([]);
+    expect(world.audit.events).toMatchObject([
+      { type: 'denied', action: 'lease', reason: attempt.reason, server: github },
+    ]);
+  });
+});
+
+describe('a place that is not served', () => {
+  test.each([
+    ['of no organization', undefined],
+    ['of two organizations', { kind: 'conflict', organizations: ['a', 'b'] } as const],
+  ])('a namespace %s is denied before anybody is identified', async (_, tenancy) => {
+    const world = worldWithKey();
+    if (tenancy === undefined) world.tenancies.delete('team-a');
+    else world.tenancies.set('team-a', tenancy);
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'denied', reason: 'NamespaceHasNoOrganization' });
+    expect(world.identified).toEqual([]);
+  });
+
+  test('a server that is gone is denied before anybody is identified', async () => {
+    const world = worldWithKey();
+    world.sources.mcpServers.remove(mcpServer());
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'denied', reason: 'ServerNotFound' });
+    expect(world.identified).toEqual([]);
+    expect(world.keyStore.calls).toEqual([]);
+  });
+});
+
+describe('a user who is not proven', () => {
+  test.each([
+    ['expired-token', 'TokenExpired'],
+    ['forged-token', 'SignatureInvalid'],
+    ['token-of-an-issuer-that-is-down', 'IssuerUnavailable'],
+  ])('gets nothing for %s, and it is on record', async (credential, reason) => {
+    const world = worldWithKey();
+    const answer = await ask(world, credential);
+    expect(answer.kind).toBe('keyless');
+    expect(Object.keys(readAnswer(answer) as object).toSorted()).toEqual(['decision', 'message', 'reason']);
+    expect(readAnswer(answer)).toMatchObject({ decision: 'unauthenticated', reason });
+    expect(world.keyStore.calls).toEqual([]);
+    expect(world.audit.events).toMatchObject([{ type: 'denied', reason }]);
+    expect(JSON.stringify(world.audit.events)).not.toContain(credential);
+  });
+});
+
+describe('a stolen pod token', () => {
+  test('cannot enumerate users: too many different ones in a minute are refused, known ones go on', async () => {
+    const world = worldWithKey();
+    const { leases } = servicesOf(world);
+    const lease = (credential: string) => leases.lease({ server: github, credential }, podToken);
+    await lease('token-of-alice');
+    for (let i = 0; i < brokerLimits.newSubjectsPerPodMax; i += 1) {
+      const subject = { ...bob, id: `user-${i}` };
+      world.userTokens.set(`token-${i}`, { kind: 'identified', subject, groups: [] });
+    }
+    for (let i = 0; i < brokerLimits.newSubjectsPerPodMax - 1; i += 1) await lease(`token-${i}`);
+    const last = `token-${brokerLimits.newSubjectsPerPodMax - 1}`;
+    await expect(lease(last)).rejects.toMatchObject({ code: 'ERR_TOO_MANY_SUBJECTS' });
+    expect(world.audit.events.at(-1)).toMatchObject({ type: 'denied', reason: 'ERR_TOO_MANY_SUBJECTS' });
+    expect(readAnswer(await lease('token-of-alice'))).toMatchObject({ decision: 'granted' });
+    world.clock.nowMs += brokerLimits.windowMs;
+    expect(readAnswer(await lease(last))).toMatchObject({ decision: 'missing' });
+  });
+
+  test('cannot guess: too many bad credentials in a minute are refused, users who were good go on', async () => {
+    const world = worldWithKey();
+    const { leases } = servicesOf(world);
+    const lease = (credential: string) => leases.lease({ server: github, credential }, podToken);
+    await lease('token-of-alice');
+    for (let i = 0; i < brokerLimits.failedCredentialsPerPodMax; i += 1) await lease(`guess-${i}`);
+    const identified = world.identified.length;
+    await expect(lease('one-guess-more')).rejects.toMatchObject({ code: 'ERR_TOO_MANY_FAILURES' });
+    expect(world.identified).toHaveLength(identified);
+    expect(readAnswer(await lease('token-of-alice'))).toMatchObject({ decision: 'granted' });
+  });
+
+  test('cannot fill the disk with refusals', async () => {
+    const world = worldWithKey();
+    const services = servicesOf(world);
+    for (let i = 0; i < 200; i += 1)
+      await services.leases.lease({ server: github, credential: 'expired-token' }, podToken);
+    expect(world.audit.events).toHaveLength(brokerLimits.denialsRecordedPerSourceMax);
+    expect(services.unrecorded()).toBe(200 - brokerLimits.denialsRecordedPerSourceMax);
+  });
+
+  test('is not blamed for an issuer that is down', async () => {
+    const world = worldWithKey();
+    const { leases } = servicesOf(world);
+    const down = { server: github, credential: 'token-of-an-issuer-that-is-down' };
+    for (let i = 0; i < brokerLimits.failedCredentialsPerPodMax + 10; i += 1) await leases.lease(down, podToken);
+    expect(readAnswer(await leases.lease({ server: github, credential: 'token-of-bob' }, podToken))).toMatchObject({
+      decision: 'missing',
+    });
+  });
+});

@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from '#operator/broker/lease.ts';
+import { alice, bob, github, mcpServer, userKeyOf } from '#test/support/broker-world.ts';
+
+const server = mcpServer();
+
+describe('whether a stored key is opened', () => {
+  test('not without a UserKey', () => {
+    expect(decideOpening(undefined, server, alice)).toEqual({ kind: 'nothingStored' });
+  });
+
+  test('not when the UserKey is being deleted', () => {
+    const userKey = userKeyOf(alice);
+    const deleted = { ...userKey, metadata: { ...userKey.metadata, deletionTimestamp: '2026-11-24T10:00:00Z' } };
+    expect(decideOpening(deleted, server, alice)).toEqual({ kind: 'nothingStored' });
+  });
+
+  test('only from the version on that the UserKey has on record', () => {
+    expect(decideOpening(userKeyOf(alice, github, { version: 7 }), server, alice)).toEqual({
+      kind: 'open',
+      versionMin: 7,
+    });
+    const { status: _, ...withoutStatus } = userKeyOf(alice);
+    expect(decideOpening(withoutStatus, server, alice)).toEqual({ kind: 'open', versionMin: 0 });
+  });
+
+  test.each([
+    ['of another user', userKeyOf(bob)],
+    ['of a user of another issuer', userKeyOf({ ...alice, issuer: 'https://other' })],
+    ['of another server', userKeyOf(alice, { ...github, name: 'jira' })],
+  ])('never when the UserKey is %s', (_, userKey) => {
+    expect(decideOpening(userKey, server, alice)).toEqual({ kind: 'mismatch' });
+  });
+
+  test('also when the user has another display name now', () => {
+    expect(decideOpening(userKeyOf({ ...alice, name: 'Alice B.' }), server, alice)).toMatchObject({ kind: 'open' });
+  });
+
+  test.each([
+    ['Configured', 'open'],
+    ['Missing', 'open'],
+    ['Expiring', 'open'],
+    ['NeedsUpdate', 'open'],
+    ['Unverified', 'open'],
+    ['Invalid', 'invalid'],
+    ['Revoked', 'invalid'],
+    ['Expired', 'expired'],
+    ['PendingApproval', 'pendingApproval'],
+  ] as const)('in state %s: %s', (state, expected) => {
+    const opening = decideOpening(userKeyOf(alice, github, { version: 1, state }), server, alice);
+    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+  });
+});
+
+function declared(name: string, required: boolean): EffectiveHeader {
+  return { name, template: '{value}', required, decidedBy: { kind: 'server' } };
+}
+
+describe('what goes out of an opened key', () => {
+  test('the headers that are declared and stored, whatever the case of their names', () => {
+    const headers = [declared('Authorization', true), declared('X-Team', false), declared('X-Unset', false)];
+    expect(decideRelease(headers, ['authorization', 'x-team'])).toEqual({
+      kind: 'release',
+      headers: headers.slice(0, 2),
+    });
+  });
+
+  test('nothing while a required header is not stored, and it says which', () => {
+    const headers = [declared('A', true), declared('B', true), declared('C', false)];
+    expect(decideRelease(headers, ['A'])).toEqual({ kind: 'missing', headers: [headers[1]] });
+  });
+
+  test('nothing that is no longer declared', () => {
+    expect(decideRelease([declared('A', true)], ['A', 'Old-Secret'])).toEqual({
+      kind: 'release',
+      headers: [declared('A', true)],
+    });
+  });
+
+  test('nothing at all for a server that declares nothing', () => {
+    expect(decideRelease([], ['A'])).toEqual({ kind: 'release', headers: [] });
+  });
+});
+
+describe('what a user is told', () => {
+  test('which headers are missing and the command that sets them', () => {
+    const header = { ...declared('Authorization', true), title: 'GitHub token', helpURL: 'https://github.com/x' };
+    expect(explainRefusal('missing', server, [header])).toEqual({
+      hints: [{ name: 'Authorization', title: 'GitHub token', helpURL: 'https://github.com/x' }],
+      message:
+        'GitHub needs a key of yours that is not set: GitHub token. Set it with: kubectl mcpkeys set github -n team-a',
+    });
+  });
+
+  test.each(['missing', 'invalid', 'expired'] as const)('the command also when the key is %s', (refusal) => {
+    const { message } = explainRefusal(refusal, server, [declared('X-A', true), declared('X-B', true)]);
+    expect(message).toContain('X-A, X-B');
+    expect(message).toContain('kubectl mcpkeys set github -n team-a');
+  });
+});
+
+describe('how long a lease lasts', () => {
+  test.each([
+    ['as long as may be, without an end of the credential', undefined, 30_000],
+    ['as long as may be, with an end far away', 1_000_000, 30_000],
+    ['as long as the credential', 12_345, 12_345],
+    ['a moment, when the credential ends now', 10, 1_000],
+    ['a moment, when it ended within the tolerance', -20_000, 1_000],
+  ])('%s', (_, remainingMs, expected) => {
+    const nowMs = 5_000_000;
+    expect(leaseTtlMs(30_000, remainingMs === undefined ? undefined : nowMs + remainingMs, nowMs)).toBe(expected);
+  });
+});
