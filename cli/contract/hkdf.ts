@@ -1,5 +1,7 @@
 import { createHmac } from 'node:crypto';
 
+import { offHeapBuffer } from './off-heap-buffer.ts';
+
 /** HKDF-SHA256 in its two steps (RFC 5869). Results are buffers of their own, for the caller to zero. */
 
 const hashBytes = 32;
@@ -14,7 +16,7 @@ export function hkdfExtract(salt: Uint8Array, ...inputKeyParts: readonly Uint8Ar
 /** RFC 5869 section 2.3. `info` may come in parts; they are read one after the other. */
 export function hkdfExpand(pseudorandomKey: Uint8Array, info: readonly Uint8Array[], lengthBytes: number): Buffer {
   if (lengthBytes > 255 * hashBytes) throw new RangeError('HKDF-SHA256 gives at most 8160 bytes');
-  const output = Buffer.allocUnsafeSlow(lengthBytes);
+  const output = offHeapBuffer(lengthBytes);
   let previous = Buffer.alloc(0);
   for (let offset = 0, counter = 1; offset < lengthBytes; offset += hashBytes, counter += 1) {
     const hmac = createHmac('sha256', pseudorandomKey).update(previous);

@@ -1,14 +1,8 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createPrivateKey,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  type KeyObject,
-} from 'node:crypto';
+import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 
+import { gcmOpen, gcmSeal, gcmSizes, type GcmInput } from './gcm.ts';
 import { hkdfExpand, hkdfExtract } from './hkdf.ts';
+import { offHeapBuffer } from './off-heap-buffer.ts';
 
 /**
  * HPKE (RFC 9180), base mode, one message a context, with DHKEM(X25519, HKDF-SHA256) and HKDF-SHA256. Both ends also get the
@@ -22,7 +16,7 @@ const suites = {
 
 export type HpkeSuite = keyof typeof suites;
 
-export const hpkeSizes = { key: 32, enc: 32, nonce: 12, tag: 16 } as const;
+export const hpkeSizes = { key: 32, enc: 32, ...gcmSizes } as const;
 
 const kemId = 0x0020;
 const kdfId = 0x0001;
@@ -84,11 +78,7 @@ export function hpkeSeal(
   const { privateKey, publicKey: enc } = input.ephemeral ?? generateHpkeKeyPair();
   const shared = sharedSecret(privateKey, recipient, Buffer.concat([enc, recipient]));
   const schedule = keySchedule(shared, input);
-  const cipher = createCipheriv(suites[input.suite].cipher, schedule.key, schedule.baseNonce, {
-    authTagLength: hpkeSizes.tag,
-  });
-  cipher.setAAD(input.associatedData);
-  const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  const ciphertext = gcmSeal(gcmInput(schedule, input), plaintext);
   schedule.key.fill(0);
   return { enc, ciphertext, exporter: schedule.exporter };
 }
@@ -103,31 +93,15 @@ export function hpkeOpen(
   if (enc.byteLength !== hpkeSizes.enc || ciphertext.byteLength < hpkeSizes.tag) throw new HpkeError('ERR_HPKE_OPEN');
   const shared = sharedSecret(recipient.privateKey, enc, Buffer.concat([enc, recipient.publicKey]));
   const schedule = keySchedule(shared, input);
-  try {
-    return { plaintext: decrypt(ciphertext, schedule, input), exporter: schedule.exporter };
-  } catch (error) {
-    schedule.exporter[Symbol.dispose]();
-    throw error;
-  } finally {
-    schedule.key.fill(0);
-  }
+  const plaintext = gcmOpen(gcmInput(schedule, input), ciphertext);
+  schedule.key.fill(0);
+  if (plaintext !== undefined) return { plaintext, exporter: schedule.exporter };
+  schedule.exporter[Symbol.dispose]();
+  throw new HpkeError('ERR_HPKE_OPEN');
 }
 
-function decrypt(ciphertext: Uint8Array, schedule: Schedule, input: HpkeInput): Buffer {
-  const tagStart = ciphertext.byteLength - hpkeSizes.tag;
-  const decipher = createDecipheriv(suites[input.suite].cipher, schedule.key, schedule.baseNonce, {
-    authTagLength: hpkeSizes.tag,
-  });
-  decipher.setAAD(input.associatedData);
-  decipher.setAuthTag(ciphertext.subarray(tagStart));
-  const unchecked = decipher.update(ciphertext.subarray(0, tagStart));
-  try {
-    decipher.final();
-  } catch {
-    unchecked.fill(0);
-    throw new HpkeError('ERR_HPKE_OPEN');
-  }
-  return unchecked;
+function gcmInput({ key, baseNonce: nonce }: Schedule, { suite, associatedData }: HpkeInput): GcmInput {
+  return { cipher: suites[suite].cipher, key, nonce, associatedData };
 }
 
 /** RFC 9180 section 4.1: Diffie-Hellman, then ExtractAndExpand over both public keys. */
@@ -223,7 +197,7 @@ export function x25519PublicKey(raw: Uint8Array): KeyObject {
  */
 export function hpkeKeyPair(raw: Uint8Array): HpkeKeyPair {
   if (raw.byteLength !== hpkeSizes.key) throw new HpkeError('ERR_HPKE_KEY');
-  const der = Buffer.allocUnsafeSlow(pkcs8Prefix.byteLength + hpkeSizes.key);
+  const der = offHeapBuffer(pkcs8Prefix.byteLength + hpkeSizes.key);
   der.set(pkcs8Prefix);
   der.set(raw, pkcs8Prefix.byteLength);
   try {
@@ -237,7 +211,7 @@ export function hpkeKeyPair(raw: Uint8Array): HpkeKeyPair {
 /** The raw 32 bytes of a private key, the caller's to zero. */
 export function rawPrivateKey(key: KeyObject): Buffer {
   const der = key.export({ format: 'der', type: 'pkcs8' });
-  const raw = Buffer.allocUnsafeSlow(hpkeSizes.key);
+  const raw = offHeapBuffer(hpkeSizes.key);
   raw.set(der.subarray(-hpkeSizes.key));
   der.fill(0);
   return raw;

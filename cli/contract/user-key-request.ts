@@ -1,7 +1,9 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 
+import { gcmOpen, gcmSeal, gcmSizes } from './gcm.ts';
 import { headerListByteLength, readHeaderList, writeHeaderList, type HeaderField } from './header-list.ts';
 import { HpkeError, hpkeOpen, hpkeSeal, hpkeSizes, type Exporter, type HpkeKeyPair } from './hpke.ts';
+import { offHeapBuffer } from './off-heap-buffer.ts';
 import { parseControl, type UserKeyControl } from './request-control.ts';
 import type { UserKeyResponse } from './responses.ts';
 
@@ -10,7 +12,7 @@ import type { UserKeyResponse } from './responses.ts';
  *
  *     plaintext = version(1) = 0x01 | control length(4, big endian) | control JSON | header list | zero bytes
  *     request   = HPKE to the intake key, info and associated data as below
- *     response  = nonce(12) | AES-256-GCM(exported secret, response JSON and blanks) | tag(16)
+ *     response  = nonce(12) | AES-256-GCM(exported secret, response JSON and blanks, exporter context) | tag(16)
  *
  * Both are padded, so that lengths tell little. Only the requester has the exported secret, so only they read the answer.
  */
@@ -65,6 +67,7 @@ export class UserKeyRequestError extends Error {
 
 const info = Buffer.from('mcp-keyring/user-key-request/v1');
 const responseContext = Buffer.from('mcp-keyring/user-key-request/v1/response');
+const responseKeyBytes = 32;
 const plaintextVersion = 1;
 const prefixBytes = 5;
 
@@ -149,7 +152,7 @@ function encodeOrder({ control, headers }: UserKeyOrder): Buffer {
   if (json.byteLength > requestLimits.controlBytesMax || lengthBytes > requestLimits.plaintextBytesMax) {
     throw new UserKeyRequestError('ERR_REQUEST_TOO_LARGE', 'the keys of one request are too long together');
   }
-  const plaintext = Buffer.allocUnsafeSlow(lengthBytes).fill(0);
+  const plaintext = offHeapBuffer(lengthBytes);
   plaintext.writeUInt8(plaintextVersion, 0);
   plaintext.writeUInt32BE(json.byteLength, 1);
   plaintext.set(json, prefixBytes);
@@ -181,29 +184,30 @@ function sealResponse(response: UserKeyResponse, exporter: Exporter): string {
   if (json.byteLength > requestLimits.responseBytesMax) throw new RangeError('a response is longer than its limit');
   const plaintext = Buffer.alloc(padded(json.byteLength, requestLimits.responseBucketBytes), ' ');
   plaintext.set(json);
-  const key = exporter.export(responseContext, 32);
-  const nonce = randomBytes(hpkeSizes.nonce);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: hpkeSizes.tag });
-  const encrypted = Buffer.concat([nonce, cipher.update(plaintext), cipher.final()]);
+  const nonce = randomBytes(gcmSizes.nonce);
+  const key = exporter.export(responseContext, responseKeyBytes);
+  const sealed = gcmSeal(responseInput(key, nonce), plaintext);
   key.fill(0);
-  return Buffer.concat([encrypted, cipher.getAuthTag()]).toString('base64');
+  return Buffer.concat([nonce, sealed]).toString('base64');
 }
 
 function openResponse(sealed: string, exporter: Exporter): UserKeyResponse {
   const bytes = Buffer.from(sealed, 'base64');
-  const key = exporter.export(responseContext, 32);
-  try {
-    const nonce = bytes.subarray(0, hpkeSizes.nonce);
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: hpkeSizes.tag });
-    decipher.setAuthTag(bytes.subarray(-hpkeSizes.tag));
-    const json = Buffer.concat([decipher.update(bytes.subarray(hpkeSizes.nonce, -hpkeSizes.tag)), decipher.final()]);
-    return responseOf(JSON.parse(json.toString()));
-  } catch (error) {
-    if (error instanceof UserKeyRequestError) throw error;
-    throw new UserKeyRequestError('ERR_RESPONSE_UNREADABLE', 'the answer of the operator does not open');
-  } finally {
-    key.fill(0);
-  }
+  const nonce = bytes.subarray(0, gcmSizes.nonce);
+  if (nonce.byteLength < gcmSizes.nonce) throw responseUnreadable();
+  const key = exporter.export(responseContext, responseKeyBytes);
+  const json = gcmOpen(responseInput(key, nonce), bytes.subarray(gcmSizes.nonce));
+  key.fill(0);
+  if (json === undefined) throw responseUnreadable();
+  return responseOf(JSON.parse(json.toString()));
+}
+
+function responseInput(key: Buffer, nonce: Uint8Array) {
+  return { cipher: 'aes-256-gcm', key, nonce, associatedData: responseContext } as const;
+}
+
+function responseUnreadable(): UserKeyRequestError {
+  return new UserKeyRequestError('ERR_RESPONSE_UNREADABLE', 'the answer of the operator does not open');
 }
 
 /** The answer is authentic by now; what is left to check is that this release knows its version. */

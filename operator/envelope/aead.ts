@@ -1,11 +1,12 @@
-import { createCipheriv, createDecipheriv, type CipherKey } from 'node:crypto';
+import type { CipherKey } from 'node:crypto';
+
+import { gcmOpen, gcmSeal } from '#cli/contract/gcm.ts';
 
 import { EnvelopeError } from './errors.ts';
 import { sealSizes } from './format.ts';
 import { SecretBytes } from './secret-bytes.ts';
 
-const algorithm = 'aes-256-gcm';
-const authTagLength = sealSizes.tag;
+const cipher = 'aes-256-gcm';
 
 export interface AeadKey {
   readonly key: CipherKey;
@@ -13,30 +14,15 @@ export interface AeadKey {
 }
 
 /** nonce || AES-256-GCM ciphertext || tag. */
-export function aeadSeal({ key, associatedData }: AeadKey, nonce: Uint8Array, plaintext: SecretBytes): Buffer {
-  const cipher = createCipheriv(algorithm, key, nonce, { authTagLength });
-  cipher.setAAD(associatedData);
-  const encrypted = cipher.update(plaintext.bytes);
-  cipher.final();
-  return Buffer.concat([nonce, encrypted, cipher.getAuthTag()]);
+export function aeadSeal(key: AeadKey, nonce: Uint8Array, plaintext: SecretBytes): Buffer {
+  return Buffer.concat([nonce, gcmSeal({ ...key, cipher, nonce }, plaintext.bytes)]);
 }
 
-/**
- * `update` gives plaintext out before `final` has checked the tag; nothing of it leaves here unchecked.
- * @throws EnvelopeError `ERR_ENVELOPE_NOT_AUTHENTIC`
- */
-export function aeadOpen({ key, associatedData }: AeadKey, sealed: Uint8Array): SecretBytes {
-  if (sealed.byteLength < sealSizes.nonce + sealSizes.tag) throw new EnvelopeError('ERR_ENVELOPE_NOT_AUTHENTIC');
-  const tagStart = sealed.byteLength - sealSizes.tag;
-  const decipher = createDecipheriv(algorithm, key, sealed.subarray(0, sealSizes.nonce), { authTagLength });
-  decipher.setAAD(associatedData);
-  decipher.setAuthTag(sealed.subarray(tagStart));
-  const unchecked = decipher.update(sealed.subarray(sealSizes.nonce, tagStart));
-  try {
-    decipher.final();
-  } catch {
-    unchecked.fill(0);
-    throw new EnvelopeError('ERR_ENVELOPE_NOT_AUTHENTIC');
-  }
-  return SecretBytes.takeFrom(unchecked);
+/** @throws EnvelopeError `ERR_ENVELOPE_NOT_AUTHENTIC` */
+export function aeadOpen(key: AeadKey, sealed: Uint8Array): SecretBytes {
+  const nonce = sealed.subarray(0, sealSizes.nonce);
+  if (nonce.byteLength < sealSizes.nonce) throw new EnvelopeError('ERR_ENVELOPE_NOT_AUTHENTIC');
+  const plaintext = gcmOpen({ ...key, cipher, nonce }, sealed.subarray(sealSizes.nonce));
+  if (plaintext === undefined) throw new EnvelopeError('ERR_ENVELOPE_NOT_AUTHENTIC');
+  return SecretBytes.takeFrom(plaintext);
 }

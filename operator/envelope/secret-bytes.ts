@@ -1,7 +1,9 @@
 import { inspect } from 'node:util';
 
+import { offHeapBuffer } from '#cli/contract/off-heap-buffer.ts';
+
 /**
- * Owner of bytes that must not outlive their use. They are allocated outside Node's shared pool, cannot be printed, serialised or
+ * Owner of bytes that must not outlive their use. They are allocated outside Node's shared pool and V8's moving heap, cannot be printed, serialised or
  * logged, and are zeroed by `dispose` (use `using`). Reading after that throws.
  */
 export class SecretBytes implements Disposable {
@@ -13,12 +15,12 @@ export class SecretBytes implements Disposable {
 
   /** `length` zero bytes for the caller to fill in through `bytes`. */
   static alloc(length: number): SecretBytes {
-    return new SecretBytes(Buffer.allocUnsafeSlow(length).fill(0));
+    return new SecretBytes(offHeapBuffer(length));
   }
 
   /** Copies `source`, then zeroes it: the caller gives it up. */
   static takeFrom(source: Uint8Array): SecretBytes {
-    const bytes = Buffer.allocUnsafeSlow(source.byteLength);
+    const bytes = offHeapBuffer(source.byteLength);
     bytes.set(source);
     source.fill(0);
     return new SecretBytes(bytes);

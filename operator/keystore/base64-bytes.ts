@@ -1,3 +1,4 @@
+import { offHeapBuffer } from '#cli/contract/off-heap-buffer.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 
 /** Standard base64 between bytes and bytes: `Buffer` only does it through strings, and strings of key material cannot be zeroed. */
@@ -28,7 +29,7 @@ export function decodeBase64(text: Buffer): SecretBytes | undefined {
 
 /** The caller zeroes the result. */
 export function encodeBase64(bytes: Uint8Array): Buffer {
-  const text = Buffer.allocUnsafeSlow(Math.ceil(bytes.byteLength / 3) * 4).fill(padding);
+  const text = offHeapBuffer(Math.ceil(bytes.byteLength / 3) * 4).fill(padding);
   let [bits, held, at] = [0, 0, 0];
   for (const byte of bytes) {
     held = ((held << 8) | byte) & 0xffff;
