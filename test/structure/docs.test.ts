@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { exitStatuses } from '#cli/errors.ts';
+import { parseOptions } from '#cli/options.ts';
 import { conditionReasons, conditionTypes } from '#crds/v1alpha1/conditions.ts';
 import { refusalReasons, skipReasons } from '#operator/admission/inject/reasons.ts';
 import { errorFacts } from '#operator/broker/errors.ts';
@@ -9,7 +11,7 @@ import { rpcCodes } from '#sidecar/mcp/answers.ts';
 import { proxyErrors } from '#sidecar/proxy/errors.ts';
 import { referencePages } from '../../docs/reference/generator/pages.ts';
 import { support } from '../../docs/reference/generator/support.ts';
-import { anchorsOf, brokenLinks, codeSpansOf } from './markdown.ts';
+import { anchorsOf, blocksOf, brokenLinks, codeSpansOf } from './markdown.ts';
 import { read, repositoryFiles, root, typescriptFiles } from './source-files.ts';
 
 const pages = repositoryFiles().filter((file) => file.endsWith('.md'));
@@ -66,6 +68,40 @@ describe('links of every page', () => {
     const decisions = pages.filter((page) => page.startsWith('docs/decisions/'));
     const lost = pages.filter((page) => page.startsWith('docs/') && !decisions.includes(page) && !seen.has(page));
     expect(lost).toEqual([]);
+  });
+});
+
+describe('examples of every page', () => {
+  test('name files that exist', () => {
+    const inRepository = /^(?:operator|sidecar|cli|crds|charts|test|docs|build)\/[\w./-]*$/u;
+    const wrong = pages.flatMap((page) =>
+      [...codeSpansOf(page)]
+        .filter((span) => inRepository.test(span))
+        .filter((span) => !existsSync(join(root, span)) && globSync(`${span}*`, { cwd: root }).length === 0)
+        .map((span) => `${page}: ${span}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('of YAML are YAML', () => {
+    const wrong = pages.flatMap((page) =>
+      blocksOf(page, 'yaml')
+        .filter((block) => parseAllDocuments(block).some((document) => document.errors.length > 0))
+        .map((block) => `${page}: ${block.slice(0, 60)}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('of the plugin are commands that it knows', () => {
+    const commands = pages.flatMap((page) =>
+      blocksOf(page, 'sh').flatMap((block) =>
+        [...block.matchAll(/kubectl mcpkeys ([^#|<;\n]*)/gu)].map((match) => ({ page, text: (match[1] ?? '').trim() })),
+      ),
+    );
+    expect(commands.length).toBeGreaterThan(15);
+    for (const { page, text } of commands) {
+      expect(() => parseOptions(text.split(/\s+/u)), `${page}: kubectl mcpkeys ${text}`).not.toThrow();
+    }
   });
 });
 

@@ -39,3 +39,9 @@ function leadsSomewhere(file: string, target: string): boolean {
 export function codeSpansOf(file: string): ReadonlySet<string> {
   return new Set([...read(file).matchAll(/`([^`\n]+)`/gu)].map((match) => match[1] ?? ''));
 }
+
+/** Contents of the fenced blocks of one language. */
+export function blocksOf(file: string, language: string): readonly string[] {
+  const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gmu');
+  return [...read(file).matchAll(fence)].map((match) => match[1] ?? '');
+}
