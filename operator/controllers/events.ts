@@ -28,6 +28,10 @@ export function eventsOf(
 /** Conditions that are abnormal when true; all others are when false. */
 const abnormalTrue: ReadonlySet<string> = new Set(['Stalled', 'NamespacesConflict']);
 
+/** Not what one wants in the end, but nothing that went wrong. */
+const ordinaryReasons: ReadonlySet<string> = new Set(['NoPolicy', 'NoPods', 'DeploymentProgressing']);
+
 function isBad(condition: Condition): boolean {
+  if (ordinaryReasons.has(condition.reason)) return false;
   return (condition.status === 'True') === abnormalTrue.has(condition.type);
 }

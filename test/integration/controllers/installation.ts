@@ -68,12 +68,13 @@ export class OperatorProcess implements AsyncDisposable {
   readonly lines: LogLine[] = [];
   readonly #child: ChildProcess;
   readonly #folder: string;
-  readonly #exited: Promise<number | null>;
+  /** Resolves the exit code, whatever ends the process. */
+  readonly exited: Promise<number | null>;
 
   private constructor(child: ChildProcess, folder: string) {
     this.#child = child;
     this.#folder = folder;
-    this.#exited = once(child, 'exit').then(([code]) => code as number | null);
+    this.exited = once(child, 'exit').then(([code]) => code as number | null);
     for (const stream of [child.stdout, child.stderr]) {
       if (stream === null) continue;
       createInterface({ input: stream }).on('line', (line) => this.lines.push(parseLine(line)));
@@ -128,7 +129,7 @@ export class OperatorProcess implements AsyncDisposable {
   /** Resolves the exit code. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     this.#child.kill(signal);
-    return await this.#exited;
+    return await this.exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

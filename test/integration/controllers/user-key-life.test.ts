@@ -1,0 +1,120 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
+
+import { applyAll, installPrerequisites, keyNamespace, OperatorProcess } from './installation.ts';
+import { brief, find, type Found, namespace, organization, server } from './objects.ts';
+import { order } from './user.ts';
+
+const patience = { timeout: 15_000, interval: 200 };
+const secretValue = 'sk-never-to-be-seen-again-4711';
+const ada = { namespace: 'team-a', username: 'ada' };
+
+let plane: ControlPlane;
+let operator: OperatorProcess;
+
+beforeAll(async () => {
+  plane = await startControlPlane();
+  await installPrerequisites(plane);
+  operator = await OperatorProcess.start(plane);
+  await operator.said('this replica is the leader');
+  await applyAll(plane, [organization('acme'), namespace('team-a', { org: 'acme' }), server('team-a', 'github')]);
+  await vi.waitFor(async () => {
+    const seen = brief(await find(plane, 'mcps/github', '-n', 'team-a'));
+    if (!seen.includes('Ready=False/NoPods')) throw new Error(`not reconciled yet: ${seen}`);
+  }, patience);
+});
+
+afterAll(async () => {
+  await operator?.[Symbol.asyncDispose]();
+  await plane?.[Symbol.asyncDispose]();
+});
+
+async function setKey(...names: readonly string[]): Promise<void> {
+  const headers = names.map((name) => ({ name, value: Buffer.from(secretValue) }));
+  const response = await order(plane, ada, { control: { v: 1, operation: 'set', server: 'github' }, headers });
+  expect(response).toMatchObject({ outcome: 'ok' });
+}
+
+async function list(resource: string, inNamespace: string): Promise<readonly Found[]> {
+  const output = await plane.kubectl(['get', resource, '-n', inNamespace, '-o', 'json']);
+  return (JSON.parse(output) as { items: readonly Found[] }).items;
+}
+
+async function userKey(): Promise<Found | undefined> {
+  return (await list('uk', 'team-a'))[0];
+}
+
+async function state(): Promise<string> {
+  const found = await userKey();
+  return `${String(found?.status?.['state'])} v${String(found?.status?.['version'])} ${brief(found)}`;
+}
+
+async function sealedSecrets(): Promise<readonly Found[]> {
+  return list('secrets', keyNamespace);
+}
+
+function auditTypes(): readonly string[] {
+  return operator.lines.flatMap((line) => {
+    const event = line['audit'] as { type?: string } | undefined;
+    return event?.type === undefined ? [] : [event.type];
+  });
+}
+
+describe('the life of a user key', () => {
+  test('begins with a request of the user', async () => {
+    await setKey('Authorization');
+    await expect.poll(state, patience).toBe('Configured v1 Ready=True/Configured');
+    expect(await sealedSecrets()).toHaveLength(1);
+    const keysOf = async () => (await find(plane, 'mcps/github', '-n', 'team-a'))?.status?.['keys'];
+    await expect.poll(keysOf, patience).toMatchObject({ users: 1, configured: 1, missing: 0 });
+  });
+
+  test('follows a policy that asks for more, and names what is missing', async () => {
+    const metadata = { name: 'strict', namespace: 'team-a' };
+    const spec = { servers: { selector: {} }, keys: { required: ['X-Team'] } };
+    await applyAll(plane, [{ apiVersion: 'mcpkeyring.io/v1alpha1', kind: 'UserKeyPolicy', metadata, spec }]);
+    await expect.poll(state, patience).toBe('Missing v1 Ready=False/HeadersMissing');
+    const message = (await userKey())?.status?.conditions?.[0]?.message;
+    expect(message).toContain('X-Team');
+    await setKey('X-Team');
+    await expect.poll(state, patience).toBe('Configured v2 Ready=True/Configured');
+  });
+
+  test('shows that the sealed key was taken away, and never counts backwards', async () => {
+    await plane.kubectl(['delete', 'secrets', '--all', '-n', keyNamespace]);
+    await expect.poll(state, patience).toBe('Missing v2 Ready=False/KeyMissing');
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured v3 Ready=True/Configured');
+  });
+
+  test('refuses an older sealed key that somebody put back', async () => {
+    const [older] = await sealedSecrets();
+    await setKey('Authorization');
+    await expect.poll(state, patience).toBe('Configured v4 Ready=True/Configured');
+    const { resourceVersion: _, ...metadata } = older!.metadata;
+    await plane.kubectl(['replace', '-f', '-'], JSON.stringify({ ...older, metadata }));
+    await expect.poll(state, patience).toBe('Missing v4 Ready=False/KeyRolledBack');
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured v5 Ready=True/Configured');
+  });
+
+  test('ends with its UserKey: the sealed key is destroyed, that is on record, and only then it is gone', async () => {
+    const name = (await userKey())?.metadata.name;
+    await plane.kubectl(['delete', `uk/${name}`, '-n', 'team-a', '--timeout=15s']);
+    expect(await sealedSecrets()).toEqual([]);
+    expect(await userKey()).toBeUndefined();
+    expect(auditTypes().filter((type) => type === 'key.destroyed')).toHaveLength(1);
+    expect(auditTypes().filter((type) => type === 'key.set')).toHaveLength(5);
+  });
+
+  test('leaves its value nowhere', async () => {
+    const kinds = 'org,mcps,ukp,uk,ukr,secret,configmap,events.events.k8s.io';
+    const everything = await plane.kubectl(['get', kinds, '-A', '-o', 'json']);
+    const said = JSON.stringify(operator.lines) + (await operator.get('/metrics')).text;
+    for (const form of [secretValue, Buffer.from(secretValue).toString('base64').slice(0, 30)]) {
+      expect(everything).not.toContain(form);
+      expect(said).not.toContain(form);
+    }
+  });
+});
