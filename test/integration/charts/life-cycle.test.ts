@@ -31,10 +31,12 @@ describe.each(histories)('a release installed by %s and upgraded by %s', (instal
     await run(install, 'upgrade', '--install', 'mcp-keyring-crds', 'charts/mcp-keyring-crds', '--create-namespace');
     await run(install, 'upgrade', '--install', 'mcp-keyring', 'charts/mcp-keyring');
   };
-  const asOperator = (object: object): Promise<string> => {
-    const flags = ['apply', '--server-side', '--field-manager=mcp-keyring', `--as=${operatorUser}`, '-f', '-'];
-    return plane.kubectl(flags, JSON.stringify(object));
-  };
+  /** As the operator does it: fields of its own, which Helm does not know. */
+  const apply = (object: object, ...flags: readonly string[]): Promise<string> =>
+    plane.kubectl(
+      ['apply', '--server-side', '--field-manager=mcp-keyring', ...flags, '-f', '-'],
+      JSON.stringify(object),
+    );
   const output = (kind: string, name: string, path: string): Promise<string> =>
     plane.kubectl(['-n', 'mcp-keyring', 'get', kind, name, '-o', `jsonpath={${path}}`]);
 
@@ -47,19 +49,22 @@ describe.each(histories)('a release installed by %s and upgraded by %s', (instal
     expect(await output('mutatingwebhookconfiguration', 'mcp-keyring-inject', path)).toBe(caBundle);
   };
   const publishCaBundle = (): Promise<string> =>
-    asOperator({
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'MutatingWebhookConfiguration',
-      metadata: { name: 'mcp-keyring-inject' },
-      webhooks: [{ name: 'inject.mcpkeyring.io', clientConfig: { caBundle } }],
-    });
+    apply(
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'MutatingWebhookConfiguration',
+        metadata: { name: 'mcp-keyring-inject' },
+        webhooks: [{ name: 'inject.mcpkeyring.io', clientConfig: { caBundle } }],
+      },
+      `--as=${operatorUser}`,
+    );
 
   test('installs', async () => {
     await installCharts();
     expect(await output('organization', 'default', '.spec.plan')).toBe('Enterprise');
     for (const name of secrets) {
       const metadata = { name, namespace: 'mcp-keyring' };
-      await asOperator({ apiVersion: 'v1', kind: 'Secret', metadata, data: { current: 'bG9jYWwtMQ==' } });
+      await apply({ apiVersion: 'v1', kind: 'Secret', metadata, data: { current: 'bG9jYWwtMQ==' } });
     }
     await publishCaBundle();
   });

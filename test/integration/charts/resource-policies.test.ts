@@ -215,26 +215,22 @@ describe('what later writes must not bring in', () => {
 
 describe("the operator's own Secrets", () => {
   const secret = '/api/v1/namespaces/mcp-keyring/secrets/mcp-keyring-kek';
-  const write = (body: object, as?: Caller): Promise<Answer> =>
-    cluster.call({ method: 'PATCH', path: secret, body, ...(as === undefined ? {} : { as }) });
   const operator = { user: operatorUser };
+  const patch = (body: object): Promise<Answer> => cluster.call({ method: 'PATCH', path: secret, body });
+  const replace = (data: object | undefined, as?: Caller): Promise<Answer> => {
+    const metadata = { name: 'mcp-keyring-kek', namespace: 'mcp-keyring' };
+    const body = { apiVersion: 'v1', kind: 'Secret', metadata, ...(data === undefined ? {} : { data }) };
+    return cluster.call({ method: 'PUT', path: secret, body, ...(as === undefined ? {} : { as }) });
+  };
 
   test('are filled and rotated by the operator, and nobody else takes an entry away', async () => {
-    expect(await write({ data: { 'local-1': 'AAAA', current: 'bG9jYWwtMQ==' } }, operator)).toMatchObject({
-      status: 200,
-    });
+    expect(await replace({ 'local-1': 'AAAA', current: 'bG9jYWwtMQ==' }, operator)).toMatchObject({ status: 200 });
     for (const data of [{ 'local-1': null }, { 'local-1': 'BBBB' }, null]) {
-      expect((await write({ data })).message).toContain('this would remove or change keys in Secret mcp-keyring-kek');
+      expect((await patch({ data })).message).toContain('this would remove or change keys in Secret mcp-keyring-kek');
     }
-    const replaced = {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name: 'mcp-keyring-kek', namespace: 'mcp-keyring' },
-    };
-    const answer = await cluster.call({ method: 'PUT', path: secret, body: replaced });
-    expect(answer.message).toContain('do not use helm upgrade --force');
-    expect(await write({ metadata: { labels: { a: 'b' } } })).toMatchObject({ status: 200 });
-    expect(await write({ data: { 'local-1': null } }, operator)).toMatchObject({ status: 200 });
+    expect((await replace(undefined)).message).toContain('do not use helm upgrade --force');
+    expect(await patch({ metadata: { labels: { a: 'b' } } })).toMatchObject({ status: 200 });
+    expect(await replace({ current: 'bG9jYWwtMg==' }, operator)).toMatchObject({ status: 200 });
   });
 
   test('are reached by the operator by name only, and sealed keys in their namespace only', async () => {
