@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 
 import { deriveEnvelopeKeys } from '#operator/envelope/key-schedule.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
-import { findInMemory } from '#test/support/process-memory.ts';
+import { findAllInMemory } from '#test/support/process-memory.ts';
 
 const script = resolve(import.meta.dirname, 'memory-child.ts');
 const context = {
@@ -48,8 +48,8 @@ async function leftOf(
     const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), 'line'), died])) as [string];
     // It says so just before it blocks.
     await new Promise((done) => setTimeout(done, 200));
-    const needles = Object.entries(needlesOf(JSON.parse(line) as Said));
-    return Object.fromEntries(needles.map(([name, bytes]) => [name, findInMemory(child.pid ?? 0, bytes).length]));
+    const hits = findAllInMemory(child.pid ?? 0, needlesOf(JSON.parse(line) as Said));
+    return Object.fromEntries(Object.entries(hits).map(([name, places]) => [name, places.length]));
   } finally {
     child.stdin.end();
     await died.catch(() => {});
