@@ -6,6 +6,8 @@ import { observeInjectionWorld } from '#operator/admission/world.ts';
 import type { ServingCertificate } from '#operator/certificates/serving-certificate.ts';
 import { brokerServiceName } from '#operator/certificates/serving-names.ts';
 
+import type { OperatorOptions } from '#operator/options.ts';
+
 import type { Informers } from './informers.ts';
 import type { Platform } from './platform.ts';
 
@@ -22,6 +24,11 @@ export interface AdmissionWiring {
   readonly signal: AbortSignal;
 }
 
+/** Where sidecars find the broker. */
+export function brokerUrlOf({ namespace }: OperatorOptions): string {
+  return `https://${brokerServiceName}.${namespace}.svc:443`;
+}
+
 /** Serves the mutating webhook as soon as there is a certificate. */
 export async function startAdmission({ platform, informers, serving, signal }: AdmissionWiring): Promise<Listener> {
   const { options, clock, log, metrics, version } = platform;
@@ -29,7 +36,7 @@ export async function startAdmission({ platform, informers, serving, signal }: A
     servers: informers.mcpServers,
     configMaps: informers.operatorConfigMaps,
     operatorNamespace: options.namespace,
-    brokerUrl: `https://${brokerServiceName}.${options.namespace}.svc:443`,
+    brokerUrl: brokerUrlOf(options),
     injectorVersion: version,
   };
   const admit = (request: AdmissionRequest): Admission => admitPod(request, observeInjectionWorld(world));

@@ -1,4 +1,5 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 import { injectionConfigMapName, readInjectionSettings } from '#operator/admission/settings.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
@@ -32,6 +33,7 @@ import { mcpServers, organizations, userKeyPolicies, userKeys } from '#operator/
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
+import { brokerUrlOf } from './admission.ts';
 import type { Platform } from './platform.ts';
 
 export interface ControllersOptions {
@@ -128,17 +130,17 @@ function startOrganization(options: ControllersOptions, start: Start): RunningCo
 function startServers(options: ControllersOptions, start: Start): Controller {
   const { sources, platform, tenancy } = options;
   const keyCounts = new KeyCounts();
-  const sidecarImage = (): string | undefined => {
+  const injection = (): InjectionSettings | undefined => {
     const configMap = sources.operatorConfigMaps.store.get(platform.options.namespace, injectionConfigMapName);
-    const reading = readInjectionSettings(configMap, '');
-    return reading.kind === 'settings' ? reading.settings.sidecarImage : undefined;
+    const reading = readInjectionSettings(configMap, brokerUrlOf(platform.options));
+    return reading.kind === 'settings' ? reading.settings : undefined;
   };
   const controller = start<McpServer, ObservedServer, never>(
     {
       name: 'mcp-server',
       type: mcpServers,
       announces: true,
-      observe: (key) => observeServer({ sources, tenancy, keyCounts, sidecarImage }, key),
+      observe: (key) => observeServer({ sources, tenancy, keyCounts, injection }, key),
       decide: decideServer,
     },
     workersOf.server,

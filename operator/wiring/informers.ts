@@ -1,5 +1,5 @@
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
-import { annotations, caConfigMapName, labels } from '#crds/v1alpha1/names.ts';
+import { caConfigMapName, group, labels } from '#crds/v1alpha1/names.ts';
 import { webhookConfigurationName } from '#operator/certificates/keeper.ts';
 import { tlsSecretName } from '#operator/certificates/tls-state.ts';
 import type { Sources } from '#operator/controllers/sources.ts';
@@ -130,10 +130,10 @@ function withoutAnnotations<T extends KubeObject>(object: T): T {
   return { ...object, metadata: { ...object.metadata, annotations: undefined, managedFields: undefined } };
 }
 
-/** What the controllers and the broker read of a pod. */
+/** What the controllers and the broker read of a pod: of its annotations only our own. */
 function podOutline(pod: KubeObject): KubeObject {
   const { name, namespace, uid, resourceVersion, deletionTimestamp } = pod.metadata;
-  const note = pod.metadata.annotations?.[annotations.sidecarStatus];
+  const own = Object.entries(pod.metadata.annotations ?? {}).filter(([key]) => key.startsWith(`${group}/`));
   const metadata = {
     name,
     ...(namespace === undefined ? {} : { namespace }),
@@ -141,7 +141,7 @@ function podOutline(pod: KubeObject): KubeObject {
     ...(resourceVersion === undefined ? {} : { resourceVersion }),
     ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     ...(pod.metadata.labels === undefined ? {} : { labels: pod.metadata.labels }),
-    ...(note === undefined ? {} : { annotations: { [annotations.sidecarStatus]: note } }),
+    annotations: Object.fromEntries(own),
   };
   return { apiVersion: 'v1', kind: 'Pod', metadata };
 }

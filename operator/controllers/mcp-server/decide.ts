@@ -6,7 +6,7 @@ import type { Decision, Step } from '../decision.ts';
 import type { ObservedServer } from './observe.ts';
 import { desiredDeployment, desiredNetworkPolicy, desiredService } from './resources.ts';
 import { type Rollout, rolloutOf } from './rollout.ts';
-import { type SidecarCensus, takeCensus } from './sidecars.ts';
+import { currentTemplateOf, type SidecarCensus, takeCensus } from './sidecars.ts';
 import { serverStatus } from './status.ts';
 
 /** Where the server runs; what this version does not serve is a value, for the status to say so. */
@@ -33,7 +33,7 @@ export function decideServer(observed: ObservedServer, now: Date): Decision<McpS
   const { object } = observed;
   if (object.metadata.deletionTimestamp !== undefined) return { steps: [] };
   const upstream = upstreamOf(object);
-  const census = takeCensus(observed.pods, observed.sidecarImage);
+  const census = takeCensus(observed.pods, currentTemplateOf(object, observed.injection));
   const finding = find(observed, { upstream, census });
   return {
     steps: stepsFor(observed, upstream, finding),

@@ -1,6 +1,7 @@
 import type { McpServer, McpServerKeys } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { labels, serviceName } from '#crds/v1alpha1/names.ts';
+import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 import type { Deployment, NetworkPolicy, PartialObjectMetadata, Service } from '#operator/kube/resources.ts';
 import { policiesOf } from '#operator/policy/effective-headers.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
@@ -17,8 +18,8 @@ export interface ObservedServer {
   readonly policies: readonly UserKeyPolicy[];
   readonly keys: Required<McpServerKeys>;
   readonly pods: readonly PartialObjectMetadata[];
-  /** What would be injected now. */
-  readonly sidecarImage: string | undefined;
+  /** What sidecars are made from now; undefined: the ConfigMap is missing or wrong. */
+  readonly injection: InjectionSettings | undefined;
   readonly service: Service | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
   readonly deployment: Deployment | undefined;
@@ -28,7 +29,7 @@ export interface ServerObserver {
   readonly sources: Sources;
   readonly tenancy: TenancyIndex;
   readonly keyCounts: KeyCounts;
-  readonly sidecarImage: () => string | undefined;
+  readonly injection: () => InjectionSettings | undefined;
 }
 
 /** Reads caches only. */
@@ -45,7 +46,7 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
     pods: sources.pods.store
       .listNamespace(namespace)
       .filter(({ metadata }) => metadata.labels?.[labels.server] === name),
-    sidecarImage: from.sidecarImage(),
+    injection: from.injection(),
     service: sources.services.store.get(namespace, serviceName(name)),
     networkPolicy: sources.networkPolicies.store.get(namespace, serviceName(name)),
     deployment: sources.deployments.store.get(namespace, serviceName(name)),

@@ -1,4 +1,8 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
+import { templateHashIn } from '#operator/admission/inject/annotations.ts';
+import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
+import { currentTemplateHash, targetOf } from '#operator/admission/inject/template.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
 /** Pods of one server, by what sidecar they carry. Names, so that a message can say which. */
@@ -9,30 +13,34 @@ export interface SidecarCensus {
   readonly absent: readonly string[];
 }
 
-/** Counts pods that are not on their way out. `image` is what would be injected now; unknown means that nothing is outdated. */
-export function takeCensus(pods: readonly KubeObject[], image: string | undefined): SidecarCensus {
+/** What a pod with these annotations would be injected with now; `undefined` when that is not known, or nothing. */
+export type CurrentTemplate = (podAnnotations: Readonly<Record<string, string>>) => string | undefined;
+
+/** The template of `server`; without settings nothing is known, and nobody is told to restart pods for it. */
+export function currentTemplateOf(
+  server: McpServer,
+  settings: InjectionSettings | undefined,
+): CurrentTemplate | undefined {
+  const { namespace = '', name } = server.metadata;
+  const target = targetOf({ namespace, name }, server);
+  if (settings === undefined || target === undefined) return undefined;
+  return (podAnnotations) => currentTemplateHash(podAnnotations, target, settings);
+}
+
+/** Counts pods that are not on their way out. */
+export function takeCensus(pods: readonly KubeObject[], current: CurrentTemplate | undefined): SidecarCensus {
   const census = { current: [] as string[], outdated: [] as string[], absent: [] as string[] };
   for (const pod of pods) {
     if (pod.metadata.deletionTimestamp !== undefined) continue;
-    census[kindOf(pod, image)].push(pod.metadata.name);
+    census[kindOf(pod, current)].push(pod.metadata.name);
   }
   return census;
 }
 
-function kindOf({ metadata }: KubeObject, image: string | undefined): keyof SidecarCensus {
+function kindOf({ metadata }: KubeObject, current: CurrentTemplate | undefined): keyof SidecarCensus {
   if (metadata.labels?.[labels.injected] !== 'true') return 'absent';
-  if (image === undefined) return 'current';
-  return imageOf(metadata.annotations?.[annotations.sidecarStatus]) === image ? 'current' : 'outdated';
-}
-
-/** The image that the injector noted; `undefined` when the note is not one of ours. */
-function imageOf(note: string | undefined): string | undefined {
-  if (note === undefined) return undefined;
-  try {
-    const parsed: unknown = JSON.parse(note);
-    if (typeof parsed !== 'object' || parsed === null || !('image' in parsed)) return undefined;
-    return typeof parsed.image === 'string' ? parsed.image : undefined;
-  } catch {
-    return undefined;
-  }
+  if (current === undefined) return 'current';
+  const podAnnotations = metadata.annotations ?? {};
+  const carried = templateHashIn(podAnnotations[annotations.sidecarStatus] ?? '');
+  return carried !== undefined && carried === current(podAnnotations) ? 'current' : 'outdated';
 }

@@ -65,14 +65,15 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
   }
 }
 
-function sidecarsCurrent({ sidecarImage }: ObservedServer, census: SidecarCensus): KeyringCondition {
+function sidecarsCurrent({ injection }: ObservedServer, census: SidecarCensus): KeyringCondition {
   const type = 'SidecarsCurrent';
   const behind = [...census.absent, ...census.outdated].toSorted();
   if (census.current.length + behind.length === 0) {
     return { type, status: 'Unknown', reason: 'NoPods', message: 'There are no pods' };
   }
-  if (sidecarImage === undefined) {
-    const message = 'ConfigMap mcp-keyring-injection in the operator namespace names no sidecarImage; run helm upgrade';
+  if (injection === undefined) {
+    const message =
+      'ConfigMap mcp-keyring-injection in the operator namespace names no usable sidecarImage; run helm upgrade';
     return { type, status: 'Unknown', reason: 'SidecarImageUnknown', message };
   }
   if (behind.length > 0) {

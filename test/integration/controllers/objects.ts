@@ -1,3 +1,4 @@
+import { currentTemplateHash } from '#operator/admission/inject/template.ts';
 import type { Condition } from '#crds/v1alpha1/object.ts';
 import type { ControlPlane } from '#test/support/control-plane.ts';
 
@@ -38,7 +39,11 @@ export function server(inNamespace: string, name: string, spec: object = {}): ob
   };
 }
 
-export function pod(inNamespace: string, name: string, change: { server: string; image: string }): object {
+/** A pod as the injector leaves it, with a sidecar that was made from `sidecarImage`. */
+export function pod(inNamespace: string, name: string, change: { server: string; sidecarImage: string }): object {
+  const target = { namespace: inNamespace, name: change.server, port: 8080, path: '/mcp' };
+  const brokerUrl = 'https://mcp-keyring-broker.mcp-keyring.svc:443';
+  const template = currentTemplateHash({}, target, { sidecarImage: change.sidecarImage, runAsUser: 65_532, brokerUrl });
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -46,7 +51,7 @@ export function pod(inNamespace: string, name: string, change: { server: string;
       name,
       namespace: inNamespace,
       labels: { 'mcpkeyring.io/server': change.server, 'mcpkeyring.io/injected': 'true' },
-      annotations: { 'mcpkeyring.io/sidecar-status': JSON.stringify({ version: 1, image: change.image }) },
+      annotations: { 'mcpkeyring.io/sidecar-status': JSON.stringify({ version: 1, template }) },
     },
     spec: { containers: [{ name: 'app', image: 'registry.example.com/app:1' }] },
   };

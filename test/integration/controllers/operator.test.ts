@@ -47,9 +47,9 @@ describe('an McpServer', () => {
   test('says what is missing until there are pods, then serves, and notices an outdated sidecar', async () => {
     const look = () => conditionsOf('mcps/github', '-n', 'team-a');
     await expect.poll(look, patience).toContain('Ready=False/NoPods');
-    await applyAll(plane, [pod('team-a', 'github-1', { server: 'github', image: sidecarImage })]);
+    await applyAll(plane, [pod('team-a', 'github-1', { server: 'github', sidecarImage })]);
     await expect.poll(look, patience).toContain('Ready=True/Serving SidecarsCurrent=True/AllCurrent');
-    await applyAll(plane, [pod('team-a', 'github-0', { server: 'github', image: 'older' })]);
+    await applyAll(plane, [pod('team-a', 'github-0', { server: 'github', sidecarImage: 'older' })]);
     await expect.poll(look, patience).toContain('SidecarsCurrent=False/SidecarsOutdated');
     const found = await find(plane, 'mcps/github', '-n', 'team-a');
     expect(found?.status).toMatchObject({

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
+import { currentTemplateHash } from '#operator/admission/inject/template.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
 import type { ObservedServer } from '#operator/controllers/mcp-server/observe.ts';
 import type { Step } from '#operator/controllers/decision.ts';
@@ -9,15 +10,21 @@ import type { Deployment } from '#operator/kube/resources.ts';
 
 import { brief, managedServer, messageOf, now, policy, server } from './fixtures.ts';
 
-const image = 'registry.example.com/mcp-proxy@sha256:1';
+const injection = {
+  sidecarImage: 'registry.example.com/mcp-proxy@sha256:1',
+  runAsUser: 65_532,
+  brokerUrl: 'https://mcp-keyring-broker.mcp-keyring.svc:443',
+};
+const target = { namespace: 'team-a', name: 'github', port: 8080, path: '/mcp' };
+const current = currentTemplateHash({}, target, injection) ?? '';
 const noKeys = { users: 0, configured: 0, missing: 0, invalid: 0, expired: 0 };
 
 function pod(
   name: string,
-  change: { image?: string; injected?: boolean; deletionTimestamp?: string } = {},
+  change: { template?: string; injected?: boolean; deletionTimestamp?: string } = {},
 ): KubeObject {
   const { injected = true, deletionTimestamp } = change;
-  const note = JSON.stringify({ version: 1, image: change.image ?? image });
+  const note = JSON.stringify({ version: 1, template: change.template ?? current });
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -49,7 +56,7 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     policies: [],
     keys: noKeys,
     pods: [pod('github-1')],
-    sidecarImage: image,
+    injection,
     service: undefined,
     networkPolicy: undefined,
     deployment: undefined,
@@ -155,17 +162,18 @@ describe('the status of an McpServer', () => {
   test.each<[string, Partial<ObservedServer>, string, RegExp]>([
     ['are current', {}, 'SidecarsCurrent=True/AllCurrent', /1 pod/],
     ['are unknown without pods', { pods: [] }, 'SidecarsCurrent=Unknown/NoPods', /./],
-    [
-      'are unknown without an image',
-      { sidecarImage: undefined },
-      'SidecarsCurrent=Unknown/SidecarImageUnknown',
-      /helm/,
-    ],
+    ['are unknown without an image', { injection: undefined }, 'SidecarsCurrent=Unknown/SidecarImageUnknown', /helm/],
     [
       'are outdated after the image changed',
-      { pods: [pod('old', { image: 'older' }), pod('new')] },
+      { pods: [pod('old', { template: 'sha256:0' }), pod('new')] },
       'SidecarsCurrent=False/SidecarsOutdated',
       /old; restart/,
+    ],
+    [
+      'are outdated after the port changed',
+      { object: server({ upstream: { workload: { port: 9090, path: '/mcp' } } }) },
+      'SidecarsCurrent=False/SidecarsOutdated',
+      /github-1/,
     ],
     [
       'are outdated where there is none',
@@ -181,7 +189,7 @@ describe('the status of an McpServer', () => {
 
   test('counts keys and sidecars, names policies and gives the URL', () => {
     const keys = { users: 3, configured: 1, missing: 1, invalid: 1, expired: 0 };
-    const pods = [pod('a'), pod('b', { image: 'older' }), pod('c', { injected: false })];
+    const pods = [pod('a'), pod('b', { template: 'sha256:0' }), pod('c', { injected: false })];
     const { status } = decideServer(observed({ keys, pods, policies: [policy()] }), now);
     expect(status).toMatchObject({
       keys,
@@ -195,7 +203,7 @@ describe('the status of an McpServer', () => {
   test('is not confused by a pod whose note is not ours', () => {
     const forged = {
       ...pod('forged'),
-      metadata: { ...pod('forged').metadata, annotations: { [annotations.sidecarStatus]: '{"image":7' } },
+      metadata: { ...pod('forged').metadata, annotations: { [annotations.sidecarStatus]: '{"template":7' } },
     };
     const { status } = decideServer(observed({ pods: [forged] }), now);
     expect(status?.sidecars).toEqual({ current: 0, outdated: 1 });
