@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
+import type { KeyAddress } from '#operator/keystore/key-store.ts';
+import { secrets } from '#operator/kube/resources.ts';
+import { startControlPlane, type ControlPlane } from '#test/support/control-plane.ts';
+
+import { installKeyPlaces, keyNamespace, operatorNamespace, Replica } from './cluster.ts';
+
+let plane: ControlPlane;
+let replicas: readonly [Replica, Replica];
+let users = 0;
+
+beforeAll(async () => {
+  plane = await startControlPlane();
+  await installKeyPlaces(plane);
+  replicas = await Promise.all([Replica.start(plane), Replica.start(plane)]);
+});
+
+afterAll(async () => {
+  await Promise.all((replicas ?? []).map((replica) => replica[Symbol.asyncDispose]()));
+  await plane?.[Symbol.asyncDispose]();
+});
+
+function newAddress(): KeyAddress {
+  users += 1;
+  const subject = { issuer: 'https://idp.example.com', id: `user-${users}`, name: `User ${users}` };
+  return { organization: 'default', server: { namespace: 'team-a', name: 'github' }, serverUid: 'server-uid', subject };
+}
+
+const headers = (value: string) => [{ name: 'Authorization', value: SecretBytes.takeFrom(Buffer.from(value)) }];
+
+async function openedText(replica: Replica, address: KeyAddress, versionMin = 0): Promise<string | undefined> {
+  using opened = await replica.store.open(address, versionMin);
+  return opened?.headers.map(({ name, value }) => `${name}: ${value.bytes.toString()}`).join('\n');
+}
+
+function secretOf(replica: Replica, address: KeyAddress): Promise<string> {
+  const label = `mcpkeyring.io/user=${replica.store.subjectKeyOf(address.subject)}`;
+  return plane.kubectl(['get', 'secret', '-n', keyNamespace, '-l', label, '-o', 'json']);
+}
+
+describe('on a real API server', () => {
+  test('replicas that start together agree on KEK and index key', async () => {
+    const [one, two] = replicas;
+    expect(one.keks.kids).toEqual(two.keks.kids);
+    expect(one.keks.kids).toEqual([one.keks.currentKid]);
+    const { subject } = newAddress();
+    expect(one.store.subjectKeyOf(subject)).toBe(two.store.subjectKeyOf(subject));
+  });
+
+  test('a key that one replica stores opens at the other, and is gone there when it is destroyed', async () => {
+    const [one, two] = replicas;
+    const address = newAddress();
+    await one.store.put(address, headers('ghp_one'));
+    await expect.poll(() => two.store.find(address)?.version).toBe(1);
+    expect(await openedText(two, address, 1)).toBe('Authorization: ghp_one');
+    expect(await two.store.destroy(address)).toBe(true);
+    await expect.poll(() => one.store.find(address)).toBeUndefined();
+    expect(await secretOf(one, address)).toContain('"items": []');
+  });
+
+  test('a key on record opens before the cache has heard of it', async () => {
+    const [one, two] = replicas;
+    const address = newAddress();
+    const { version } = await one.store.put(address, headers('ghp_fresh'));
+    expect(await openedText(two, address, version)).toBe('Authorization: ghp_fresh');
+  });
+
+  test('of writers at the same time each wins or gives way, and versions only rise', async () => {
+    const address = newAddress();
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, (_, index) => replicas[index % 2]!.store.put(address, headers(`ghp_${index}`))),
+    );
+    const versions = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.version] : []));
+    const codes = results.flatMap((result) =>
+      result.status === 'rejected' ? [(result.reason as { code: string }).code] : [],
+    );
+    expect(versions.length).toBeGreaterThan(0);
+    expect(new Set(versions).size).toBe(versions.length);
+    expect(new Set(codes)).toEqual(codes.length === 0 ? new Set() : new Set(['WriteConflict']));
+    await expect.poll(() => replicas[0].store.find(address)?.version).toBe(Math.max(...versions));
+  });
+
+  test('a Secret put back from a backup does not open any more', async () => {
+    const [one] = replicas;
+    const address = newAddress();
+    await one.store.put(address, headers('ghp_old'));
+    const { items } = JSON.parse(await secretOf(one, address)) as { items: { metadata: object }[] };
+    const { version } = await one.store.put(address, headers('ghp_new'));
+    const backup = {
+      ...items[0],
+      metadata: { ...items[0]!.metadata, resourceVersion: undefined, managedFields: undefined },
+    };
+    await plane.kubectl(['replace', '-f', '-'], JSON.stringify(backup));
+    await expect.poll(() => one.store.find(address)?.version).toBe(version - 1);
+    await expect(one.store.open(address, version)).rejects.toMatchObject({ code: 'RolledBack' });
+  });
+
+  test('a KEK that is added is loaded by every replica, and keys under the old one still open', async () => {
+    const [one, two] = replicas;
+    const address = newAddress();
+    await one.store.put(address, headers('ghp_before'));
+    const kid = `local-${randomBytes(4).toString('hex')}`;
+    const data = { [kid]: randomBytes(32).toString('base64'), current: Buffer.from(kid).toString('base64') };
+    await plane.kubectl([
+      'patch',
+      'secret',
+      'mcp-keyring-kek',
+      '-n',
+      operatorNamespace,
+      '-p',
+      JSON.stringify({ data }),
+    ]);
+    for (const replica of replicas) await expect.poll(() => replica.keks.currentKid).toBe(kid);
+    await expect.poll(() => openedText(two, address)).toBe('Authorization: ghp_before');
+    await two.store.put(address, headers('ghp_after'));
+    expect(Buffer.from(JSON.parse(await secretOf(one, address)).items[0].data.header, 'base64').toString()).toContain(
+      kid,
+    );
+  });
+
+  test('an emptied KEK Secret is not filled anew while sealed keys exist', async () => {
+    await replicas[0].store.put(newAddress(), headers('ghp_kept'));
+    const before = await plane.kubectl(['get', 'secret', 'mcp-keyring-kek', '-n', operatorNamespace, '-o', 'json']);
+    await plane.kubectl(['patch', 'secret', 'mcp-keyring-kek', '-n', operatorNamespace, '-p', '{"data":null}']);
+    await expect(Replica.start(plane)).rejects.toMatchObject({ code: 'KeyMaterialLost' });
+    expect(replicas[0].keks.kids.length).toBeGreaterThan(0);
+    const { data } = JSON.parse(before) as { data: object };
+    await plane.kubectl([
+      'patch',
+      'secret',
+      'mcp-keyring-kek',
+      '-n',
+      operatorNamespace,
+      '-p',
+      JSON.stringify({ data }),
+    ]);
+    await using again = await Replica.start(plane);
+    expect(again.keks.currentKid).toBe(replicas[0].keks.currentKid);
+  });
+
+  test('no value is in any object of the cluster’s key namespace', async () => {
+    const address = newAddress();
+    await replicas[0].store.put(address, headers('ghp_needle_in_the_store'));
+    const all = JSON.stringify(await replicas[0].client.list(secrets, { namespace: keyNamespace }));
+    expect(all).not.toContain('ghp_needle');
+    expect(all).not.toContain(Buffer.from('ghp_needle_in_the_sto').toString('base64'));
+  });
+});
