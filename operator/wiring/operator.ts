@@ -2,6 +2,7 @@ import { createAuditObserver } from '#operator/audit/audit-metrics.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { openSqliteAuditLog } from '#operator/audit/sqlite-audit-log.ts';
 import { createLineSink } from '#operator/audit/stdout-sink.ts';
+import { registerKeyMetrics } from '#operator/controllers/user-key/key-metrics.ts';
 import type { Identity } from '#operator/identity/create-identity.ts';
 import { Backoff } from '#operator/kube/backoff.ts';
 import { sleep } from '#operator/kube/clock.ts';
@@ -63,6 +64,10 @@ export class Operator {
     this.#platform = platform;
     this.#host = host;
     this.#informers = createInformers(platform);
+    registerKeyMetrics(platform.metrics.registry, {
+      sealedSecrets: this.#informers.sealedSecrets.store,
+      userKeys: this.#informers.userKeys.store,
+    });
     this.#leadership = prepareLeadership(platform, () => this.#host.exit(1));
   }
 
