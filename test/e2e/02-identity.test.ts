@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { describe, expect, inject, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { apply, clusterIpOf, kubectl, kubectlJson } from './support/cluster.ts';
+import { apply, clusterIpOf, kubectl, kubectlJson, run, tryRun } from './support/cluster.ts';
 import { namespace, postToolCall, setKey, tokenOf } from './support/users.ts';
 import { waitUntil } from './support/wait.ts';
 
@@ -63,8 +63,25 @@ describe('identity', () => {
     const foreign = await ask(await podToken(others), body);
     expect(foreign.status).toBe(403);
     expect(foreign.text).not.toContain(keys.alice);
-    const plain = await kubectl('-n', namespace, 'create', 'token', 'default', '--audience', 'mcp-keyring-broker');
-    expect((await ask(plain.trim(), body)).status).toBeGreaterThanOrEqual(401);
+  });
+
+  test('nobody but a kubelet can have a token made for the broker, and another audience is refused', async () => {
+    const made = await tryRun([
+      'kubectl',
+      '-n',
+      namespace,
+      'create',
+      'token',
+      'default',
+      '--audience',
+      'mcp-keyring-broker',
+    ]);
+    expect(made.status).not.toBe(0);
+    expect(made.stderr).toContain('mcp-keyring-broker-token-requests');
+    const ask = await brokerAsker();
+    const plain = await kubectl('-n', namespace, 'create', 'token', 'default');
+    const body = { server: { namespace, name: 'notes' }, credential: await tokenOf('alice') };
+    expect((await ask(plain.trim(), body)).status).toBe(401);
   });
 
   test('the token of a deleted pod is refused within 10 s', async () => {
@@ -133,12 +150,10 @@ async function podOf(server: string): Promise<Pod> {
   return alive.metadata;
 }
 
-/** What a thief of the node or of the pod would hold: a token bound to that pod, for the broker's audience. */
+/** What a thief of the node would hold: the token that the kubelet gave the sidecar of that pod. Nobody else can have one made. */
 async function podToken(pod: Pod): Promise<string> {
-  const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', pod.name, '--bound-object-uid', pod.uid];
-  return (
-    await kubectl('-n', namespace, 'create', 'token', 'default', '--audience', 'mcp-keyring-broker', ...bound)
-  ).trim();
+  const volume = `/var/lib/kubelet/pods/${pod.uid}/volumes/kubernetes.io~projected/mcp-keyring-identity`;
+  return (await run(['test/lab/lab', 'node', '--', 'cat', `${volume}/token`])).trim();
 }
 
 type Ask = (podToken: string, body: object) => Promise<{ status: number; text: string }>;

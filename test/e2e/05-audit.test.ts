@@ -11,6 +11,7 @@ const keys = inject('demoKeys');
 interface AuditLine {
   readonly audit: {
     readonly type: string;
+    readonly at: string;
     readonly rpcId?: string;
     readonly decision?: string;
     readonly tool?: string;
@@ -63,6 +64,7 @@ describe('audit', () => {
     ]);
     await setKey(alice, keys.alice);
     const ids = Array.from({ length: 40 }, (_, index) => `${run}-${index}`);
+    const startedAt = new Date();
     const statuses = await Promise.all(
       ids.map(async (id, index) => {
         const token = [alice, carol, undefined][index % 3];
@@ -70,21 +72,22 @@ describe('audit', () => {
       }),
     );
     expect(new Set(statuses)).toEqual(new Set([200, 401]));
-    const ours = await waitUntil('an audit event for every request', 10_000, async () => {
-      const events = (await auditEvents()).filter(
-        (event) => event.type === 'request' && event.rpcId?.startsWith(run) === true,
-      );
-      return events.length >= ids.length ? events : undefined;
+    const since = startedAt.toISOString();
+    const { named, strangers } = await waitUntil('an audit event for every request', 10_000, async () => {
+      const events = (await auditEvents()).filter((event) => event.type === 'request' && event.at >= since);
+      const found = {
+        named: events.filter((event) => event.rpcId?.startsWith(run) === true),
+        // A stranger's message is not read, so their events carry no id.
+        strangers: events.filter((event) => event.decision === 'unauthenticated'),
+      };
+      return found.named.length + found.strangers.length >= ids.length ? found : undefined;
     });
-    expect(ours.map((event) => event.rpcId).toSorted()).toEqual(ids.toSorted());
-    expect(new Set(ours.map((event) => event.decision))).toEqual(
-      new Set(['forwarded', 'keyMissing', 'unauthenticated']),
-    );
-    expect(
-      ours
-        .filter((event) => event.decision === 'forwarded')
-        .every((event) => event.subject?.id === 'alice' && event.tool === 'whoami'),
-    ).toBe(true);
+    const known = ids.filter((_id, index) => index % 3 !== 2);
+    expect(named.map((event) => event.rpcId).toSorted()).toEqual(known.toSorted());
+    expect(strangers).toHaveLength(ids.length - known.length);
+    expect(new Set(named.map((event) => event.decision))).toEqual(new Set(['forwarded', 'keyMissing']));
+    const forwarded = named.filter((event) => event.decision === 'forwarded');
+    expect(forwarded.every((event) => event.subject?.id === 'alice' && event.tool === 'whoami')).toBe(true);
   });
 
   test(verifies('keys:no-leak'), async () => {
@@ -107,7 +110,7 @@ describe('audit', () => {
       { who: 'sealed secrets', text: await kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'yaml') },
       { who: "API server's audit log", text: readFileSync(process.env['LAB_AUDIT_LOG'] ?? '', 'utf8') },
     ];
-    expect(places.find(({ who }) => who.includes('operator'))?.text).toContain('key.set');
+    expect(places.some(({ who, text }) => who.includes('operator') && text.includes('key.set'))).toBe(true);
     expect(places.find(({ who }) => who.includes('audit log'))?.text).toContain('userkeyrequests');
     for (const { who, text } of places) {
       for (const needle of needles) expect(text.includes(needle), `${who} holds the key`).toBe(false);
