@@ -163,6 +163,15 @@ describe('docs/reference/errors.md', () => {
     'exit statuses': Object.keys(exitStatuses),
     'envelope codes': messageCodes('operator/envelope/errors.ts'),
     'key store codes': messageCodes('operator/keystore/errors.ts'),
+    'audit codes': union('operator/audit/audit-error.ts', 'AuditErrorCode'),
+    'lease errors': union('sidecar/leases/lease-error.ts', 'LeaseErrorCode'),
+    'lease decisions': fieldValues('sidecar/contract/lease.ts', 'decision'),
+    'reasons of denied': union('sidecar/contract/lease.ts', 'DenyReason'),
+    'reasons of a 401': union('sidecar/contract/lease.ts', 'UnauthenticatedReason'),
+    'pod refusals': [
+      ...union('operator/identity/pod-identity.ts', 'PodRefusal'),
+      ...union('operator/identity/token-review.ts', 'TokenReviewRefusal'),
+    ],
     'refusal codes': union('cli/contract/responses.ts', 'RefusalCode'),
     'key problems': union('cli/contract/key-value.ts', 'KeyValueProblem'),
   };
