@@ -1,6 +1,7 @@
 import { openUserKeyRequest, UserKeyRequestError, type ReceivedRequest } from '#cli/contract/user-key-request.ts';
 import type { HpkeKeyPair } from '#cli/contract/hpke.ts';
-import type { UserKeyResponse } from '#cli/contract/responses.ts';
+import type { UserKeyOperation } from '#cli/contract/request-control.ts';
+import type { RefusalCode, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { UserKeyRequest, UserKeyRequestStatus } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
@@ -29,7 +30,7 @@ export interface IntakeDependencies extends Omit<OrderObserver, 'keyStore'>, Ord
 
 /** What is measured of intake. */
 export interface IntakeObserver {
-  answered(sample: { readonly operation: string; readonly outcome: string }): void;
+  answered(sample: { readonly operation: UserKeyOperation; readonly outcome: 'ok' | RefusalCode }): void;
 }
 
 type Answer =

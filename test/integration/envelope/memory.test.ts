@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { describe, expect, test } from 'vitest';
 
@@ -10,7 +10,7 @@ import { deriveEnvelopeKeys } from '#operator/envelope/key-schedule.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import { findAllInMemory } from '#test/support/process-memory.ts';
 
-const script = resolve(import.meta.dirname, 'memory-child.ts');
+const script = fileURLToPath(new URL('./memory-child.ts', import.meta.url));
 const context = {
   cluster: 'c',
   org: 'o',

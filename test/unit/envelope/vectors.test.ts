@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 
 import { describe, expect, test } from 'vitest';
 
@@ -10,7 +9,8 @@ import { decodePayload } from '#operator/envelope/payload.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 
 import { secret } from './fixtures.ts';
-import { readVectors, type EnvelopeVector } from './vectors/format.ts';
+import { readVectors, vectorFolder, type EnvelopeVector } from './vectors/format.ts';
+import { makeVectors } from './vectors/generate.ts';
 
 async function outcomeOf(vector: EnvelopeVector) {
   const keks = new Map(vector.keks.map(({ kid, key }) => [kid, localKek(secret(key))]));
@@ -54,8 +54,9 @@ describe('published vectors', () => {
     );
   });
 
-  test('are what the code makes from the same randomness', () => {
-    const script = resolve(import.meta.dirname, 'vectors/generate.ts');
-    expect(() => execFileSync(process.execPath, [script, '--check'], { stdio: 'pipe' })).not.toThrow();
+  test('are what the code makes from the same randomness', async () => {
+    const files = readdirSync(vectorFolder).filter((file) => file.endsWith('.txt'));
+    const published = new Map(files.map((file) => [file, readFileSync(`${vectorFolder}/${file}`, 'utf8')]));
+    expect(published).toEqual(await makeVectors());
   });
 });

@@ -3,6 +3,10 @@ import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 
 import { sealedSecretType } from '#crds/v1alpha1/names.ts';
+import { parseHeader } from '#operator/envelope/format.ts';
+import { encodePayload } from '#operator/envelope/payload.ts';
+import { systemRandomness } from '#operator/envelope/randomness.ts';
+import { sealEnvelope } from '#operator/envelope/seal.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { secrets, type Secret } from '#operator/kube/resources.ts';
 import type { KeyStoreErrorCode } from '#operator/keystore/errors.ts';
@@ -146,6 +150,18 @@ describe('opening refuses', () => {
     await world.store.put(address, headers(token));
     const secret = sealedIn(world);
     world.cluster.put(secrets, { ...secret, data: change({ ...secret.data }) } as Secret);
+    await expect(world.store.open(address, 0)).rejects.toThrow(failsWith('Unreadable'));
+  });
+
+  test('an authentic envelope that holds other headers than it says', async () => {
+    const world = await testStore();
+    await world.store.put(address, headers(token));
+    const { context } = parseHeader(Buffer.from(sealedIn(world).data?.['header'] ?? '', 'base64'));
+    using payload = encodePayload(headers({ Cookie: 'admin=1' }));
+    const options = { wrappers: [world.keks.wrapper], randomness: systemRandomness, now: new Date() };
+    const { header, ciphertext } = await sealEnvelope(payload, context, options);
+    const data = { header: header.toString('base64'), ciphertext: ciphertext.toString('base64') };
+    world.cluster.put(secrets, { ...sealedIn(world), data });
     await expect(world.store.open(address, 0)).rejects.toThrow(failsWith('Unreadable'));
   });
 
