@@ -52,13 +52,12 @@ export class Kubectl {
   }
 }
 
+/** What kubectl puts before the API server's own words. */
+const prefix = /^(?:error: |Error from server(?: \(\w+\))?: )?(?:error when creating "STDIN": )?/u;
+
 function failure(args: readonly string[], stderr: string): CliError {
   const message = stderr.trim().split('\n').slice(-3).join('\n') || 'no message';
-  return new CliError(
-    'Kubectl',
-    message.replace(/^(?:error|Error from server \(\w+\)): /u, ''),
-    hintsFor(args, stderr),
-  );
+  return new CliError('Kubectl', message.replace(prefix, ''), hintsFor(args, stderr));
 }
 
 function hintsFor(args: readonly string[], stderr: string): readonly string[] {

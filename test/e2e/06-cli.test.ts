@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { tryRun } from './support/cluster.ts';
+import { apply, tryRun } from './support/cluster.ts';
 import { callTool, mcpkeys, namespace, setKey, tokenOf } from './support/users.ts';
 import { waitUntil } from './support/wait.ts';
 
@@ -23,6 +23,22 @@ describe('kubectl mcpkeys', () => {
     expect((await mcpkeys(token, ['list'])).stdout).toMatch(/notes\s+🟡 Missing/u);
     await setKey(token, keys.bob);
     await waitUntil('the key', 3000, async () => (await callTool(token)).text.includes('bob@notes'));
+  });
+
+  test('works for an account that has no right but the role mcp-keyring-user', async () => {
+    const metadata = { name: 'plain-user', namespace };
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'mcp-keyring-user' };
+    const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'plain-user' }];
+    await apply({ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', metadata, roleRef, subjects });
+    const asPlainUser = ['--as', 'plain-user', '--as-group', 'system:authenticated'];
+    const token = await tokenOf('carol');
+    const stored = await mcpkeys(token, ['set', 'notes', ...asPlainUser], keys.alice);
+    expect(stored.stderr).toBe('');
+    expect(stored.status).toBe(0);
+    expect((await mcpkeys(token, ['delete', 'notes', '--yes', ...asPlainUser])).status).toBe(0);
+    const stranger = await mcpkeys(token, ['list', '--as', 'stranger', '--as-group', 'system:authenticated']);
+    expect(stranger.status).toBe(3);
+    expect(stranger.stderr).toContain('mcp-keyring-user');
   });
 
   test('check-inject says why a workload gets the sidecar', async () => {
