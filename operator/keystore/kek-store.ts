@@ -32,7 +32,8 @@ export interface KekStoreOptions {
 
 /**
  * The local KEKs, from the Secret `mcp-keyring-kek`: entry `<kid>` = 32 bytes, entry `current` = the kid that wraps. Read as bytes,
- * kept as `KeyObject`s. What this cannot reach: the receive buffers of the TLS connection, until they are used again.
+ * kept as `KeyObject`s. What this cannot reach: the buffers of the TLS connection, until they are used again; the replica that fills
+ * the Secret on the very first start keeps what it sent there (measured: one base64 copy) until it restarts.
  */
 export class LocalKekStore {
   readonly wrapper: KeyWrapper;

@@ -43,7 +43,7 @@ export class Replica implements AsyncDisposable {
     this.#informers = informers;
   }
 
-  static async start(plane: ControlPlane, clusterUid = 'cluster-uid'): Promise<Replica> {
+  static async start(plane: Pick<ControlPlane, 'source'>, clusterUid = 'cluster-uid'): Promise<Replica> {
     const transport = createTransport({ source: plane.source, userAgent: 'keystore-test' });
     const client = createKubeClient({ transport });
     const list = { namespace: keyNamespace, labelSelector: sealedSecretSelector };

@@ -1,10 +1,15 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import type { KeyAddress } from '#operator/keystore/key-store.ts';
 import { secrets } from '#operator/kube/resources.ts';
+import { findAllInMemory } from '#test/support/process-memory.ts';
 import { startControlPlane, type ControlPlane } from '#test/support/control-plane.ts';
 
 import { installKeyPlaces, keyNamespace, operatorNamespace, Replica } from './cluster.ts';
@@ -140,6 +145,24 @@ describe('on a real API server', () => {
     ]);
     await using again = await Replica.start(plane);
     expect(again.keks.currentKid).toBe(replicas[0].keks.currentKid);
+  });
+
+  test('a replica that loaded the KEK has it in memory once, in its KeyObject, and nowhere as base64', async () => {
+    const script = fileURLToPath(new URL('./replica-child.ts', import.meta.url));
+    const child = spawn(process.execPath, [script, plane.kubeconfig], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [kid] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const json = await plane.kubectl(['get', 'secret', 'mcp-keyring-kek', '-n', operatorNamespace, '-o', 'json']);
+    const base64 = Buffer.from((JSON.parse(json) as { data: Record<string, string> }).data[kid] ?? '');
+    const raw = Buffer.from(base64.toString(), 'base64');
+    expect(raw.byteLength).toBe(32);
+    const left = () => {
+      const hits = findAllInMemory(child.pid ?? 0, { raw, base64, base64Tail: base64.subarray(16) });
+      return { raw: hits.raw.length, base64: hits.base64.length, base64Tail: hits.base64Tail.length };
+    };
+    // What the connection received stays in its buffers until they are used again or collected.
+    await expect.poll(left, { timeout: 30_000, interval: 500 }).toEqual({ raw: 1, base64: 0, base64Tail: 0 });
+    child.stdin.end();
+    await once(child, 'exit');
   });
 
   test('no value is in any object of the cluster’s key namespace', async () => {
