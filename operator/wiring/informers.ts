@@ -46,6 +46,9 @@ export interface Informers extends Sources {
   close(): Promise<void>;
 }
 
+/** A pod that has ended serves nobody and may ask for nothing, until it is removed hours later. */
+const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
+
 const managed: ListOptions = { labelSelector: `${labels.managed}=true` };
 
 /**
@@ -64,7 +67,7 @@ export function createInformers(platform: Platform): Informers {
     userKeyRequests: make.informer('userkeyrequests', { type: userKeyRequests }),
     pods: make.informer('pods', {
       type: podMetadata,
-      options: { labelSelector: labels.server, metadataOnly: true },
+      options: { labelSelector: labels.server, fieldSelector: unfinished, metadataOnly: true },
       transform: podOutline,
     }),
     services: make.informer('services', { type: services, options: managed }),

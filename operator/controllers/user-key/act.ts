@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 
-import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog, KeyEvent } from '#operator/audit/audit-log.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 
@@ -11,6 +10,8 @@ export interface UserKeyPorts {
   readonly audit: Pick<AuditLog, 'append'>;
   readonly now: () => Date;
 }
+
+type RecordDestroyed = Extract<UserKeyAction, { kind: 'recordDestroyed' }>;
 
 /** Who is on record for it; the API server's own audit log knows who deleted the UserKey. */
 const actor = 'mcp-keyring-operator, after the UserKey was deleted';
@@ -24,7 +25,7 @@ export function userKeyActions({ keyStore, audit, now }: UserKeyPorts): (action:
         return;
       }
       case 'recordDestroyed':
-        await audit.append(destroyedEvent(action.userKey, now()));
+        await audit.append(destroyedEvent(action, now()));
         return;
       default:
         action satisfies never;
@@ -33,11 +34,13 @@ export function userKeyActions({ keyStore, audit, now }: UserKeyPorts): (action:
 }
 
 /** The id comes from the UserKey, so that a second attempt adds no second event. */
-function destroyedEvent({ metadata, spec, status }: UserKey, now: Date): KeyEvent {
+function destroyedEvent({ userKey, organization }: RecordDestroyed, now: Date): KeyEvent {
+  const { metadata, spec, status } = userKey;
   return {
     type: 'key.destroyed',
     id: uuidOf(`key.destroyed/${metadata.uid}`),
     at: now.toISOString(),
+    ...(organization === undefined ? {} : { organization }),
     server: { namespace: metadata.namespace ?? '', name: spec.serverRef.name },
     subject: spec.subject,
     ...(status?.version === undefined ? {} : { keyVersion: status.version }),

@@ -10,7 +10,7 @@ import { userKeyStatus } from './status.ts';
 /** What only this controller does, beside plain writes. */
 export type UserKeyAction =
   | { readonly kind: 'destroyKey'; readonly server: ServerRef; readonly subject: Subject }
-  | { readonly kind: 'recordDestroyed'; readonly userKey: UserKey };
+  | { readonly kind: 'recordDestroyed'; readonly userKey: UserKey; readonly organization?: string };
 
 type UserKeyDecision = Decision<UserKeyStatus, UserKeyAction>;
 
@@ -26,7 +26,7 @@ export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDeci
  * Only the UserKey that bears the right name may take a key with it: a made-up one about somebody else's subject must not
  * destroy theirs. The finalizer goes last, so a failure on the way is tried again.
  */
-function destroySteps({ object, expectedName }: ObservedUserKey): UserKeyDecision['steps'] {
+function destroySteps({ object, expectedName, tenancy }: ObservedUserKey): UserKeyDecision['steps'] {
   const finalizers = object.metadata.finalizers ?? [];
   if (!finalizers.includes(userKeyFinalizer)) return [];
   const release: Step<UserKeyAction> = {
@@ -36,9 +36,10 @@ function destroySteps({ object, expectedName }: ObservedUserKey): UserKeyDecisio
   if (object.metadata.name !== expectedName) return [release];
   const { serverRef, subject } = object.spec;
   const server = { namespace: object.metadata.namespace ?? '', name: serverRef.name };
+  const organization = tenancy.kind === 'organization' ? { organization: tenancy.name } : {};
   return [
     { kind: 'act', action: { kind: 'destroyKey', server, subject } },
-    { kind: 'act', action: { kind: 'recordDestroyed', userKey: object } },
+    { kind: 'act', action: { kind: 'recordDestroyed', userKey: object, ...organization } },
     release,
   ];
 }

@@ -51,6 +51,11 @@ describe('an McpServer', () => {
     await expect.poll(look, patience).toContain('Ready=True/Serving SidecarsCurrent=True/AllCurrent');
     await applyAll(plane, [pod('team-a', 'github-0', { server: 'github', sidecarImage: 'older' })]);
     await expect.poll(look, patience).toContain('SidecarsCurrent=False/SidecarsOutdated');
+    const ended = JSON.stringify({ status: { phase: 'Succeeded' } });
+    await applyAll(plane, [pod('team-a', 'github-2', { server: 'github', sidecarImage })]);
+    await plane.kubectl(['patch', 'pod/github-2', '-n', 'team-a', '--subresource=status', '--type=merge', '-p', ended]);
+    const sidecars = async () => (await find(plane, 'mcps/github', '-n', 'team-a'))?.status?.['sidecars'];
+    await expect.poll(sidecars, patience).toEqual({ current: 1, outdated: 1 });
     const found = await find(plane, 'mcps/github', '-n', 'team-a');
     expect(found?.status).toMatchObject({
       url: 'http://github-mcp.team-a.svc/mcp',

@@ -126,7 +126,7 @@ describe('the life of a UserKey', () => {
     const { steps, status } = decideUserKey(observed({ object: leaving, server: undefined, stored: undefined }), now);
     expect(steps).toEqual([
       { kind: 'act', action: { kind: 'destroyKey', server: { namespace: 'team-a', name: 'github' }, subject } },
-      { kind: 'act', action: { kind: 'recordDestroyed', userKey: leaving } },
+      { kind: 'act', action: { kind: 'recordDestroyed', userKey: leaving, organization: 'acme' } },
       { kind: 'finalizers', finalizers: ['example.com/other'] },
     ]);
     expect(status).toBeUndefined();
