@@ -31,7 +31,7 @@ export const refusals = {
   idTooLong: refusal('Unauthenticated', 'Your user id is longer than this operator can store. Ask your administrator.'),
   kubernetesUsersNotAccepted: refusal(
     'Unauthenticated',
-    'This organization does not know Kubernetes users. Log in with its identity provider: kubectl mcpkeys login.',
+    'This organization does not know Kubernetes users. Get a token from its identity provider and give it with --token-file.',
   ),
 } as const;
 

@@ -89,7 +89,9 @@ control_plane_start_apiserver() {
   source "$folder/lab-control-plane" || die "$folder is no lab control plane"
   mapfile -t command < <(apiserver_arguments "$folder/certs" "$folder/logs" 127.0.0.1 "$((first_port + 2))" "$first_port")
   # Without a controller manager nobody makes service accounts, and without a node there is no address to publish.
-  command+=(--disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none)
+  # LAB_SERVICE_ACCOUNTS=1 keeps their admission plugin on, for callers who make the accounts themselves.
+  [[ ${LAB_SERVICE_ACCOUNTS:-} == 1 ]] || command+=(--disable-admission-plugins=ServiceAccount)
+  command+=(--endpoint-reconciler-type=none)
   start_process "$folder/run" "$folder/logs" apiserver "${command[@]}"
   await_component "$folder/run/apiserver.pid" "$folder/logs" apiserver 40 \
     kubectl_with "$folder/kubeconfig" get --raw /readyz
