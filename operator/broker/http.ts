@@ -63,7 +63,9 @@ function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   });
   request.on('end', () => resolve(Buffer.concat(chunks)));
   request.on('error', (cause) => reject(new BrokerError('ERR_CLIENT_GONE', { cause })));
-  request.on('close', () => reject(new BrokerError('ERR_CLIENT_GONE')));
+  request.on('close', () => {
+    if (!request.complete) reject(new BrokerError('ERR_CLIENT_GONE'));
+  });
   return promise;
 }
 

@@ -21,6 +21,10 @@ export const identityLimits = {
   /** How long keys go on working while the issuer cannot be reached; then nobody of that issuer is identified. */
   keySetStaleMsMax: 14_400_000,
 
+  /** How long a verified token is not verified again, as long as its issuer's keys stay the same and it has not ended. */
+  verifiedTokenTtlMs: 60_000,
+  verifiedTokensMax: 20_000,
+
   clockToleranceSeconds: 60,
   subjectIdCharsMax: 256,
   subjectNameCharsMax: 256,

@@ -26,9 +26,15 @@ export class IssuerKeys {
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #lastFailure: IssuerUnavailableError | undefined;
   #loading: Promise<void> | undefined;
+  #version = 0;
 
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
+  }
+
+  /** Changes whenever other keys may be there; undefined while they are too old to be taken without asking again. */
+  get version(): number | undefined {
+    return this.#ageMs() <= identityLimits.keySetAgeMsMax ? this.#version : undefined;
   }
 
   /**
@@ -79,6 +85,7 @@ export class IssuerKeys {
     this.#triedAtMs = this.#options.monotonicMs();
     try {
       this.#keySet = await this.#discover();
+      this.#version += 1;
       this.#loadedAtMs = this.#options.monotonicMs();
       this.#lastFailure = undefined;
     } catch (cause) {

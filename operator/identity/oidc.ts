@@ -12,6 +12,7 @@ import type { IssuerHttp } from './issuer-http.ts';
 import { createIssuerHttp, IssuerUnavailableError } from './issuer-http.ts';
 import { IssuerKeys } from './issuer-keys.ts';
 import { readSubject } from './subject-claims.ts';
+import { TokenCache, tokenKey } from './token-cache.ts';
 
 export type OidcIssuer = Extract<TrustedIssuer, { type: 'OIDC' }>;
 
@@ -37,18 +38,47 @@ interface KnownIssuer {
   readonly http: IssuerHttp;
 }
 
+/** Good only with the keys that it was verified with. */
+interface VerifiedToken {
+  readonly result: Identification;
+  readonly keysVersion: number;
+}
+
 /** Verifies JWTs of OIDC issuers. One instance holds the keys of every issuer, for all organizations. */
 export class OidcVerifier {
   readonly #options: OidcVerifierOptions;
   /** By URL and CA: two organizations may trust one URL through different CAs and must not share what they found. */
   readonly #issuers = new Map<string, KnownIssuer>();
+  readonly #verified: TokenCache<VerifiedToken>;
 
   constructor(options: OidcVerifierOptions) {
     this.#options = options;
+    this.#verified = new TokenCache({
+      entriesMax: identityLimits.verifiedTokensMax,
+      ttlMs: identityLimits.verifiedTokenTtlMs,
+      monotonicMs: options.monotonicMs,
+    });
   }
 
   async verify(token: string, issuer: OidcIssuer): Promise<Identification> {
     const { keys } = this.#known(issuer);
+    const cacheKey = tokenKey(token, [JSON.stringify(issuer)]);
+    const known = this.#verified.get(cacheKey);
+    if (known !== undefined && known.keysVersion === keys.version && this.#isCurrent(known.result)) return known.result;
+    const result = await this.#check(token, issuer, keys);
+    const keysVersion = keys.version;
+    if (result.kind === 'identified' && keysVersion !== undefined)
+      this.#verified.set(cacheKey, { result, keysVersion });
+    return result;
+  }
+
+  /** A token may end while it is known. */
+  #isCurrent(result: Identification): boolean {
+    if (result.kind !== 'identified' || result.expiresAtMs === undefined) return false;
+    return this.#options.now().getTime() < result.expiresAtMs + identityLimits.clockToleranceSeconds * 1_000;
+  }
+
+  async #check(token: string, issuer: OidcIssuer, keys: IssuerKeys): Promise<Identification> {
     try {
       const { payload, protectedHeader } = await jwtVerify(token, (header, jws) => keys.keyFor(header, jws), {
         algorithms: [...oidcAlgorithms],

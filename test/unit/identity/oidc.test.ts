@@ -303,6 +303,50 @@ describe('keys of an issuer', () => {
   });
 });
 
+describe('a token that was verified a moment ago', () => {
+  async function timedWorld() {
+    const idp = new FakeIssuer();
+    await idp.addKey('k1');
+    const wall = { nowMs: Date.now() };
+    const verifier = new OidcVerifier({
+      now: () => new Date(wall.nowMs),
+      monotonicMs: () => 0,
+      createHttp: () => idp.http,
+    });
+    const trusted: OidcIssuer = {
+      type: 'OIDC',
+      name: 'idp',
+      issuerURL: idp.url,
+      audiences: ['mcp'],
+      claims: claimNames,
+    };
+    return { idp, wall, verifier, trusted };
+  }
+
+  test('still ends when it says so', async () => {
+    const { idp, wall, verifier, trusted } = await timedWorld();
+    const token = await idp.sign('k1', { exp: nowSeconds() + 5 });
+    expect(await verifier.verify(token, trusted)).toMatchObject({ kind: 'identified' });
+    wall.nowMs += 64_000;
+    expect(await verifier.verify(token, trusted)).toMatchObject({ kind: 'identified' });
+    wall.nowMs += 2_000;
+    expect(await verifier.verify(token, trusted)).toMatchObject({ reason: 'TokenExpired' });
+  });
+
+  test('is not good for other audiences or with other claims', async () => {
+    const { idp, verifier, trusted } = await timedWorld();
+    const token = await idp.sign('k1', { email: 'alice@example.com' });
+    expect(await verifier.verify(token, trusted)).toMatchObject({ subject: { id: 'alice-id' } });
+    expect(await verifier.verify(token, { ...trusted, audiences: ['other'] })).toMatchObject({
+      reason: 'AudienceMismatch',
+    });
+    const claims = { ...claimNames, subject: 'email' };
+    expect(await verifier.verify(token, { ...trusted, claims })).toMatchObject({
+      subject: { id: 'alice@example.com' },
+    });
+  });
+});
+
 describe('an issuer that is down', () => {
   test('identifies nobody, and does as soon as it is back', async () => {
     const { idp, clock, verify } = await world();
