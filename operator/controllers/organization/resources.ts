@@ -1,10 +1,8 @@
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
+import { caBundleKey } from '#operator/certificates/publication.ts';
 import { apiVersion, caConfigMapName, labels } from '#crds/v1alpha1/names.ts';
 
 import type { DesiredObject } from '../decision.ts';
-
-/** Key of the bundle in the ConfigMap; sidecars mount exactly this one. */
-export const caBundleKey = 'ca.crt';
 
 /** The CA that sidecars of `namespace` trust the broker by. It goes with its Organization. */
 export function desiredCaConfigMap(owner: Organization, namespace: string, caBundle: string): DesiredObject {
