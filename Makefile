@@ -30,7 +30,7 @@ bench: setup ## Measure; prints the tables of docs/performance.md
 	@node test/bench/run.ts
 
 generate: setup ## Types and chart templates from crds/*.yaml
-	@node crds/generate.ts
+	@npm run --silent generate
 
 images: setup ## Build the images: make images REGISTRY=registry.example/team [TAG=0.1.0]
 	@node build/images.ts build

@@ -24,7 +24,7 @@ export function trustedIssuers(organization: Organization, configMap: ConfigMapL
 }
 
 function resolveIssuer(declared: OrganizationIssuer, configMap: ConfigMapLookup): ResolvedIssuer {
-  const { name, audiences = [], issuerURL = '', claims, caBundleRef } = declared;
+  const { name, audiences, issuerURL = '', claims, caBundleRef } = declared;
   if (declared.type === 'Kubernetes') return { kind: 'trusted', issuer: { type: 'Kubernetes', name, audiences } };
   const { subject, groups } = claims;
   const oidc = { type: 'OIDC', name, issuerURL, audiences, claims: { subject, groups, name: claims.name } } as const;
