@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 
+import { parseWatchMessage } from '#contract/parse.ts';
 import type { WatchMessage } from '#contract/watch.ts';
 
 export interface BrokerReply {
@@ -97,7 +98,7 @@ export class TestWatch {
 
   async next(): Promise<WatchMessage | undefined> {
     const { value, done } = await this.#lines.next();
-    return done === true ? undefined : (JSON.parse(value) as WatchMessage);
+    return done === true ? undefined : parseWatchMessage(JSON.parse(value));
   }
 
   /** The next message that is no heartbeat. */
