@@ -77,7 +77,7 @@ const { ca, cert, key } = await makeTestCertificate(['localhost']);
 writeFileSync(join(folder, 'cert.pem'), cert);
 writeFileSync(join(folder, 'key.pem'), key);
 const broker = fork(
-  join(import.meta.dirname, '../support/broker-process.ts'),
+  join(import.meta.dirname, 'broker-process.ts'),
   [randomUUID(), join(folder, 'cert.pem'), join(folder, 'key.pem'), 'bench'],
   {
     execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],

@@ -44,7 +44,7 @@ function find(pid: number, key: string): ReturnType<typeof findInMemory> {
 
 async function startBroker(seed: string, mode: 'honest' | 'careless') {
   const files = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  child = fork(join(import.meta.dirname, '../../support/broker-process.ts'), [seed, ...files, mode], {
+  child = fork(join(import.meta.dirname, '../../bench/broker-process.ts'), [seed, ...files, mode], {
     execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
