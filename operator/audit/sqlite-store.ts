@@ -44,7 +44,7 @@ export class SqliteStore {
   /** @throws whatever SQLite says; `auditCodeOf` turns it into a code */
   constructor(path: string, databaseBytesMax: number) {
     this.#database = new DatabaseSync(path, { timeout: 1_000 });
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;');
+    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     this.#database.exec(`PRAGMA max_page_count = ${pagesOf(this.#database, databaseBytesMax)}`);
     this.#database.exec(schema);
     this.#insert = this.#database.prepare(insertSql);

@@ -14,7 +14,11 @@ export const brokerLimits = {
   /** Longer than any client keeps an idle connection, so that none writes into one that was just closed. */
   keepAliveTimeoutMs: 120_000,
   connectionsMax: 20_000,
-  requestsInFlightMax: 2_048,
+  leasesInFlightMax: 2_048,
+  /** Streams that are being opened; open ones are bounded by `streamsMax`. */
+  watchesInFlightMax: 2_048,
+  /** Few, because their bodies are large: all of them together bound the memory. */
+  auditsInFlightMax: 32,
   /** An answer that its reader does not take within this time is given up, and its key zeroed. */
   answerTimeoutMs: 10_000,
   drainMsMax: 20_000,

@@ -2,7 +2,7 @@ import type { ServerRef } from '#contract/lease.ts';
 import type { PodIdentifier, PodPurpose, PodRefusal, VerifiedPod } from '#operator/identity/pod-identity.ts';
 import { TokenReviewUnavailableError } from '#operator/identity/token-review.ts';
 
-import type { Denials } from './denials.ts';
+import type { Denial, Denials } from './denials.ts';
 import { BrokerError } from './errors.ts';
 
 /** Refusals that a fresh token may cure; for all others the pod is known and may not do this. */
@@ -15,7 +15,7 @@ const unauthenticated: ReadonlySet<PodRefusal> = new Set([
 ]);
 
 export interface PodGateOptions {
-  readonly pods: Pick<PodIdentifier, 'identify'>;
+  readonly pods: Pick<PodIdentifier, 'checkToken' | 'identify'>;
   readonly denials: Pick<Denials, 'record'>;
 }
 
@@ -35,27 +35,35 @@ export class PodGate {
     this.#options = options;
   }
 
-  /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_IDENTITY_UNAVAILABLE */
-  async admit(call: PodCall): Promise<VerifiedPod> {
-    const result = await this.#identify(call);
-    if (result.kind === 'verified') return result.pod;
-    const code = unauthenticated.has(result.reason) ? 'ERR_POD_UNAUTHENTICATED' : 'ERR_POD_FORBIDDEN';
-    const error = new BrokerError(code);
-    await this.#options.denials.record(result.pod?.uid ?? '', {
-      action: call.action,
-      reason: result.reason,
-      message: error.message,
-      server: call.server,
-    });
-    throw error;
+  /**
+   * Lets nobody in who has no pod token at all, before a body is read for them.
+   * @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_IDENTITY_UNAVAILABLE
+   */
+  async knock(token: string | undefined, action: string): Promise<void> {
+    const check = await ask(() => this.#options.pods.checkToken(token));
+    if (check.kind === 'refused') await this.#refuse(check.reason, '', { action });
   }
 
-  async #identify(call: PodCall): ReturnType<PodIdentifier['identify']> {
-    try {
-      return await this.#options.pods.identify(call);
-    } catch (cause) {
-      if (cause instanceof TokenReviewUnavailableError) throw new BrokerError('ERR_IDENTITY_UNAVAILABLE', { cause });
-      throw cause;
-    }
+  /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_IDENTITY_UNAVAILABLE */
+  async admit(call: PodCall): Promise<VerifiedPod> {
+    const result = await ask(() => this.#options.pods.identify(call));
+    if (result.kind === 'verified') return result.pod;
+    const { action, server } = call;
+    return this.#refuse(result.reason, result.pod?.uid ?? '', { action, server });
+  }
+
+  async #refuse(reason: PodRefusal, podUid: string, asked: Pick<Denial, 'action' | 'server'>): Promise<never> {
+    const error = new BrokerError(unauthenticated.has(reason) ? 'ERR_POD_UNAUTHENTICATED' : 'ERR_POD_FORBIDDEN');
+    await this.#options.denials.record(podUid, { ...asked, reason, message: error.message });
+    throw error;
+  }
+}
+
+async function ask<T>(question: () => Promise<T>): Promise<T> {
+  try {
+    return await question();
+  } catch (cause) {
+    if (cause instanceof TokenReviewUnavailableError) throw new BrokerError('ERR_IDENTITY_UNAVAILABLE', { cause });
+    throw cause;
   }
 }

@@ -19,26 +19,48 @@ export interface RoutesOptions {
   readonly leases: Pick<LeaseService, 'lease'>;
   readonly intake: Pick<AuditIntake, 'take'>;
   readonly hub: Pick<WatchHub, 'open'>;
-  readonly podGate: Pick<PodGate, 'admit'>;
+  readonly podGate: Pick<PodGate, 'admit' | 'knock'>;
   readonly observer: BrokerObserver;
   readonly monotonicMs: () => number;
 }
 
 /** Everything that the broker answers, by path. */
 export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route> {
-  return new Map<string, Route>([
-    ['/v1/leases', { name: 'leases', method: 'POST', serve: (...exchange) => serveLease(options, ...exchange) }],
-    ['/v1/watch', { name: 'watch', method: 'GET', serve: (...exchange) => serveWatch(options, ...exchange) }],
-    ['/v1/audit', { name: 'audit', method: 'POST', serve: (...exchange) => serveAudit(options, ...exchange) }],
-  ]);
+  const { leasesInFlightMax, auditsInFlightMax, watchesInFlightMax } = brokerLimits;
+  const routes: readonly Route[] = [
+    {
+      path: '/v1/leases',
+      name: 'leases',
+      method: 'POST',
+      inFlightMax: leasesInFlightMax,
+      serve: (...exchange) => serveLease(options, ...exchange),
+    },
+    {
+      path: '/v1/watch',
+      name: 'watch',
+      method: 'GET',
+      inFlightMax: watchesInFlightMax,
+      serve: (...exchange) => serveWatch(options, ...exchange),
+    },
+    {
+      path: '/v1/audit',
+      name: 'audit',
+      method: 'POST',
+      inFlightMax: auditsInFlightMax,
+      serve: (...exchange) => serveAudit(options, ...exchange),
+    },
+  ];
+  return new Map(routes.map((route) => [route.path, route]));
 }
 
 async function serveLease(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { observer, monotonicMs } = options;
   const startedAtMs = monotonicMs();
   try {
+    const token = bearerOf(request);
+    await options.podGate.knock(token, 'lease');
     const asked = await readContract(request, brokerLimits.leaseBodyBytesMax, parseLeaseRequest);
-    const answer = await options.leases.lease(asked, bearerOf(request));
+    const answer = await options.leases.lease(asked, token);
     observer.leaseTook((monotonicMs() - startedAtMs) / 1_000);
     await sendLease(response, answer, observer);
   } catch (error) {
@@ -76,7 +98,9 @@ function serverInQuery(url: string): ServerRef {
 }
 
 async function serveAudit(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const token = bearerOf(request);
+  await options.podGate.knock(token, 'audit');
   const events = await readContract(request, brokerLimits.auditBodyBytesMax, parseAuditBatch);
-  const accepted = await options.intake.take(events, bearerOf(request));
+  const accepted = await options.intake.take(events, token);
   sendJson(response, { status: 200, body: { accepted } });
 }

@@ -11,9 +11,11 @@ import { brokerLimits } from './limits.ts';
 import type { BrokerObserver } from './metrics.ts';
 
 export interface Route {
+  readonly path: string;
   /** For metrics. */
   readonly name: string;
   readonly method: 'GET' | 'POST';
+  readonly inFlightMax: number;
   /** Answers, or throws a BrokerError before it has written anything. */
   readonly serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 }
@@ -31,7 +33,7 @@ export interface BrokerServerOptions {
 export class BrokerServer {
   readonly tls: Server;
   readonly #options: BrokerServerOptions;
-  #inFlight = 0;
+  readonly #inFlight = new Map<Route, number>();
   #draining = false;
 
   constructor(options: BrokerServerOptions) {
@@ -95,12 +97,13 @@ export class BrokerServer {
   }
 
   async #run(route: Route, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (this.#inFlight >= brokerLimits.requestsInFlightMax) throw new BrokerError('ERR_BUSY');
-    this.#inFlight += 1;
+    const inFlight = this.#inFlight.get(route) ?? 0;
+    if (inFlight >= route.inFlightMax) throw new BrokerError('ERR_BUSY');
+    this.#inFlight.set(route, inFlight + 1);
     try {
       await route.serve(request, response);
     } finally {
-      this.#inFlight -= 1;
+      this.#inFlight.set(route, (this.#inFlight.get(route) ?? 1) - 1);
     }
   }
 

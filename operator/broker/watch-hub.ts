@@ -7,7 +7,7 @@ import { heartbeatMs } from '#contract/watch.ts';
 import { BrokerError } from './errors.ts';
 import { brokerLimits } from './limits.ts';
 import type { BrokerObserver, StreamEnd } from './metrics.ts';
-import { WatchStream } from './watch-stream.ts';
+import { encodeWatch, WatchStream } from './watch-stream.ts';
 
 export interface WatchHubOptions {
   /** Undefined when there is no such server. */
@@ -76,7 +76,7 @@ export class WatchHub {
     this.#perPod.set(podUid, ofPod + 1);
     this.#count += 1;
     this.#options.observer.streams(this.#count);
-    stream.send({ kind: 'snapshot', revision: this.revision, policy });
+    stream.send(encodeWatch({ kind: 'snapshot', revision: this.revision, policy }));
   }
 
   /** Leases of one user at one server end. */
@@ -110,8 +110,9 @@ export class WatchHub {
 
   #beat(): void {
     const nowMs = this.#options.monotonicMs();
+    const line = encodeWatch({ kind: 'heartbeat', revision: this.revision });
     for (const stream of this.#all()) {
-      stream.send({ kind: 'heartbeat', revision: this.revision });
+      stream.send(line);
       if (nowMs >= stream.endsAtMs) stream.end('lifetime');
     }
   }
@@ -128,12 +129,14 @@ export class WatchHub {
     if (snapshotJson === group.snapshotJson) return;
     group.snapshotJson = snapshotJson;
     this.#sequence += 1;
-    for (const stream of group.streams) stream.send({ kind: 'snapshot', revision: this.revision, policy });
+    const line = encodeWatch({ kind: 'snapshot', revision: this.revision, policy });
+    for (const stream of group.streams) stream.send(line);
     this.#invalidateGroup(group, 'all');
   }
 
   #invalidateGroup(group: Group, subjectKey: string): void {
-    for (const stream of group.streams) stream.send({ kind: 'invalidate', revision: this.revision, subjectKey });
+    const line = encodeWatch({ kind: 'invalidate', revision: this.revision, subjectKey });
+    for (const stream of group.streams) stream.send(line);
   }
 
   #groupOf(server: ServerRef, policy: PolicySnapshot): Group {

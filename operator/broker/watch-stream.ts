@@ -16,6 +16,10 @@ export interface WatchStreamOptions {
   readonly onEnd: (stream: WatchStream, why: StreamEnd) => void;
 }
 
+export function encodeWatch(message: WatchMessage): string {
+  return `${JSON.stringify(message)}\n`;
+}
+
 /** One sidecar that listens. What waits for a slow reader is bounded; who cannot keep up is cut and comes back. */
 export class WatchStream {
   readonly server: ServerRef;
@@ -35,9 +39,10 @@ export class WatchStream {
     this.#response.on('error', () => this.#finish('clientGone'));
   }
 
-  send(message: WatchMessage): void {
+  /** Takes a line of `encodeWatch`, so that one for many streams is made once. */
+  send(line: string): void {
     if (this.#ended) return;
-    this.#response.write(`${JSON.stringify(message)}\n`);
+    this.#response.write(line);
     if (this.#response.writableLength <= brokerLimits.streamBacklogBytesMax) return;
     this.#finish('slow');
     this.#response.destroy();

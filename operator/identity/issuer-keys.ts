@@ -56,7 +56,7 @@ export class IssuerKeys {
   }
 
   async #current(): Promise<KeySet> {
-    if (this.#ageMs() > identityLimits.keySetAgeMsMax && (this.#loading !== undefined || this.#mayAsk())) {
+    if (this.#ageMs() > identityLimits.keySetAgeMsMax && this.#mayAsk()) {
       await this.#load();
     }
     if (this.#keySet !== undefined && this.#ageMs() <= identityLimits.keySetStaleMsMax) return this.#keySet;

@@ -50,6 +50,8 @@ export class OidcVerifier {
   /** By URL and CA: two organizations may trust one URL through different CAs and must not share what they found. */
   readonly #issuers = new Map<string, KnownIssuer>();
   readonly #verified: TokenCache<VerifiedToken>;
+  /** A bundle may be long; it is hashed once, not for each token. */
+  readonly #caHashes = new Map<string, string>();
 
   constructor(options: OidcVerifierOptions) {
     this.#options = options;
@@ -61,8 +63,9 @@ export class OidcVerifier {
   }
 
   async verify(token: string, issuer: OidcIssuer): Promise<Identification> {
-    const { keys } = this.#known(issuer);
-    const cacheKey = tokenKey(token, [JSON.stringify(issuer)]);
+    const issuerKey = this.#keyOf(issuer);
+    const { keys } = this.#known(issuer, issuerKey);
+    const cacheKey = tokenKey(token, [issuerKey, JSON.stringify([issuer.audiences, issuer.claims])]);
     const known = this.#verified.get(cacheKey);
     if (known !== undefined && known.keysVersion === keys.version && this.#isCurrent(known.result)) return known.result;
     const result = await this.#check(token, issuer, keys);
@@ -101,8 +104,17 @@ export class OidcVerifier {
     await Promise.all(known.map(({ http }) => http.close()));
   }
 
-  #known(issuer: OidcIssuer): KnownIssuer {
-    const key = issuerKey(issuer);
+  #keyOf({ issuerURL, caBundle = '' }: OidcIssuer): string {
+    let hash = this.#caHashes.get(caBundle);
+    if (hash === undefined) {
+      if (this.#caHashes.size >= identityLimits.issuersMax) this.#caHashes.clear();
+      hash = createHash('sha256').update(caBundle).digest('base64url');
+      this.#caHashes.set(caBundle, hash);
+    }
+    return `${hash} ${issuerURL}`;
+  }
+
+  #known(issuer: OidcIssuer, key: string): KnownIssuer {
     const known = this.#issuers.get(key);
     if (known !== undefined) {
       this.#issuers.delete(key);
@@ -127,13 +139,6 @@ export class OidcVerifier {
       return;
     }
   }
-}
-
-function issuerKey(issuer: OidcIssuer): string {
-  const ca = createHash('sha256')
-    .update(issuer.caBundle ?? '')
-    .digest('base64url');
-  return `${ca} ${issuer.issuerURL}`;
 }
 
 /** A logout token (OpenID Connect Back-Channel Logout 1.0, 2.4) is signed by the issuer but lets nobody in: it has `events`. */

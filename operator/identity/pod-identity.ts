@@ -35,6 +35,10 @@ export type PodIdentification =
   | { readonly kind: 'verified'; readonly pod: VerifiedPod }
   | { readonly kind: 'refused'; readonly reason: PodRefusal; readonly pod?: VerifiedPod };
 
+export type TokenCheck =
+  | { readonly kind: 'bound'; readonly token: BoundToken }
+  | { readonly kind: 'refused'; readonly reason: PodRefusal };
+
 /**
  * `serving`: the pod may be given keys and policy. `reporting`: it may hand in what it did, which it still has to while it
  * terminates.
@@ -62,13 +66,20 @@ export class PodIdentifier {
     this.#options = options;
   }
 
+  /** Whether the token is one of some pod of ours, before it is known what it asks for. @throws TokenReviewUnavailableError */
+  async checkToken(token: string | undefined): Promise<TokenCheck> {
+    if (token === undefined || token === '') return { kind: 'refused', reason: 'TokenMissing' };
+    const verdict = await this.#options.reviewer.review(token, [brokerAudience]);
+    if (verdict.kind === 'refused') return verdict;
+    const bound = readBoundToken(verdict.user);
+    return typeof bound === 'string' ? { kind: 'refused', reason: bound } : { kind: 'bound', token: bound };
+  }
+
   /** @throws TokenReviewUnavailableError */
   async identify(question: PodQuestion): Promise<PodIdentification> {
-    if (question.token === undefined || question.token === '') return { kind: 'refused', reason: 'TokenMissing' };
-    const verdict = await this.#options.reviewer.review(question.token, [brokerAudience]);
-    if (verdict.kind === 'refused') return verdict;
-    const token = readBoundToken(verdict.user);
-    if (typeof token === 'string') return { kind: 'refused', reason: token };
+    const check = await this.checkToken(question.token);
+    if (check.kind === 'refused') return check;
+    const { token } = check;
     const refusal = judgePod(token, this.#options.pods.getByUid(token.uid), question);
     return refusal === undefined ? { kind: 'verified', pod: token } : { kind: 'refused', reason: refusal, pod: token };
   }

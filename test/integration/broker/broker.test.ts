@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect } from 'node:tls';
 
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -223,6 +224,39 @@ describe('calls that are no calls of ours', () => {
     expect([reply.status, JSON.parse(reply.text)]).toMatchObject([status, { error: { code } }]);
     expect(reply.text).not.toContain('token-of-alice');
     expect(world.keyStore.opened).toEqual([]);
+  });
+
+  test('are not read at all from who has no pod token', async () => {
+    const { client } = await start();
+    const { status } = await client.call('/v1/audit', { token: 'nobody', body: large.repeat(200) });
+    expect(status).toBe(401);
+  });
+
+  test('are refused while as many large ones are under way as memory is set aside for', async () => {
+    const { client, world } = await start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.audit.gate = promise;
+    const event = {
+      at: '2026-11-24T10:00:00.000Z',
+      type: 'request',
+      server: github,
+      httpMethod: 'POST',
+      decision: 'forwarded',
+      httpStatus: 200,
+      durationMs: 1,
+      requestBytes: 1,
+      responseBytes: 1,
+    };
+    const send = () =>
+      client.call('/v1/audit', { token: podToken, body: { events: [{ ...event, id: randomUUID() }] } });
+    const underWay = Array.from({ length: brokerLimits.auditsInFlightMax + 8 }, send);
+    const refused = await Promise.race(underWay);
+    expect([refused.status, JSON.parse(refused.text)]).toMatchObject([503, { error: { code: 'ERR_BUSY' } }]);
+    resolve();
+    const replies = await Promise.all(underWay);
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(brokerLimits.auditsInFlightMax);
+    expect(world.audit.events).toHaveLength(brokerLimits.auditsInFlightMax);
+    expect((await send()).status).toBe(200);
   });
 
   test('are refused below TLS 1.3', async () => {
