@@ -247,11 +247,18 @@ describe('calls that are no calls of ours', () => {
       requestBytes: 1,
       responseBytes: 1,
     };
-    const send = () =>
-      client.call('/v1/audit', { token: podToken, body: { events: [{ ...event, id: randomUUID() }] } });
+    const answered: string[] = [];
+    const send = async () => {
+      const reply = await client.call('/v1/audit', {
+        token: podToken,
+        body: { events: [{ ...event, id: randomUUID() }] },
+      });
+      answered.push(reply.text);
+      return reply;
+    };
     const underWay = Array.from({ length: brokerLimits.auditsInFlightMax + 8 }, send);
-    const refused = await Promise.race(underWay);
-    expect([refused.status, JSON.parse(refused.text)]).toMatchObject([503, { error: { code: 'ERR_BUSY' } }]);
+    await expect.poll(() => answered.length).toBe(8);
+    expect(answered.every((text) => text.includes('ERR_BUSY'))).toBe(true);
     resolve();
     const replies = await Promise.all(underWay);
     expect(replies.filter(({ status }) => status === 200)).toHaveLength(brokerLimits.auditsInFlightMax);
