@@ -24,6 +24,8 @@ export async function buildSidecar(arch: Arch): Promise<void> {
     '--compile',
     '--minify',
     '--bytecode',
+    // Collects garbage earlier: a few MiB less in every pod at the same processor time.
+    '--compile-exec-argv=--smol',
     // Nothing that lies beside the executable may change what it does.
     '--no-compile-autoload-dotenv',
     '--no-compile-autoload-bunfig',

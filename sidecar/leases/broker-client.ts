@@ -15,7 +15,8 @@ export interface BrokerRequestInit {
 export interface BrokerCall {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  readonly body?: object;
+  /** Body of a POST. */
+  readonly json?: string;
   readonly signal: AbortSignal;
 }
 
@@ -39,7 +40,7 @@ export class BrokerClient {
     throw new LeaseError(codeOf(response.status), `the broker answered ${response.status}`);
   }
 
-  async #send({ method, path, body, signal }: BrokerCall): Promise<Response> {
+  async #send({ method, path, json, signal }: BrokerCall): Promise<Response> {
     try {
       const headers = {
         authorization: `Bearer ${await this.#token.read()}`,
@@ -47,7 +48,7 @@ export class BrokerClient {
         'content-type': 'application/json',
         [contractVersionHeader]: String(contractVersion),
       };
-      const content = body === undefined ? {} : { body: JSON.stringify(body) };
+      const content = json === undefined ? {} : { body: json };
       return await this.#fetch(path, { method, headers, signal, ...content });
     } catch (cause) {
       throw new LeaseError('BrokerUnavailable', 'the broker cannot be reached', { cause });

@@ -52,7 +52,8 @@ export class LeaseClient {
   async #attempt(credential: string, msMax: number): Promise<LeaseResponse> {
     const { broker, server } = this.#options;
     const signal = AbortSignal.timeout(msMax);
-    const response = await broker.call({ method: 'POST', path: '/v1/leases', body: { server, credential }, signal });
+    const json = JSON.stringify({ server, credential });
+    const response = await broker.call({ method: 'POST', path: '/v1/leases', json, signal });
     const answer = await readJson(response, leaseResponseBytesMax);
     return parse(answer);
   }

@@ -52,6 +52,10 @@ export type IdentifiedRequest = BoundedRequest & { readonly permission: Permissi
 /** `message` is absent for GET and DELETE. */
 export type ClassifiedRequest = IdentifiedRequest & { readonly message: Message | undefined };
 
+/** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */
+export type OutgoingRequest = ClassifiedRequest & { readonly outgoing: Headers };
+
+/** `headers` are this response's own. */
 export interface ProxyResponse {
   readonly status: number;
   readonly headers: Headers;
@@ -60,7 +64,10 @@ export interface ProxyResponse {
 
 export type Handler<R> = (request: R) => Promise<ProxyResponse>;
 
-/** Takes an `Outer` request and hands the next layer an `Inner` one, which has at least as much. */
+/**
+ * Takes an `Outer` request and hands the next layer an `Inner` one, which has at least as much. A layer that waits for nothing is
+ * no async function, as that would cost a promise a request; what it throws reaches `rescue` all the same.
+ */
 export type Layer<Outer, Inner = Outer> = (inner: Handler<Inner>) => Handler<Outer>;
 
 /** What is remembered of a request until it ends: written by the layers that learn it, read by audit and metrics. */

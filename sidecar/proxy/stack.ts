@@ -36,7 +36,6 @@ export interface IngressParts {
 /** The layers of a request to the server in this pod, in the order in which a request meets them. */
 export function ingress(parts: IngressParts): Handler<IncomingRequest> {
   const title = (): string => parts.policy()?.title ?? parts.server.name;
-  const names = (): readonly string[] => parts.policy()?.headers.map((header) => header.name) ?? [];
   return (
     new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Outermost: sees the response that really goes out, whoever made it, to its last byte.
@@ -58,10 +57,11 @@ export function ingress(parts: IngressParts): Handler<IncomingRequest> {
       .push(classify())
       // Needs user and message; before strip, as nothing is sent when it answers.
       .push(answerMissingKey({ title }))
+      // From here on there are headers for the upstream, without anything that a key or a credential could be in.
+      .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.
       .push(dropHopByHop())
-      // Directly before attach, so that no layer between can bring a client's header back.
-      .push(strip({ names }))
+      // After everything that takes headers away, so that the key stays.
       .push(attach())
       // Sees what the upstream answered to what was attached.
       .push(observe())

@@ -1,7 +1,9 @@
 /** Bun's `fetch`: with server.ts the only file here that knows the HTTP library. */
 import type { BrokerFetch } from '../leases/broker-client.ts';
 import type { FileSource } from '../leases/file-source.ts';
+import type { ProxyResponse } from './exchange.ts';
 import type { Upstream } from './layers/forward.ts';
+import { wholeIfSmall } from './whole-body.ts';
 
 /** Shorter than servers keep idle connections (5 s in Node), so that a request rarely meets one that is just being closed. */
 const upstreamIdleSeconds = 1;
@@ -25,8 +27,13 @@ export function createUpstream({ origin, path }: UpstreamOptions): Upstream {
     if (!headers.has('user-agent')) headers.set('user-agent', 'mcp-keyring');
     const content = body === undefined ? {} : { body };
     const response = await session.fetch(`${url}${query}`, { ...plain, method, headers, signal, ...content });
-    return { status: response.status, headers: response.headers, body: response.body };
+    return { status: response.status, headers: response.headers, body: await bodyOf(response) };
   };
+}
+
+async function bodyOf({ body, headers }: Response): Promise<ProxyResponse['body']> {
+  const declaredBytes = Number(headers.get('content-length') ?? 0);
+  return body === null || declaredBytes === 0 ? body : wholeIfSmall(body, declaredBytes);
 }
 
 /** The broker: TLS 1.3 with the given CA and nothing else. A renewed CA file begins a new pool. */

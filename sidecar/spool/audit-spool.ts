@@ -4,7 +4,7 @@ import { type Backoff, backoffMs, pause } from '../leases/backoff.ts';
 
 export interface AuditSpoolOptions {
   /** Resolves the number of events that the broker has made durable. Rejects when that is not known. */
-  readonly send: (batch: readonly RequestEvent[]) => Promise<number>;
+  readonly send: (batch: readonly EventText[]) => Promise<number>;
   readonly observer: SpoolObserver;
   readonly limits?: SpoolLimits;
 }
@@ -32,10 +32,8 @@ export const spoolLimits: SpoolLimits = {
 /** Largest batch in characters of JSON, well under what the broker takes. */
 export const batchCharsMax = 1_000_000;
 
-interface Waiting {
-  readonly event: RequestEvent;
-  readonly chars: number;
-}
+/** A `RequestEvent` in JSON. Written once: to count its size, to keep it small, to send it as often as it takes. */
+export type EventText = string;
 
 /**
  * Audit events on their way to the broker. In memory and bounded: a request takes its place before it is served, and is refused
@@ -45,7 +43,7 @@ export class AuditSpool {
   readonly #options: AuditSpoolOptions;
   readonly #limits: SpoolLimits;
   readonly #stopped = new AbortController();
-  #waiting: Waiting[] = [];
+  #waiting: EventText[] = [];
   #places = 0;
   #loop: Promise<void> | undefined;
   #hurry = false;
@@ -68,7 +66,7 @@ export class AuditSpool {
     }
     this.#places += 1;
     return (event) => {
-      this.#waiting.push({ event, chars: JSON.stringify(event).length });
+      this.#waiting.push(JSON.stringify(event));
       this.#loop ??= this.#run();
     };
   }
@@ -97,7 +95,7 @@ export class AuditSpool {
     if (!this.#hurry) await pause(this.#limits.lingerMs, this.#stopped.signal);
   }
 
-  async #sendOnce(batch: readonly RequestEvent[]): Promise<boolean> {
+  async #sendOnce(batch: readonly EventText[]): Promise<boolean> {
     try {
       const accepted = await this.#options.send(batch);
       if (accepted !== batch.length) throw new Error(`the broker accepted ${accepted} of ${batch.length} events`);
@@ -112,13 +110,13 @@ export class AuditSpool {
   }
 }
 
-function nextBatch(waiting: readonly Waiting[]): readonly RequestEvent[] {
-  const batch: RequestEvent[] = [];
+function nextBatch(waiting: readonly EventText[]): readonly EventText[] {
   let chars = 0;
-  for (const { event, chars: eventChars } of waiting) {
-    chars += eventChars;
-    if (batch.length === auditBatchMax || (batch.length > 0 && chars > batchCharsMax)) break;
-    batch.push(event);
+  let events = 0;
+  for (const text of waiting) {
+    chars += text.length;
+    if (events === auditBatchMax || (events > 0 && chars > batchCharsMax)) break;
+    events += 1;
   }
-  return batch;
+  return waiting.slice(0, events);
 }

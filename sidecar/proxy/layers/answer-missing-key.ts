@@ -10,12 +10,12 @@ import type { ClassifiedRequest, HeaderHintText, KeyAbsence, Layer, ProxyRespons
  */
 export function answerMissingKey(server: { readonly title: () => string }): Layer<ClassifiedRequest> {
   return (inner) =>
-    async function answerRequestWithoutKey(request) {
+    function answerRequestWithoutKey(request) {
       const { permission, message } = request;
       if (permission.decision === 'granted') return inner(request);
       if (message?.kind !== 'request' || isKeyless(message.method)) return inner(request);
       request.record.decision = 'keyMissing';
-      return answer(message, permission, server.title());
+      return Promise.resolve(answer(message, permission, server.title()));
     };
 }
 

@@ -1,12 +1,12 @@
-import type { ClassifiedRequest, Layer } from '../exchange.ts';
+import type { Layer, OutgoingRequest } from '../exchange.ts';
 
 /** Puts the user's key into its headers. Whatever is there is replaced. */
-export function attach(): Layer<ClassifiedRequest> {
+export function attach(): Layer<OutgoingRequest> {
   return (inner) =>
-    async function attachKey(request) {
-      if (request.permission.decision !== 'granted') return inner(request);
-      const headers = new Headers(request.headers);
-      for (const { name, value } of request.permission.headers) headers.set(name, value);
-      return inner({ ...request, headers });
+    function attachKey(request) {
+      const { permission, outgoing } = request;
+      if (permission.decision === 'granted')
+        for (const { name, value } of permission.headers) outgoing.set(name, value);
+      return inner(request);
     };
 }

@@ -12,7 +12,7 @@ export interface AuditQueue {
 /** One event for each request, at its end. The place is taken at its beginning: what cannot be recorded is not done. */
 export function audit(options: { readonly queue: AuditQueue; readonly server: ServerRef }): Layer<IncomingRequest> {
   return (inner) =>
-    async function auditRequest(request) {
+    function auditRequest(request) {
       const fill = options.queue.reserve();
       if (fill === undefined) {
         throw new ProxyError(

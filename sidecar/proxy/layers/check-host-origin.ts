@@ -13,7 +13,7 @@ export function checkHostOrigin<R extends IncomingRequest>(allowed: HostsAndOrig
   const hosts = new Set(allowed.hosts);
   const origins = new Set(allowed.origins);
   return (inner) =>
-    async function checkRequestHostOrigin(request) {
+    function checkRequestHostOrigin(request) {
       const origin = request.headers.get('origin');
       if (origin !== null && !origins.has(origin)) {
         throw new ProxyError('OriginNotAllowed', 'Web pages of this origin may not call this server.');

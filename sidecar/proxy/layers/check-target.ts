@@ -7,7 +7,7 @@ const methods: ReadonlySet<string> = new Set(['POST', 'GET', 'DELETE']);
 /** Serves one MCP endpoint: nothing else of the container behind is reachable through the sidecar. */
 export function checkTarget<R extends IncomingRequest>(endpoint: { readonly path: string }): Layer<R> {
   return (inner) =>
-    async function checkRequestTarget(request) {
+    function checkRequestTarget(request) {
       if (request.path !== endpoint.path) {
         throw new ProxyError('PathNotFound', `The MCP endpoint of this server is ${endpoint.path}.`);
       }

@@ -8,7 +8,7 @@ import type { ClassifiedRequest, IdentifiedRequest, Layer } from '../exchange.ts
 /** Learns what is asked, from the body alone, and refuses what two parsers could read in two ways. */
 export function classify(): Layer<IdentifiedRequest, ClassifiedRequest> {
   return (inner) =>
-    async function classifyMessage(request) {
+    function classifyMessage(request) {
       const message = request.method === 'POST' ? readMessage(request) : refuseBody(request);
       request.record.message = message;
       return inner({ ...request, message });

@@ -8,7 +8,7 @@ export interface RequestMetrics {
 /** Counts every request and how long it took. */
 export function count(metrics: RequestMetrics): Layer<IncomingRequest> {
   return (inner) =>
-    async function countRequest(request) {
+    function countRequest(request) {
       metrics.begin();
       request.record.whenEnded.push((ended) => metrics.end(ended));
       return inner(request);

@@ -1,14 +1,16 @@
-import type { IncomingRequest, Layer } from '../exchange.ts';
+import type { Layer, OutgoingRequest } from '../exchange.ts';
 
 /**
  * Fields that belong to one connection and never travel on (RFC 9110, 7.6.1), and those that `Connection` names. Clients name them
  * here, before anything is attached: naming the key's header must not take the key away again.
  */
-export function dropHopByHop<R extends IncomingRequest>(): Layer<R> {
+export function dropHopByHop(): Layer<OutgoingRequest> {
   return (inner) =>
     async function dropHopByHopFields(request) {
-      const response = await inner({ ...request, headers: withoutHopByHop(request.headers) });
-      return { ...response, headers: withoutHopByHop(response.headers) };
+      drop(request.outgoing);
+      const response = await inner(request);
+      drop(response.headers);
+      return response;
     };
 }
 
@@ -25,11 +27,10 @@ const hopByHop = [
   'upgrade',
 ];
 
-function withoutHopByHop(original: Headers): Headers {
-  const headers = new Headers(original);
-  for (const name of headers.get('connection')?.split(',') ?? []) deleteField(headers, name.trim());
+function drop(headers: Headers): void {
+  const nominated = headers.get('connection');
+  if (nominated !== null) for (const name of nominated.split(',')) deleteField(headers, name.trim());
   for (const name of hopByHop) headers.delete(name);
-  return headers;
 }
 
 const fieldName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;

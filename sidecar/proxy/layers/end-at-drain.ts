@@ -1,5 +1,5 @@
 import { isSubscription } from '../../mcp/methods.ts';
-import type { ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
+import type { ClassifiedRequest, Layer, OutgoingRequest, ProxyResponse } from '../exchange.ts';
 
 export interface DrainSignal {
   /** Calls `end` when the sidecar stops; the result takes that back. */
@@ -10,7 +10,7 @@ export interface DrainSignal {
  * Ends the streams that a client keeps open for as long as it lives when the sidecar stops, at once and cleanly: the client
  * opens the next one elsewhere. Waiting for them would only use up the time that real answers have to finish.
  */
-export function endAtDrain(drain: DrainSignal): Layer<ClassifiedRequest> {
+export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
   return (inner) =>
     async function endLongStreamAtDrain(request) {
       const response = await inner(request);

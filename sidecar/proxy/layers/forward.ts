@@ -1,5 +1,5 @@
 import { ProxyError } from '../errors.ts';
-import type { BoundedRequest, Handler, ProxyResponse } from '../exchange.ts';
+import type { Handler, OutgoingRequest, ProxyResponse } from '../exchange.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
@@ -13,10 +13,9 @@ export interface UpstreamRequest {
 export type Upstream = (request: UpstreamRequest) => Promise<ProxyResponse>;
 
 /** Sends the request on, byte for byte. Nothing is sent twice. */
-export function forward(upstream: Upstream): Handler<BoundedRequest> {
+export function forward(upstream: Upstream): Handler<OutgoingRequest> {
   return async function forwardToUpstream(request) {
-    const { method, query, signal, bytes } = request;
-    const headers = new Headers(request.headers);
+    const { method, query, signal, bytes, outgoing: headers } = request;
     // The HTTP client writes these two for the new connection.
     headers.delete('host');
     headers.delete('content-length');

@@ -67,11 +67,6 @@ function watchStream(
   ending: Ending,
 ): ReadableStream<Uint8Array> {
   const reader = source.getReader();
-  const onAbort = (): void => {
-    ending.clientClosed('head');
-    void reader.cancel().catch(ignore);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -82,15 +77,19 @@ function watchStream(
             controller.enqueue(value);
             return;
           }
-          signal.removeEventListener('abort', onAbort);
           ending.complete();
           controller.close();
         } catch (error) {
-          ending.failed();
+          // The upstream is aborted together with the client.
+          if (signal.aborted) ending.clientClosed('head');
+          else ending.failed();
           controller.error(error);
         }
       },
-      cancel: onAbort,
+      cancel() {
+        ending.clientClosed('head');
+        void reader.cancel().catch(ignore);
+      },
     },
     { highWaterMark: 0 },
   );

@@ -22,14 +22,14 @@ function event(index: number, more: Partial<RequestEvent> = {}): RequestEvent {
 }
 
 function set(
-  answer: (batch: readonly RequestEvent[], call: number) => number | Error = (batch) => batch.length,
+  answer: (batch: readonly string[], call: number) => number | Error = (batch) => batch.length,
   change: Partial<SpoolLimits> = {},
 ) {
   const batches: string[][] = [];
   const told: string[] = [];
   const spool = new AuditSpool({
     send: async (batch) => {
-      batches.push(batch.map(({ id }) => id));
+      batches.push(batch.map((text) => (JSON.parse(text) as RequestEvent).id));
       const result = answer(batch, batches.length);
       if (result instanceof Error) throw result;
       return result;
