@@ -1,0 +1,39 @@
+/**
+ * `make bench`: every measurement, one after the other, on the machine at hand. What it prints is what docs/performance.md quotes.
+ * Usage: node test/bench/run.ts [sidecar|lease|admission|operator-scale]...
+ */
+import { spawnSync } from 'node:child_process';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+
+const benches: Readonly<Record<string, readonly string[]>> = {
+  sidecar: ['10', '3'],
+  lease: ['--rate', '1000', '--seconds', '10'],
+  admission: ['100', '20'],
+  'operator-scale': ['10000'],
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !Object.hasOwn(benches, name));
+if (unknown.length > 0) {
+  console.error(`error: unknown bench ${unknown.join(', ')}; there are: ${Object.keys(benches).join(', ')}`);
+  process.exit(2);
+}
+
+const [load = 0] = loadavg();
+console.log(
+  `${cpus().length} x ${cpus()[0]?.model ?? 'unknown processor'}, load ${load.toFixed(1)}, node ${process.version}`,
+);
+if (load > 0.5) console.log('The machine is busy with something else: figures will be worse than they could be.');
+
+const failed = Object.entries(benches)
+  .filter(([name]) => asked.length === 0 || asked.includes(name))
+  .filter(([name, args]) => {
+    console.log(`\n## ${name}: node test/bench/${name}.ts ${args.join(' ')}\n`);
+    const outcome = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...args], {
+      stdio: 'inherit',
+    });
+    return outcome.status !== 0;
+  });
+if (failed.length > 0) console.error(`\nmissed a target or failed: ${failed.map(([name]) => name).join(', ')}`);
+process.exit(failed.length === 0 ? 0 : 1);
