@@ -35,7 +35,7 @@ const flags = {
   broker: { help: 'https://<host>:<port> of the key broker' },
   ca: { help: 'file with the certificates that the broker is verified with' },
   token: { help: 'file with the pod token that the broker is shown' },
-  address: { help: 'address to listen on', fallback: '0.0.0.0' },
+  address: { help: 'address to listen on; :: is every address of both families', fallback: '::' },
   listen: { help: 'port for MCP clients', fallback: '15080' },
   health: { help: 'port of /livez, /readyz and /drain', fallback: '15081' },
   metrics: { help: 'port of /metrics', fallback: '15082' },

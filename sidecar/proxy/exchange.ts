@@ -1,6 +1,7 @@
 import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
 import type { LeaseResponse, Subject } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
+import type { Chunks } from './chunks.ts';
 
 /**
  * The proxy's own request and response. A request gains what each layer establishes, so that the compiler keeps the order of the
@@ -59,7 +60,7 @@ export type OutgoingRequest = ClassifiedRequest & { readonly outgoing: Headers }
 export interface ProxyResponse {
   readonly status: number;
   readonly headers: Headers;
-  readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
+  readonly body: Uint8Array | Chunks | undefined;
 }
 
 export type Handler<R> = (request: R) => Promise<ProxyResponse>;
@@ -92,4 +93,9 @@ export interface EndedRequest {
   readonly httpStatus: number;
   readonly responseBytes: number;
   readonly durationMs: number;
+}
+
+/** Whether a body comes bit by bit. */
+export function isChunks(body: ProxyResponse['body']): body is Chunks {
+  return body !== undefined && !(body instanceof Uint8Array);
 }

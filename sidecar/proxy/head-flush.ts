@@ -1,3 +1,5 @@
+import type { Chunks } from './chunks.ts';
+
 /** Longest that the head of an event stream waits for the first event. */
 export const headFlushMs = 5;
 
@@ -6,28 +8,24 @@ export const headFlushMs = 5;
  * the first chunk of the body (oven-sh/bun#33660), and a client could not tell an open stream from a dead server. A comment is
  * nothing to a client (HTML standard, "Interpreting an event stream").
  */
-export function flushHead(source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  const reader = source.getReader();
-  let first: ReturnType<typeof reader.read> | undefined = reader.read();
-  // Handled when it is awaited below.
+export function flushHead(events: Chunks): Chunks {
+  let first: Promise<Uint8Array | undefined> | undefined = events.read();
+  // Handled where it is awaited.
   first.catch(() => {});
   let flushed = false;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (first !== undefined && !flushed) {
-          flushed = true;
-          if (!(await isReady(first))) return controller.enqueue(comment());
-        }
-        const { done, value } = await (first ?? reader.read());
-        first = undefined;
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: (reason) => reader.cancel(reason),
+  return {
+    async read() {
+      if (first === undefined) return events.read();
+      if (!flushed) {
+        flushed = true;
+        if (!(await isReady(first))) return comment();
+      }
+      const awaited = first;
+      first = undefined;
+      return awaited;
     },
-    { highWaterMark: 0 },
-  );
+    cancel: () => events.cancel(),
+  };
 }
 
 function comment(): Uint8Array {

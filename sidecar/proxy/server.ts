@@ -1,7 +1,8 @@
 /** `Bun.serve`: with upstream.ts the only file here that knows the HTTP library. */
 import type { Endpoint } from '../health.ts';
+import { streamOf } from './chunks.ts';
 import type { Drain } from './drain.ts';
-import type { BodySource, Handler, IncomingRequest, ProxyResponse } from './exchange.ts';
+import { type BodySource, type Handler, type IncomingRequest, isChunks, type ProxyResponse } from './exchange.ts';
 import { flushHead, isPlainEventStream } from './head-flush.ts';
 import { newRecord } from './record.ts';
 
@@ -32,8 +33,7 @@ const bodyBytesCeiling = Number.MAX_SAFE_INTEGER;
 
 export function serveIngress({ address, port, handler, drain, nowMs }: IngressOptions): IngressServer {
   const inFlight = new InFlight();
-  const server = Bun.serve({
-    hostname: address,
+  const server = listen(address, {
     port,
     idleTimeout: idleSeconds,
     maxRequestBodySize: bodyBytesCeiling,
@@ -53,6 +53,21 @@ export function serveIngress({ address, port, handler, drain, nowMs }: IngressOp
     stop: async () => void (await Promise.all([server.stop(false), inFlight.none()])),
     close: async () => void (await Promise.all([server.stop(true), inFlight.none()])),
   };
+}
+
+type ServeOptions = Omit<Bun.Serve.HostnamePortServeOptions<undefined>, 'hostname'> & {
+  fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>;
+  error?: () => Response;
+};
+
+/** `::` serves IPv4 as well; a kernel without IPv6 does not know it. */
+function listen(address: string, options: ServeOptions): Bun.Server<undefined> {
+  try {
+    return Bun.serve({ ...options, hostname: address });
+  } catch (error) {
+    if (address !== '::') throw error;
+    return Bun.serve({ ...options, hostname: '0.0.0.0' });
+  }
 }
 
 /** Requests that have not ended, as their records tell it: that is when their audit events exist. */
@@ -81,8 +96,7 @@ export function serveEndpoints(options: {
   readonly port: number;
   readonly answer: (path: string) => Endpoint;
 }): RunningServer {
-  const server = Bun.serve({
-    hostname: options.address,
+  const server = listen(options.address, {
     port: options.port,
     development: false,
     fetch(request) {
@@ -127,6 +141,7 @@ function outgoing(response: ProxyResponse, draining: boolean): Response {
   return new Response(bodiless.has(status) ? null : bodyOf(response), { status, headers });
 }
 
-function bodyOf({ body, headers }: ProxyResponse): ProxyResponse['body'] {
-  return body instanceof ReadableStream && isPlainEventStream(headers) ? flushHead(body) : body;
+function bodyOf({ body, headers }: ProxyResponse): Uint8Array | ReadableStream<Uint8Array> | null {
+  if (!isChunks(body)) return body ?? null;
+  return streamOf(isPlainEventStream(headers) ? flushHead(body) : body);
 }

@@ -1,6 +1,7 @@
 /** Bun's `fetch`: with server.ts the only file here that knows the HTTP library. */
 import type { BrokerFetch } from '../leases/broker-client.ts';
 import type { FileSource } from '../leases/file-source.ts';
+import { chunksOf } from './chunks.ts';
 import type { ProxyResponse } from './exchange.ts';
 import type { Upstream } from './layers/forward.ts';
 import { wholeIfSmall } from './whole-body.ts';
@@ -33,10 +34,11 @@ export function createUpstream({ origin, path }: UpstreamOptions): Upstream {
 
 async function bodyOf({ body, headers }: Response): Promise<ProxyResponse['body']> {
   const declaredBytes = Number(headers.get('content-length') ?? 0);
-  return body === null || declaredBytes === 0 ? body : wholeIfSmall(body, declaredBytes);
+  if (body === null) return undefined;
+  return declaredBytes === 0 ? chunksOf(body) : wholeIfSmall(chunksOf(body), declaredBytes);
 }
 
-/** The broker: TLS 1.3 with the given CA and nothing else. A renewed CA file begins a new pool. */
+/** The broker, verified with the given CA and no other. A renewed CA file begins a new pool. */
 export function createBrokerFetch(options: { readonly origin: string; readonly ca: FileSource }): BrokerFetch {
   let pool: { readonly ca: string; readonly session: Bun.FetchSession } | undefined;
   return async (path, init) => {

@@ -1,5 +1,6 @@
 import { isSubscription } from '../../mcp/methods.ts';
-import type { ClassifiedRequest, Layer, OutgoingRequest, ProxyResponse } from '../exchange.ts';
+import type { Chunks } from '../chunks.ts';
+import { type ClassifiedRequest, isChunks, type Layer, type OutgoingRequest } from '../exchange.ts';
 
 export interface DrainSignal {
   /** Calls `end` when the sidecar stops; the result takes that back. */
@@ -14,7 +15,7 @@ export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
   return (inner) =>
     async function endLongStreamAtDrain(request) {
       const response = await inner(request);
-      return isOpenEnded(request) && response.body instanceof ReadableStream
+      return isOpenEnded(request) && isChunks(response.body)
         ? { ...response, body: endable(response.body, drain) }
         : response;
     };
@@ -24,28 +25,22 @@ function isOpenEnded({ method, message }: ClassifiedRequest): boolean {
   return method === 'GET' || (message?.kind === 'request' && isSubscription(message.method));
 }
 
-function endable(source: ReadableStream<Uint8Array>, drain: DrainSignal): NonNullable<ProxyResponse['body']> {
-  const reader = source.getReader();
-  const forget = drain.onStop(() => void reader.cancel().catch(() => {}));
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          // Cancelling the reader settles a read that waits as done.
-          const { done, value } = await reader.read();
-          if (!done) return controller.enqueue(value);
-          forget();
-          controller.close();
-        } catch (error) {
-          forget();
-          controller.error(error);
-        }
-      },
-      cancel(reason) {
+function endable(source: Chunks, drain: DrainSignal): Chunks {
+  const forget = drain.onStop(() => source.cancel());
+  return {
+    async read() {
+      try {
+        const chunk = await source.read();
+        if (chunk === undefined) forget();
+        return chunk;
+      } catch (error) {
         forget();
-        return reader.cancel(reason);
-      },
+        throw error;
+      }
     },
-    { highWaterMark: 0 },
-  );
+    cancel() {
+      forget();
+      source.cancel();
+    },
+  };
 }

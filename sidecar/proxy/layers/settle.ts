@@ -1,4 +1,12 @@
-import type { EndedRequest, IncomingRequest, Layer, ProxyResponse, RequestRecord } from '../exchange.ts';
+import type { Chunks } from '../chunks.ts';
+import {
+  type EndedRequest,
+  type IncomingRequest,
+  isChunks,
+  type Layer,
+  type ProxyResponse,
+  type RequestRecord,
+} from '../exchange.ts';
 
 /** Finds out how a request ends, once, at the last byte of its response or when the client goes, and tells whoever asked. */
 export function settle(clock: { readonly nowMs: () => number }): Layer<IncomingRequest> {
@@ -47,54 +55,36 @@ class Ending {
 }
 
 function watchEnd(response: ProxyResponse, signal: AbortSignal, ending: Ending): ProxyResponse {
+  const { body } = response;
   if (signal.aborted) {
-    if (response.body instanceof ReadableStream) void response.body.cancel().catch(ignore);
+    if (isChunks(body)) body.cancel();
     ending.clientClosed('nothing');
-    return { ...response, body: null };
+    return { ...response, body: undefined };
   }
-  if (response.body instanceof ReadableStream) {
-    return { ...response, body: watchStream(response.body, signal, ending) };
-  }
-  ending.responseBytes = response.body?.byteLength ?? 0;
+  if (isChunks(body)) return { ...response, body: watchChunks(body, signal, ending) };
+  ending.responseBytes = body?.byteLength ?? 0;
   ending.complete();
   return response;
 }
 
-/** Hands on each chunk as it is, only when it is asked for: a slow client slows the upstream down, nothing is stored between. */
-function watchStream(
-  source: ReadableStream<Uint8Array>,
-  signal: AbortSignal,
-  ending: Ending,
-): ReadableStream<Uint8Array> {
-  const reader = source.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read();
-          if (!done) {
-            ending.responseBytes += value.byteLength;
-            controller.enqueue(value);
-            return;
-          }
-          ending.complete();
-          controller.close();
-        } catch (error) {
-          // The upstream is aborted together with the client.
-          if (signal.aborted) ending.clientClosed('head');
-          else ending.failed();
-          controller.error(error);
-        }
-      },
-      cancel() {
-        ending.clientClosed('head');
-        void reader.cancel().catch(ignore);
-      },
+function watchChunks(source: Chunks, signal: AbortSignal, ending: Ending): Chunks {
+  return {
+    async read() {
+      try {
+        const chunk = await source.read();
+        if (chunk === undefined) ending.complete();
+        else ending.responseBytes += chunk.byteLength;
+        return chunk;
+      } catch (error) {
+        // The upstream is aborted together with the client.
+        if (signal.aborted) ending.clientClosed('head');
+        else ending.failed();
+        throw error;
+      }
     },
-    { highWaterMark: 0 },
-  );
-}
-
-function ignore(): void {
-  // The upstream connection is gone either way.
+    cancel() {
+      ending.clientClosed('head');
+      source.cancel();
+    },
+  };
 }

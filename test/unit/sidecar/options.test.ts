@@ -21,7 +21,7 @@ test('reads what the injector writes, with defaults for the rest', () => {
       broker: 'https://mcp-keyring-broker.mcp-keyring.svc:443',
       caFile: '/var/run/mcp-keyring/ca/ca.crt',
       tokenFile: '/var/run/mcp-keyring/identity/token',
-      address: '0.0.0.0',
+      address: '::',
       ports: { ingress: 15_080, health: 15_081, metrics: 15_082 },
       bodyBytesMax: 4_194_304,
       allowedHosts: [],

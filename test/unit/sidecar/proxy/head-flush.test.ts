@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
+import { chunksOf } from '#sidecar/proxy/chunks.ts';
 import { flushHead, isPlainEventStream } from '#sidecar/proxy/head-flush.ts';
-import { streamOf } from './world.ts';
+import { brokenChunks, chunksFrom, silence, textOf } from './world.ts';
 
 test('leaves a stream alone whose first event is there', async () => {
-  expect(await new Response(flushHead(streamOf('data: 1\n\n', 'data: 2\n\n'))).text()).toBe('data: 1\n\ndata: 2\n\n');
-  expect(await new Response(flushHead(streamOf())).text()).toBe('');
+  expect(await textOf(flushHead(chunksFrom('data: 1\n\n', 'data: 2\n\n')))).toBe('data: 1\n\ndata: 2\n\n');
+  expect(await textOf(flushHead(chunksFrom()))).toBe('');
 });
 
 test('begins a stream with a comment whose first event is late', async () => {
@@ -15,12 +16,14 @@ test('begins a stream with a comment whose first event is late', async () => {
       controller.close();
     },
   });
-  expect(await new Response(flushHead(late)).text()).toBe(':\ndata: 1\n\n');
+  expect(await textOf(flushHead(chunksOf(late)))).toBe(':\ndata: 1\n\n');
 });
 
-test('passes a break on', async () => {
-  const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error('reset')) });
-  await expect(new Response(flushHead(broken)).text()).rejects.toThrow('reset');
+test('passes a break and a cancellation on', async () => {
+  await expect(textOf(flushHead(brokenChunks()))).rejects.toThrow('reset');
+  let cancelled = false;
+  flushHead(silence(() => (cancelled = true))).cancel();
+  expect(cancelled).toBe(true);
 });
 
 test.each([

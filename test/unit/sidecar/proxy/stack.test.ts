@@ -1,6 +1,20 @@
 import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
-import { bodyOf, granted, json, jsonOf, missing, rpc, streamOf, toolCall, world } from './world.ts';
+import { isChunks } from '#sidecar/proxy/exchange.ts';
+import {
+  bodyOf,
+  brokenChunks,
+  chunksFrom,
+  granted,
+  json,
+  jsonOf,
+  missing,
+  rpc,
+  silence,
+  streamFrom,
+  toolCall,
+  world,
+} from './world.ts';
 
 describe('identify', () => {
   test.each([undefined, '', 'Basic YTpi', 'Bearer', 'Bearer a b', 'Bearer a, Bearer b', 'Bearer é'])(
@@ -213,7 +227,7 @@ describe('limit', () => {
 
   test('takes a body in chunks whole', async () => {
     const { send, forwarded } = world();
-    await send({ body: streamOf(toolCall.slice(0, 20), toolCall.slice(20)) });
+    await send({ body: streamFrom(toolCall.slice(0, 20), toolCall.slice(20)) });
     expect(new TextDecoder().decode(forwarded[0]!.body)).toBe(toolCall);
   });
 
@@ -324,7 +338,7 @@ describe('audit', () => {
       respond: () => ({
         status: 200,
         headers: new Headers({ 'content-type': 'text/event-stream' }),
-        body: streamOf('abc', 'defg'),
+        body: chunksFrom('abc', 'defg'),
       }),
     });
     const response = await send();
@@ -352,13 +366,12 @@ describe('audit', () => {
       respond: () => ({
         status: 200,
         headers: new Headers(),
-        body: new ReadableStream({ cancel: () => void (cancelled = true) }),
+        body: silence(() => (cancelled = true)),
       }),
     });
     const response = await send({ signal: leaving.signal });
-    const reading = (response.body as ReadableStream).getReader();
     leaving.abort();
-    await reading.cancel();
+    if (isChunks(response.body)) response.body.cancel();
     expect(cancelled).toBe(true);
     expect(events).toMatchObject([{ decision: 'clientClosed', httpStatus: 200 }]);
     expect(ended).toHaveLength(1);
@@ -381,7 +394,7 @@ describe('audit', () => {
       respond: () => ({
         status: 200,
         headers: new Headers(),
-        body: new ReadableStream({ pull: (controller) => controller.error(new Error('reset')) }),
+        body: brokenChunks(),
       }),
     });
     await expect(bodyOf(await send())).rejects.toThrow('reset');
@@ -415,7 +428,7 @@ describe('failures', () => {
 });
 
 describe('drain', () => {
-  const open = () => ({ status: 200, headers: new Headers(), body: new ReadableStream<Uint8Array>({}) });
+  const open = () => ({ status: 200, headers: new Headers(), body: silence() });
 
   test('ends streams that clients keep open, cleanly', async () => {
     const { send, drain, events } = world({ respond: open });
@@ -429,7 +442,7 @@ describe('drain', () => {
   });
 
   test('leaves answers alone', async () => {
-    const { send, drain } = world({ respond: () => ({ ...open(), body: streamOf('a', 'b') }) });
+    const { send, drain } = world({ respond: () => ({ ...open(), body: chunksFrom('a', 'b') }) });
     const response = await send();
     drain.stop();
     expect(await bodyOf(response)).toBe('ab');

@@ -2,8 +2,9 @@
 import type { RequestEvent } from '#contract/audit.ts';
 import type { LeaseResponse } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
+import { type Chunks, chunksOf, streamOf } from '#sidecar/proxy/chunks.ts';
 import { Drain } from '#sidecar/proxy/drain.ts';
-import type { EndedRequest, IncomingRequest, ProxyResponse } from '#sidecar/proxy/exchange.ts';
+import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
@@ -143,14 +144,32 @@ function bodySource(body: SentRequest['body']): IncomingRequest['body'] {
 }
 
 export async function bodyOf(response: ProxyResponse): Promise<string> {
-  return new Response(response.body as Uint8Array<ArrayBuffer> | ReadableStream | null).text();
+  return isChunks(response.body) ? textOf(response.body) : new TextDecoder().decode(response.body);
+}
+
+export async function textOf(chunks: Chunks): Promise<string> {
+  return new Response(streamOf(chunks)).text();
 }
 
 export async function jsonOf(response: ProxyResponse): Promise<unknown> {
   return JSON.parse(await bodyOf(response));
 }
 
-/** A stream that yields the chunks it is given one by one. */
-export function streamOf(...chunks: readonly string[]): ReadableStream<Uint8Array> {
-  return ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));
+/** A stream that yields the texts one by one. */
+export function streamFrom(...texts: readonly string[]): ReadableStream<Uint8Array> {
+  return ReadableStream.from(texts.map((text) => new TextEncoder().encode(text)));
+}
+
+export function chunksFrom(...texts: readonly string[]): Chunks {
+  return chunksOf(streamFrom(...texts));
+}
+
+/** Never yields anything. */
+export function silence(onCancel = (): void => {}): Chunks {
+  return chunksOf(new ReadableStream<Uint8Array>({ cancel: onCancel }));
+}
+
+/** Breaks off before the first byte. */
+export function brokenChunks(): Chunks {
+  return chunksOf(new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error('reset')) }));
 }

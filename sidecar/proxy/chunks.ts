@@ -1,0 +1,40 @@
+/**
+ * A response body on its way through the layers: bytes that are handed on as they come, when they are asked for. What a web stream
+ * is without its queues and controllers, of which every layer would add one set.
+ */
+export interface Chunks {
+  /** The next bytes; `undefined` after the last ones. Rejects when the upstream broke off. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Lets go of the upstream. A read that waits resolves `undefined`. */
+  cancel(): void;
+}
+
+/** Reads a web stream. */
+export function chunksOf(stream: ReadableStream<Uint8Array>): Chunks {
+  const reader = stream.getReader();
+  return {
+    async read() {
+      const { done, value } = await reader.read();
+      return done ? undefined : value;
+    },
+    cancel() {
+      // The connection is gone either way.
+      reader.cancel().catch(() => {});
+    },
+  };
+}
+
+/** A web stream that takes a chunk only when it is read: a slow client slows the upstream down. */
+export function streamOf(chunks: Chunks): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const chunk = await chunks.read();
+        if (chunk === undefined) controller.close();
+        else controller.enqueue(chunk);
+      },
+      cancel: () => chunks.cancel(),
+    },
+    { highWaterMark: 0 },
+  );
+}
