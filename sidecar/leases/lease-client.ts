@@ -15,7 +15,7 @@ export interface LeaseClientOptions {
 export interface LeaseCallLimits {
   /** One attempt. Short: a broker replica that died without a word must not hold a request for long. */
   readonly attemptMsMax: number;
-  /** All attempts together. */
+  /** No attempt begins later. */
   readonly callMsMax: number;
   readonly backoff: Backoff;
 }

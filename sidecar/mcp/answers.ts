@@ -3,13 +3,15 @@ import type { Era, RequestId } from './message.ts';
 /** JSON-RPC bodies that the proxy writes itself. */
 
 /**
- * Our own error codes. The protocol asks for codes outside -32768..-32000 (2026-07-28 basic, "Error codes"); the three negative
+ * Our own error codes. The protocol asks for codes outside -32768..-32000 (2026-07-28 basic, "Error codes"); the negative
  * ones are the protocol's and mean what it says.
  */
 export const rpcCodes = {
   parseError: -32_700,
   invalidRequest: -32_600,
   headerMismatch: -32_020,
+  /** What servers of the official SDK say; clients know it. */
+  sessionNotFound: -32_001,
   keyMissing: 1001,
   keyInvalid: 1002,
   keyExpired: 1003,

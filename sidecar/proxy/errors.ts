@@ -13,6 +13,7 @@ export const proxyErrors = {
   OriginNotAllowed: row(403, 'denied', rpcCodes.denied),
   Unauthenticated: row(401, 'unauthenticated', rpcCodes.unauthenticated),
   AccessDenied: row(403, 'denied', rpcCodes.denied),
+  SessionNotFound: row(404, 'denied', rpcCodes.sessionNotFound),
   MediaTypeUnsupported: row(415, 'badRequest', rpcCodes.mediaType),
   BodyUnexpected: row(400, 'badRequest', rpcCodes.invalidRequest),
   NotJson: row(400, 'badRequest', rpcCodes.parseError),

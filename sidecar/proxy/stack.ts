@@ -4,6 +4,7 @@ import type { Handler, IncomingRequest, Layer } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
 import { audit, type AuditQueue } from './layers/audit.ts';
+import { bindSession } from './layers/bind-session.ts';
 import { checkHostOrigin, type HostsAndOrigins } from './layers/check-host-origin.ts';
 import { checkTarget } from './layers/check-target.ts';
 import { classify } from './layers/classify.ts';
@@ -57,6 +58,8 @@ export function ingress(parts: IngressParts): Handler<IncomingRequest> {
       .push(classify())
       // Needs user and message; before strip, as nothing is sent when it answers.
       .push(answerMissingKey({ title }))
+      // Needs the user; before anything goes to the upstream, which may keep a key with a session.
+      .push(bindSession())
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.

@@ -246,6 +246,15 @@ test('serves one path and three methods', async () => {
   expect(world.upstream.received).toHaveLength(0);
 });
 
+test('asks for a body that a client holds back until it is asked', async () => {
+  await using world = await setUp();
+  const lines = [...wellFormed, 'Expect: 100-continue', '', ''];
+  const answers = await sendInTurn(world.sidecar.port, [lines.join('\r\n'), body]);
+  expect(answers[0]).toMatch(/^HTTP\/1\.1 100 Continue\r\n/);
+  expect(answers[1]).toMatch(/^HTTP\/1\.1 200 /);
+  expect(world.upstream.received[0]!.headers.expect).toBeUndefined();
+});
+
 test('refuses web pages of other origins, and hosts it does not serve', async () => {
   await using world = await setUp(['--allow-origin=https://app.example', '--allow-host=notes.example']);
   const request = (host: string, origin?: string) =>

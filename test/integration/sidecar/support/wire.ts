@@ -29,25 +29,29 @@ export async function sendRaw(port: number, text: string | Buffer, waitMs = 400)
   });
 }
 
-/** Sends each request on one connection, once the one before it is answered. */
-export async function sendInTurn(port: number, requests: readonly string[]): Promise<void> {
+/** Sends each text on one connection, once the one before it is answered; resolves the answers. */
+export async function sendInTurn(port: number, requests: readonly string[]): Promise<readonly string[]> {
+  const answers: string[] = [];
   const socket = connect(port, '127.0.0.1');
   for (const request of requests) {
     socket.write(request);
-    await quiet(socket, 60);
+    answers.push(await quiet(socket, 60));
   }
   socket.destroy();
+  return answers;
 }
 
-/** Resolves when bytes have come and then none for `ms`. */
-async function quiet(socket: Socket, ms: number): Promise<void> {
-  await new Promise<void>((resolve) => {
+/** Resolves what came when bytes have come and then none for `ms`. */
+async function quiet(socket: Socket, ms: number): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
     let timer: NodeJS.Timeout | undefined;
-    const onData = (): void => {
+    const onData = (chunk: Buffer): void => {
+      text += chunk.toString('latin1');
       clearTimeout(timer);
       timer = setTimeout(() => {
         socket.off('data', onData);
-        resolve();
+        resolve(text);
       }, ms);
     };
     socket.on('data', onData);
