@@ -38,6 +38,11 @@ matchExpressions:
     values: {{ include "mcpKeyring.excludedNamespaces" . }}
 {{- end }}
 
+{{- /* What the Pod Security Standard "baseline" lets containers add, as a list in CEL. Runtimes take lower case too: only exact names pass. */ -}}
+{{- define "mcpKeyring.baselineCapabilities" -}}
+['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP', 'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT']
+{{- end }}
+
 {{- define "mcpKeyring.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -2,7 +2,9 @@ import { annotations, brokerAudience, sidecarContainerName, sidecarPorts } from 
 
 import { checkInjectedLabel } from './annotations.ts';
 import { hasSidecar } from './patch.ts';
-import type { ContainerView, PodView } from './pod.ts';
+import { otherContainers } from './other-containers.ts';
+import type { PodView } from './pod.ts';
+import { privilegeChecks } from './privileges.ts';
 import { quote, refuse } from './reasons.ts';
 import type { Refusal } from './reasons.ts';
 import { isSidecarVolume } from './volumes.ts';
@@ -16,6 +18,7 @@ type Check = (pod: PodView) => Refusal | undefined;
 const checks: readonly Check[] = [
   checkOperatingSystem,
   checkSharedNamespaces,
+  ...privilegeChecks,
   checkContainerName,
   checkVolumeNames,
   checkVolumeMounts,
@@ -106,9 +109,4 @@ function checkStatus(pod: PodView): Refusal | undefined {
   if (hasSidecar(pod) || pod.annotations?.[annotations.sidecarStatus] === undefined) return undefined;
   const message = `annotation ${annotations.sidecarStatus} is set, but the sidecar is not there; remove the annotation from the pod template`;
   return refuse('statusForged', message);
-}
-
-function otherContainers(pod: PodView): readonly ContainerView[] {
-  const initContainers = (pod.initContainers ?? []).filter((container) => container.name !== sidecarContainerName);
-  return [...initContainers, ...pod.containers];
 }

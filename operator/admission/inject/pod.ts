@@ -21,6 +21,12 @@ export interface ContainerView {
   readonly ports: readonly number[];
   /** Names of the volumes it mounts, as file system or as block device. */
   readonly volumeNames: readonly string[];
+  /** Also as a host process of Windows. */
+  readonly isPrivileged: boolean;
+  readonly addedCapabilities: readonly string[];
+  readonly procMount: string | undefined;
+  /** Of an init container: it goes on running beside the application. */
+  readonly isRestarted: boolean;
   readonly raw: Fields;
 }
 
@@ -28,6 +34,7 @@ export interface VolumeView {
   readonly name: string;
   /** Audiences of the ServiceAccount tokens projected into it. */
   readonly audiences: readonly string[];
+  readonly isHostPath: boolean;
   readonly raw: Fields;
 }
 
@@ -63,7 +70,24 @@ function parseContainer(value: unknown): ContainerView {
       (port) => numberAt(objectAt(port, 'port')?.['containerPort'], 'port') ?? 0,
     ),
     volumeNames: mounts.map((mount) => textAt(objectAt(mount, 'mount')?.['name'], 'mount name') ?? ''),
+    isRestarted: textAt(raw['restartPolicy'], 'restartPolicy') === 'Always',
+    ...parsePrivileges(objectAt(raw['securityContext'], 'securityContext') ?? {}),
     raw,
+  };
+}
+
+function parsePrivileges(
+  securityContext: Fields,
+): Pick<ContainerView, 'isPrivileged' | 'addedCapabilities' | 'procMount'> {
+  const windows = objectAt(securityContext['windowsOptions'], 'windowsOptions');
+  const capabilities = objectAt(securityContext['capabilities'], 'capabilities');
+  return {
+    isPrivileged:
+      flagAt(securityContext['privileged'], 'privileged') || flagAt(windows?.['hostProcess'], 'hostProcess'),
+    addedCapabilities: listAt(capabilities?.['add'], 'capabilities.add').map(
+      (name) => textAt(name, 'capability') ?? '',
+    ),
+    procMount: textAt(securityContext['procMount'], 'procMount'),
   };
 }
 
@@ -76,6 +100,7 @@ function parseVolume(value: unknown): VolumeView {
       const token = objectAt(objectAt(source, 'source')?.['serviceAccountToken'], 'serviceAccountToken');
       return textAt(token?.['audience'], 'audience') ?? [];
     }),
+    isHostPath: objectAt(raw['hostPath'], 'hostPath') !== undefined,
     raw,
   };
 }

@@ -5,6 +5,7 @@ import process from 'node:process';
 import { describe, expect, test } from 'vitest';
 
 import { brokerAudience, intakeConfigMapName, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
+import { baselineCapabilities, meshInitCapabilities } from '#operator/admission/inject/privileges.ts';
 import { helm, type Manifest, manifestsIn, render, renderText, repository } from './helm.ts';
 
 const goldens = join(repository, 'test/golden/chart');
@@ -115,7 +116,11 @@ describe('the policies of the chart', () => {
     for (const name of [...sidecarVolumeNames, sidecarContainerName, brokerAudience]) {
       expect(required).toContain(`'${name}'`);
     }
-    for (const name of sidecarVolumeNames) expect(policy('mcp-keyring-sidecar-debugging')).toContain(`'${name}'`);
+    const debugging = policy('mcp-keyring-sidecar-debugging');
+    for (const name of sidecarVolumeNames) expect(debugging).toContain(`'${name}'`);
+    const baseline = `[${baselineCapabilities.map((name) => `'${name}'`).join(', ')}]`;
+    for (const text of [required, debugging]) expect(text).toContain(baseline);
+    expect(required).toContain(`[${meshInitCapabilities.map((name) => `'${name}'`).join(', ')}]`);
     expect(JSON.stringify(ofKind(manifests, 'Role'))).toContain(intakeConfigMapName);
   });
 

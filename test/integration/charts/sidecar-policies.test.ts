@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { decideInjection } from '#operator/admission/inject/decide.ts';
 import { brokerAudience, labels, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
-import { applyPatch, testWorld, weatherPod } from '#test/unit/admission/pods.ts';
+import { weatherPod } from '#test/unit/admission/pods.ts';
 import {
   type GuardedCluster,
   injectedPods,
@@ -11,9 +10,7 @@ import {
   waitUntilRefused,
   withAccount,
 } from './guarded-cluster.ts';
-
-/* eslint-disable typescript/no-explicit-any -- attacks write what no type allows */
-type Loose = any;
+import { type Loose, injected } from './injected-pod.ts';
 
 const pods = '/api/v1/namespaces/team-a/pods';
 let cluster: GuardedCluster;
@@ -27,16 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
-
-/** What the injector makes of the plain pod, with something changed on the way. */
-function injected(change: (pod: Loose, sidecar: Loose) => void = () => undefined): Loose {
-  const plain = weatherPod();
-  const injection = decideInjection(plain, 'team-a', testWorld());
-  if (injection.kind !== 'patch') throw new Error(`not injected: ${JSON.stringify(injection)}`);
-  const pod = applyPatch(plain, injection.operations) as Loose;
-  change(pod, pod.spec.initContainers[0]);
-  return pod;
-}
 
 const tokenVolume = (name: string, audience: string): object => ({
   name,
@@ -471,37 +458,5 @@ describe('a running pod', () => {
       // There is no node; a container that is not named is the only regular one, never the sidecar.
       expect(answer.message).toContain('does not have a host assigned');
     }
-  });
-
-  const debug = (container: object, name = 'weather'): ReturnType<GuardedCluster['call']> =>
-    patch(
-      name,
-      { spec: { ephemeralContainers: [{ name: 'debugger', image: 'busybox', ...container }] } },
-      '/ephemeralcontainers',
-    );
-
-  test.each([
-    [
-      'looks at the processes of the sidecar',
-      { targetContainerName: sidecarContainerName },
-      'may not look into the sidecar',
-    ],
-    [
-      'mounts the token',
-      { volumeMounts: [{ name: 'mcp-keyring-identity', mountPath: '/loot' }] },
-      'may not mount the volumes of the sidecar',
-    ],
-    ['is privileged', { securityContext: { privileged: true } }, 'may not be privileged'],
-    ['may trace', { securityContext: { capabilities: { add: ['SYS_PTRACE'] } } }, 'may not be privileged'],
-  ])('no debug container %s', async (_, container, refusedWith) => {
-    expect((await debug(container)).message).toContain(refusedWith);
-  });
-
-  test('a debug container for the server is taken', async () => {
-    expect(await debug({ targetContainerName: 'server' })).toMatchObject({ status: 200 });
-  });
-
-  test('pods of others are debugged as ever', async () => {
-    expect(await debug({ securityContext: { privileged: true } }, 'plain')).toMatchObject({ status: 200 });
   });
 });
