@@ -58,6 +58,7 @@ const reasonTable = {
   },
   NamespacesConflict: { meaning: 'Several organizations select the namespace.', runbook: 'namespaces-conflict' },
   NoPods: { meaning: 'No pod carries the label mcpkeyring.io/server of this server.', runbook: 'no-pods' },
+  PodsNotReady: { meaning: 'Pods with the sidecar are there, but none is ready.', runbook: 'pods-not-ready' },
   DeploymentProgressing: { meaning: 'The managed Deployment is rolling out.' },
   DeploymentUnavailable: { meaning: 'No pod of the managed Deployment is ready.', runbook: 'deployment-unavailable' },
   UnsupportedUpstream: {

@@ -11,6 +11,8 @@ export const labels = {
   injected: `${group}/injected`,
   /** On every object that the operator writes; also the cache selector in the key namespace. */
   managed: `${group}/managed`,
+  /** On a namespace, `true`: its pods may scrape the metrics of sidecars. */
+  scrape: `${group}/scrape`,
   /** On a UserKey and its Secret: the keyed hash of the subject, never an e-mail address. */
   user: `${group}/user`,
 } as const;

@@ -7,6 +7,7 @@ import type { RequestKey } from '#operator/kube/request-key.ts';
 import type {
   ConfigMap,
   Deployment,
+  EndpointSlice,
   Namespace,
   NetworkPolicy,
   PartialObjectMetadata,
@@ -23,6 +24,8 @@ export interface Sources {
   /** Pods with the label of a server, metadata only. */
   readonly pods: Informer<PartialObjectMetadata>;
   readonly services: Informer<Service>;
+  /** What our Services lead to. */
+  readonly endpointSlices: Informer<EndpointSlice>;
   readonly networkPolicies: Informer<NetworkPolicy>;
   readonly deployments: Informer<Deployment>;
   /** `mcp-keyring-ca` of every namespace. */

@@ -93,6 +93,15 @@ export interface Service extends KubeObject {
   };
 }
 
+/** `discovery.k8s.io/v1`: what a Service leads to. */
+export interface EndpointSlice extends KubeObject {
+  readonly endpoints?: readonly {
+    readonly addresses?: readonly string[];
+    readonly conditions?: { readonly ready?: boolean; readonly terminating?: boolean };
+    readonly targetRef?: { readonly kind?: string; readonly name?: string; readonly uid?: string };
+  }[];
+}
+
 export interface Deployment extends KubeObject {
   readonly spec: {
     readonly replicas?: number;
@@ -238,6 +247,13 @@ export const podMetadata: ResourceType = {
   namespaced: true,
 };
 export const services: ResourceType<Service> = { ...core, plural: 'services', kind: 'Service', namespaced: true };
+export const endpointSlices: ResourceType<EndpointSlice> = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  plural: 'endpointslices',
+  kind: 'EndpointSlice',
+  namespaced: true,
+};
 export const deployments: ResourceType<Deployment> = {
   group: 'apps',
   version: 'v1',

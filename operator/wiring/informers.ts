@@ -19,6 +19,7 @@ import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 import {
   configMaps,
   deployments,
+  endpointSlices,
   type MutatingWebhookConfiguration,
   mutatingWebhookConfigurations,
   namespaces,
@@ -49,6 +50,7 @@ export interface Informers extends Sources {
 /** A pod that has ended serves nobody and may ask for nothing, until it is removed hours later. */
 const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
 
+/** The endpoint controller copies the labels of a Service to its slices. */
 const managed: ListOptions = { labelSelector: `${labels.managed}=true` };
 
 /**
@@ -71,6 +73,7 @@ export function createInformers(platform: Platform): Informers {
       transform: podOutline,
     }),
     services: make.informer('services', { type: services, options: managed }),
+    endpointSlices: make.informer('endpointslices', { type: endpointSlices, options: managed }),
     networkPolicies: make.informer('networkpolicies', { type: networkPolicies, options: managed }),
     deployments: make.informer('deployments', { type: deployments, options: managed }),
     caConfigMaps: make.informer('configmaps-ca', { type: configMaps, options: named(caConfigMapName) }),

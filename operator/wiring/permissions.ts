@@ -28,6 +28,7 @@ export function neededPermissions({ namespace, keyNamespace }: OperatorOptions):
     { resource: 'namespaces', verbs: read },
     { resource: 'pods', verbs: read },
     { resource: 'services', verbs: own },
+    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: read },
     { group: 'apps', resource: 'deployments', verbs: own },
     { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: own },
     { resource: 'configmaps', name: caConfigMapName, verbs: own },

@@ -49,7 +49,10 @@ async function memoryOf(pid: number): Promise<{ readonly rssMib: number; readonl
 
 async function sayMemory(operator: OperatorProcess): Promise<void> {
   const { rssMib, peakMib } = await memoryOf(operator.pid);
-  say('  memory now / at most', `${rssMib} / ${peakMib} MiB`);
+  const heap = await metric(operator, /^nodejs_heap_size_used_bytes (\S+)$/gm);
+  const external = await metric(operator, /^nodejs_external_memory_bytes (\S+)$/gm);
+  const parts = `heap ${Math.round(heap / 1024 ** 2)}, external ${Math.round(external / 1024 ** 2)}`;
+  say('  memory now / at most', `${rssMib} / ${peakMib} MiB (${parts})`);
 }
 
 async function metric(operator: OperatorProcess, pattern: RegExp): Promise<number> {
@@ -120,14 +123,16 @@ async function fill(client: KubeClient, uids: ReadonlyMap<string, string>): Prom
   await Promise.all(Array.from({ length: parallel }, work));
 }
 
-/** As the image starts it. */
+/** As the image starts it under the chart's limit: 65 % of 256 MiB, which there is no cgroup for here. */
 const command = [
   '--disable-sigusr1',
   '--report-exclude-env',
-  '--max-old-space-size-percentage=65',
+  '--max-old-space-size=166',
+  '--max-semi-space-size=4',
   '--disable-proto=delete',
   'dist/operator/main.js',
 ];
+process.env['MALLOC_ARENA_MAX'] = '1';
 await bundleOperator('amd64');
 await using plane = await startControlPlane();
 await installPrerequisites(plane);

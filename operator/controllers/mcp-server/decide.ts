@@ -21,6 +21,7 @@ export type ServerFinding =
   | { readonly kind: 'conflict'; readonly organizations: readonly string[] }
   | { readonly kind: 'unsupportedUpstream' }
   | { readonly kind: 'noPods' }
+  | { readonly kind: 'podsNotReady'; readonly pods: readonly string[] }
   | Rollout;
 
 type ServerSteps = readonly Step[];
@@ -93,11 +94,17 @@ function find(observed: ObservedServer, { upstream, census }: Seen): ServerFindi
       return { kind: 'unsupportedUpstream' };
     case 'managed':
       return rolloutOf(upstream.managed, observed.deployment);
-    case 'workload': {
-      const pods = census.current.length + census.outdated.length;
-      return pods === 0 ? { kind: 'noPods' } : { kind: 'serving', pods };
-    }
+    case 'workload':
+      return findWorkload(census, observed.readyPods);
     default:
       return upstream satisfies never;
   }
+}
+
+/** Only pods that carry the sidecar and that the Service leads to serve anybody. */
+function findWorkload({ current, outdated }: SidecarCensus, readyPods: ReadonlySet<string>): ServerFinding {
+  const injected = [...current, ...outdated].toSorted();
+  if (injected.length === 0) return { kind: 'noPods' };
+  const ready = injected.filter((name) => readyPods.has(name));
+  return ready.length === 0 ? { kind: 'podsNotReady', pods: injected } : { kind: 'serving', pods: ready.length };
 }

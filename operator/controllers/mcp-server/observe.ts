@@ -9,6 +9,7 @@ import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { RequestKey } from '#operator/kube/request-key.ts';
 import type { Sources } from '../sources.ts';
 import type { KeyCounts } from './key-counts.ts';
+import { readyPodsIn, serviceNameLabel } from './ready-pods.ts';
 
 /** What an McpServer is decided from. */
 export interface ObservedServer {
@@ -20,6 +21,8 @@ export interface ObservedServer {
   readonly pods: readonly PartialObjectMetadata[];
   /** What sidecars are made from now; undefined: the ConfigMap is missing or wrong. */
   readonly injection: InjectionSettings | undefined;
+  /** Names of the pods that the Service leads to: running, and ready. */
+  readonly readyPods: ReadonlySet<string>;
   readonly service: Service | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
   readonly deployment: Deployment | undefined;
@@ -47,6 +50,11 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
       .listNamespace(namespace)
       .filter(({ metadata }) => metadata.labels?.[labels.server] === name),
     injection: from.injection(),
+    readyPods: readyPodsIn(
+      sources.endpointSlices.store
+        .listNamespace(namespace)
+        .filter(({ metadata }) => metadata.labels?.[serviceNameLabel] === serviceName(name)),
+    ),
     service: sources.services.store.get(namespace, serviceName(name)),
     networkPolicy: sources.networkPolicies.store.get(namespace, serviceName(name)),
     deployment: sources.deployments.store.get(namespace, serviceName(name)),

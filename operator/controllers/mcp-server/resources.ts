@@ -21,9 +21,12 @@ export function desiredService(server: McpServer): DesiredObject {
   };
 }
 
-/** Closes every port of the pods but the sidecar's: the server is not to be reached around it. */
+/**
+ * Closes every port of the pods but the sidecar's: the server is not to be reached around it. Metrics are for scrapers in namespaces
+ * that say so. The kubelet's probes need no rule: traffic from a pod's own node is always let in.
+ */
 export function desiredNetworkPolicy(server: McpServer): DesiredObject {
-  const ports = [sidecarPorts.ingress, sidecarPorts.health, sidecarPorts.metrics];
+  const scrapers = { namespaceSelector: { matchLabels: { [labels.scrape]: 'true' } } };
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -31,7 +34,10 @@ export function desiredNetworkPolicy(server: McpServer): DesiredObject {
     spec: {
       podSelector: { matchLabels: podLabels(server) },
       policyTypes: ['Ingress'],
-      ingress: [{ ports: ports.map((port) => ({ protocol: 'TCP', port })) }],
+      ingress: [
+        { ports: [{ protocol: 'TCP', port: sidecarPorts.ingress }] },
+        { from: [scrapers], ports: [{ protocol: 'TCP', port: sidecarPorts.metrics }] },
+      ],
     },
   };
 }

@@ -49,6 +49,11 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
         'NoPods',
         `No pod with a sidecar is there; put the label ${labels.server}=${name} on the pod template of your workload, and restart it if it has the label`,
       );
+    case 'podsNotReady':
+      return notReady(
+        'PodsNotReady',
+        `No pod is ready: ${someOf(finding.pods)}; kubectl describe pod says what they wait for`,
+      );
     case 'scaledToZero':
       return notReady('NoPods', 'spec.upstream.managed.replicas is 0; raise it to serve users');
     case 'deploymentProgressing':

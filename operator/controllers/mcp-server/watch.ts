@@ -32,7 +32,7 @@ export function watchServers({ sources, keyCounts, enqueue }: ServerWatches): vo
   sources.organizations.onChange(enqueueAll);
   sources.operatorConfigMaps.onChange(enqueueAll);
   sources.pods.onChange(({ object }) => enqueueServerOf(object, enqueue, coalesceMs));
-  for (const owned of [sources.services, sources.networkPolicies, sources.deployments]) {
+  for (const owned of [sources.services, sources.networkPolicies, sources.deployments, sources.endpointSlices]) {
     owned.onChange(({ object }: { readonly object: KubeObject }) => enqueueServerOf(object, enqueue));
   }
 }

@@ -57,6 +57,33 @@ export function pod(inNamespace: string, name: string, change: { server: string;
   };
 }
 
+/** What the endpoint controller, which a control plane without nodes lacks, makes of ready pods. */
+export function endpointSlice(
+  inNamespace: string,
+  serverName: string,
+  ready: Readonly<Record<string, boolean>>,
+): object {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: `${serverName}-mcp-1`,
+      namespace: inNamespace,
+      labels: {
+        'kubernetes.io/service-name': `${serverName}-mcp`,
+        'mcpkeyring.io/managed': 'true',
+        'mcpkeyring.io/server': serverName,
+      },
+    },
+    addressType: 'IPv4',
+    endpoints: Object.entries(ready).map(([name, isReady], index) => ({
+      addresses: [`10.1.0.${index + 1}`],
+      conditions: { ready: isReady },
+      targetRef: { kind: 'Pod', name, namespace: inNamespace },
+    })),
+  };
+}
+
 export interface Found {
   readonly metadata: {
     readonly name: string;

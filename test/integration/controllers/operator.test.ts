@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
 
 import { applyAll, installPrerequisites, OperatorProcess, sidecarImage } from './installation.ts';
-import { brief, find, type Found, namespace, organization, pod, server } from './objects.ts';
+import { brief, endpointSlice, find, type Found, namespace, organization, pod, server } from './objects.ts';
 
 const patience = { timeout: 15_000, interval: 200 };
 
@@ -40,7 +40,13 @@ describe('an McpServer', () => {
       });
     expect((await find(plane, 'networkpolicy/github-mcp', '-n', 'team-a'))?.['spec']).toMatchObject({
       podSelector: { matchLabels: { 'mcpkeyring.io/server': 'github' } },
-      ingress: [{ ports: [{ port: 15080 }, { port: 15081 }, { port: 15082 }] }],
+      ingress: [
+        { ports: [{ port: 15080 }] },
+        {
+          ports: [{ port: 15082 }],
+          from: [{ namespaceSelector: { matchLabels: { 'mcpkeyring.io/scrape': 'true' } } }],
+        },
+      ],
     });
   });
 
@@ -48,7 +54,11 @@ describe('an McpServer', () => {
     const look = () => conditionsOf('mcps/github', '-n', 'team-a');
     await expect.poll(look, patience).toContain('Ready=False/NoPods');
     await applyAll(plane, [pod('team-a', 'github-1', { server: 'github', sidecarImage })]);
+    await expect.poll(look, patience).toContain('Ready=False/PodsNotReady SidecarsCurrent=True/AllCurrent');
+    await applyAll(plane, [endpointSlice('team-a', 'github', { 'github-1': true })]);
     await expect.poll(look, patience).toContain('Ready=True/Serving SidecarsCurrent=True/AllCurrent');
+    await applyAll(plane, [endpointSlice('team-a', 'github', { 'github-1': false })]);
+    await expect.poll(look, patience).toContain('Ready=False/PodsNotReady');
     await applyAll(plane, [pod('team-a', 'github-0', { server: 'github', sidecarImage: 'older' })]);
     await expect.poll(look, patience).toContain('SidecarsCurrent=False/SidecarsOutdated');
     const ended = JSON.stringify({ status: { phase: 'Succeeded' } });

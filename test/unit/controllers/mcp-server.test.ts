@@ -3,10 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import { currentTemplateHash } from '#operator/admission/inject/template.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
+import { readyPodsIn } from '#operator/controllers/mcp-server/ready-pods.ts';
 import type { ObservedServer } from '#operator/controllers/mcp-server/observe.ts';
 import type { Step } from '#operator/controllers/decision.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
-import type { Deployment } from '#operator/kube/resources.ts';
+import type { Deployment, EndpointSlice } from '#operator/kube/resources.ts';
 
 import { brief, managedServer, messageOf, now, policy, server } from './fixtures.ts';
 
@@ -56,6 +57,7 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     policies: [],
     keys: noKeys,
     pods: [pod('github-1')],
+    readyPods: new Set(['github-1']),
     injection,
     service: undefined,
     networkPolicy: undefined,
@@ -82,6 +84,19 @@ describe('the status of an McpServer', () => {
       { pods: [pod('p', { injected: false })] },
       'Ready=False/NoPods',
       /restart/,
+    ],
+    [
+      'waits for a pod to become ready',
+      { readyPods: new Set(['of-another-service']) },
+      'Ready=False/PodsNotReady',
+      /No pod is ready: github-1/,
+    ],
+    ['counts only ready pods', { pods: [pod('github-1'), pod('github-2')] }, 'Ready=True/Serving', /by 1 pod$/],
+    [
+      'does not count a ready pod without the sidecar',
+      { pods: [pod('github-1', { injected: false })] },
+      'Ready=False/NoPods',
+      /./,
     ],
     [
       'does not count pods on their way out',
@@ -207,6 +222,30 @@ describe('the status of an McpServer', () => {
     };
     const { status } = decideServer(observed({ pods: [forged] }), now);
     expect(status?.sidecars).toEqual({ current: 0, outdated: 1 });
+  });
+});
+
+describe('ready pods', () => {
+  const slice = (...endpoints: NonNullable<EndpointSlice['endpoints']>): EndpointSlice => ({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 'github-mcp-x', namespace: 'team-a' },
+    endpoints,
+  });
+  const to = (name: string, conditions?: { ready?: boolean; terminating?: boolean }) => ({
+    targetRef: { kind: 'Pod', name },
+    ...(conditions === undefined ? {} : { conditions }),
+  });
+
+  test('are those that requests are sent to, each once', () => {
+    const ipv4 = slice(
+      to('a', { ready: true }),
+      to('b', { ready: false }),
+      to('c', { ready: true, terminating: true }),
+    );
+    const ipv6 = slice(to('a', { ready: true }), to('unsaid'), { addresses: ['10.0.0.1'] });
+    expect([...readyPodsIn([ipv4, ipv6])]).toEqual(['a', 'unsaid']);
+    expect(readyPodsIn([{ ...slice(), endpoints: undefined } as never]).size).toBe(0);
   });
 });
 
