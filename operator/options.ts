@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
 
+import { auditLimits } from './audit/audit-limits.ts';
+
 /** Parts that big installations run apart; each may run in several replicas. */
 export const targets = ['controllers', 'admission', 'broker'] as const;
 export type Target = (typeof targets)[number];
@@ -18,6 +20,8 @@ export interface OperatorOptions {
   /** Path; absent: the credentials of the pod. */
   readonly kubeconfig?: string;
   readonly auditDir: string;
+  /** At this size the audit log is full, and no key is handed out. Below what the volume holds: a full one may lose the log. */
+  readonly auditBytesMax: number;
   readonly logLevel: LogLevel;
   readonly bindAddress: string;
   readonly brokerPort: number;
@@ -46,6 +50,10 @@ const flags = {
   'cluster-domain': { default: 'cluster.local', help: "the cluster's DNS domain" },
   kubeconfig: { help: 'path of a kubeconfig, for development; without it the credentials of the pod are used' },
   'audit-dir': { default: '/var/lib/mcp-keyring/audit', help: 'folder of the audit log' },
+  'audit-bytes-max': {
+    default: String(auditLimits.databaseBytesMax),
+    help: 'size at which the audit log is full; keep it below that of the volume',
+  },
   'log-level': { default: 'info', help: logLevels.join(', ') },
   'bind-address': { default: '0.0.0.0', help: 'address that every port listens on' },
   'broker-port': { default: '8443', help: 'HTTPS for sidecars; 0 takes any free port' },
@@ -59,6 +67,8 @@ type FlagName = keyof typeof flags;
 type FlagValues = Readonly<Partial<Record<FlagName, string>>>;
 
 const portMax = 65_535;
+/** The least holds a busy minute; the most is where one file stops being practical. */
+const auditBytes = { min: 16 * 1024 ** 2, max: 1024 ** 4 } as const;
 /** RFC 1123 label. */
 const labelPattern = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const domainPattern = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -76,6 +86,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
     clusterDomain: reader.matching('cluster-domain', domainPattern, 'a DNS domain, for example cluster.local'),
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: reader.nonEmpty('kubeconfig') }),
     auditDir: reader.nonEmpty('audit-dir'),
+    auditBytesMax: reader.bytes('audit-bytes-max', auditBytes),
     logLevel: reader.logLevel(),
     bindAddress: reader.nonEmpty('bind-address'),
     brokerPort: reader.port('broker-port'),
@@ -136,6 +147,14 @@ class Reader {
     const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
     if (!(port <= portMax)) this.#problems.push(`--${name}=${value} is not a port from 0 to ${portMax}`);
     return port;
+  }
+
+  bytes(name: FlagName, { min, max }: { readonly min: number; readonly max: number }): number {
+    const value = this.#text(name);
+    const bytes = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(bytes >= min && bytes <= max))
+      this.#problems.push(`--${name}=${value} is not a number of bytes from ${min} to ${max}`);
+    return bytes;
   }
 
   targets(): ReadonlySet<Target> {

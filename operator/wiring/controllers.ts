@@ -156,6 +156,7 @@ function startUserKeys(options: ControllersOptions, start: Start): Controller {
       name: 'user-key',
       type: userKeys,
       announces: false,
+      foreignStatusFields: ['version'],
       observe: (key) => observeUserKey({ sources, tenancy, keyStore }, key),
       decide: decideUserKey,
       act: userKeyActions({ keyStore, audit, now: () => new Date() }),

@@ -152,6 +152,7 @@ export class Operator {
     const { auditThreadURL, writeLine } = this.#host;
     return await openSqliteAuditLog({
       path: `${options.auditDir}/audit.db`,
+      databaseBytesMax: options.auditBytesMax,
       sink: createLineSink(writeLine),
       observer: createAuditObserver(metrics.registry),
       monotonicMs: () => clock.nowMs(),

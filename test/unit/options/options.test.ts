@@ -17,6 +17,7 @@ describe('the command line', () => {
         keyNamespace: 'mcp-keyring-keys',
         clusterDomain: 'cluster.local',
         auditDir: '/var/lib/mcp-keyring/audit',
+        auditBytesMax: 8 * 1024 ** 3,
         logLevel: 'info',
         bindAddress: '0.0.0.0',
         brokerPort: 8443,
@@ -45,6 +46,7 @@ describe('the command line', () => {
       '--verbose',
       'stray',
       '--audit-dir=',
+      '--audit-bytes-max=2Gi',
       '--kubeconfig',
     );
     expect(problems).toEqual([
@@ -54,10 +56,17 @@ describe('the command line', () => {
       '--namespace=Upper is not a namespace, for example mcp-keyring',
       '--kubeconfig has no value',
       '--audit-dir has no value',
+      '--audit-bytes-max=2Gi is not a number of bytes from 16777216 to 1099511627776',
       '--log-level=chatty is not one of debug, info, warn, error',
       '--broker-port=99999 is not a port from 0 to 65535',
       '--metrics-port=-1 is not a port from 0 to 65535',
     ]);
+  });
+
+  test('bounds the audit log from both sides', () => {
+    expect(parseOptions(['--audit-bytes-max=2000000000'])).toMatchObject({ options: { auditBytesMax: 2_000_000_000 } });
+    expect(problemsOf('--audit-bytes-max=16777215')).toHaveLength(1);
+    expect(problemsOf('--audit-bytes-max=1099511627777')).toHaveLength(1);
   });
 
   test('refuses to keep sealed keys beside the operator', () => {
