@@ -6,17 +6,18 @@ import { UserKeyRequestError } from './contract/user-key-request.ts';
 import { CliError, exitStatuses } from './errors.ts';
 import { Kubectl } from './kubectl.ts';
 import { parseOptions, usage, type Options } from './options.ts';
+import { printable } from './output.ts';
 import type { KeySource } from './read-headers.ts';
 import { version } from './version.ts';
 
 const tokenBytesMax = 16_384;
 
 function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 function say(text: string): void {
-  process.stderr.write(text);
+  process.stderr.write(printable(text));
 }
 
 function readToken(file: string | undefined): string | undefined {

@@ -31,3 +31,15 @@ export function age(since: string, now: Date): string {
   if (seconds < 172_800) return `${Math.floor(seconds / 3600)}h`;
   return `${Math.floor(seconds / 86_400)}d`;
 }
+
+/** Controls of a terminal (C0 but tab and line feed, DEL, C1) and of text direction. */
+// oxlint-disable-next-line no-control-regex
+const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * Text that may come from somebody else, made harmless for a terminal: an administrator's title must not move the cursor, or say
+ * something in the name of this program.
+ */
+export function printable(text: string): string {
+  return text.replace(controls, '\ufffd');
+}

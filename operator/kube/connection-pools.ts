@@ -12,6 +12,8 @@ export interface PoolLimits {
   readonly watchSocketsMax: number;
   readonly keepAliveMs: number;
   readonly connectTimeoutMs: number;
+  /** Silence on a connection before TCP asks whether the peer is still there. */
+  readonly tcpIdleMs: number;
   readonly headersTimeoutMs: number;
   readonly bodyTimeoutMs: number;
   /** How old credentials may be before their files are read again. */
@@ -103,6 +105,9 @@ export class ConnectionPools {
       headersTimeout: this.#limits.headersTimeoutMs,
       connect: {
         timeout: this.#limits.connectTimeoutMs,
+        // A peer that is gone without a word is noticed ten probes, one a second, later; a watch may be silent for a minute.
+        keepAlive: true,
+        keepAliveInitialDelay: this.#limits.tcpIdleMs,
         ...(settings.ca === undefined ? {} : { ca: settings.ca }),
         ...(certificate === undefined ? {} : { cert: certificate.certificate, key: certificate.key }),
         ...(settings.serverName === undefined ? {} : { servername: settings.serverName }),

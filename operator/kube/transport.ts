@@ -29,6 +29,7 @@ export const transportLimits: TransportLimits = {
   watchSocketsMax: 64,
   keepAliveMs: 30_000,
   connectTimeoutMs: 10_000,
+  tcpIdleMs: 2_000,
   headersTimeoutMs: 30_000,
   bodyTimeoutMs: 30_000,
   credentialsAgeMsMax: 60_000,

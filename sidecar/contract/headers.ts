@@ -39,8 +39,10 @@ export const strippedHeaderNames: readonly string[] = ['authorization', 'cookie'
 /** Longest value of one header, bytes, template applied. */
 export const headerValueBytesMax = 8_192;
 
-/** Whether a user key may not be put into this header, however it is written. */
+/** Whether a user key may not be put into this header, however it is written: to CGI and WSGI servers `_` and `-` are one. */
 export function isReservedHeaderName(name: string): boolean {
-  const lowered = name.toLowerCase();
-  return reservedHeaderNames.includes(lowered) || reservedHeaderPrefixes.some((prefix) => lowered.startsWith(prefix));
+  const canonical = name.toLowerCase().replaceAll('_', '-');
+  return (
+    reservedHeaderNames.includes(canonical) || reservedHeaderPrefixes.some((prefix) => canonical.startsWith(prefix))
+  );
 }

@@ -112,6 +112,19 @@ const cases: readonly Case[] = [
     refusedWith: 'two of these are the same header',
   },
   {
+    what: 'one header twice, to servers that read - as _',
+    path: headersPath,
+    value: [{ name: 'X-API-Key' }, { name: 'X_Api_Key' }],
+    refusedWith: 'two of these are the same header',
+  },
+  { what: 'a session id spelled for CGI', ...header({ name: 'Mcp_Session_Id' }), refusedWith: 'are reserved' },
+  ...['\u001b[2J', 'a\nb', '\u009b31m', 'a\u202eb', '\u007f'].flatMap((text) => [
+    { what: `the title ${JSON.stringify(text)}`, path: 'spec.title', value: text, refusedWith: 'remove control' },
+    { what: `the help ${JSON.stringify(text)}`, ...header({ help: text }), refusedWith: 'remove control' },
+    { what: `the header title ${JSON.stringify(text)}`, ...header({ title: text }), refusedWith: 'remove control' },
+  ]),
+  { what: 'a title in any language', path: 'spec.title', value: 'Notizen – für Ärzte 📝' },
+  {
     what: '17 headers',
     path: headersPath,
     value: Array.from({ length: 17 }, (_, index) => ({ name: `X-${index}` })),
@@ -134,7 +147,7 @@ const cases: readonly Case[] = [
     refusedWith: 'token of RFC 9110',
   })),
   ...reservedHeaderNames.flatMap((name) =>
-    [name, name.toUpperCase()].map((spelling) => ({
+    [name, name.toUpperCase(), name.replaceAll('-', '_')].map((spelling) => ({
       what: `the reserved header ${spelling}`,
       ...header({ name: spelling }),
       refusedWith: /^(mcp|proxy|sec|x-forwarded)-/.test(name) ? 'reserved' : 'belongs to HTTP or MCP itself',
