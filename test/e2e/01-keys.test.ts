@@ -100,9 +100,9 @@ describe('user keys', () => {
       metadata: { name: bobs.metadata.name, namespace: keyNamespace },
       data: alices.data,
     });
-    const answer = await waitUntil('an answer that is not a key', 3000, async () => {
+    const answer = await waitUntil('the answer that the key cannot be read', 3000, async () => {
       const { body } = await postToolCall({ address: await clusterIpOf(namespace, 'notes-mcp'), token, id: 'copied' });
-      return body.includes('bob@notes') ? undefined : body;
+      return body.includes('cannot be read') ? body : undefined;
     });
     expect(answer).not.toContain('alice@notes');
     await setKey(token, keys.bob);

@@ -10,20 +10,25 @@ export interface Outcome {
 }
 
 /** Runs a program inside the lab's network, where the tests run already. Never throws for an exit status. */
-export function tryRun(command: readonly string[], input = ''): Promise<Outcome> {
+export function tryRun(command: readonly string[], input = '', encoding: BufferEncoding = 'utf8'): Promise<Outcome> {
   const [program = '', ...args] = command;
   return new Promise((done) => {
     const env = { ...process.env, PATH: `${join(root, 'dist/cli')}:${process.env['PATH'] ?? ''}` };
-    const child = execFile(program, args, { cwd: root, env, maxBuffer: 256 * 1_048_576 }, (error, stdout, stderr) => {
-      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-      done({ status, stdout, stderr: stderr === '' && error !== null ? error.message : stderr });
-    });
+    const child = execFile(
+      program,
+      args,
+      { cwd: root, env, encoding, maxBuffer: 256 * 1_048_576 },
+      (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+        done({ status, stdout, stderr: stderr === '' && error !== null ? error.message : stderr });
+      },
+    );
     child.stdin?.end(input);
   });
 }
 
-export async function run(command: readonly string[], input = ''): Promise<string> {
-  const outcome = await tryRun(command, input);
+export async function run(command: readonly string[], input = '', encoding: BufferEncoding = 'utf8'): Promise<string> {
+  const outcome = await tryRun(command, input, encoding);
   if (outcome.status !== 0) throw new Error(`\`${command.join(' ')}\` failed: ${outcome.stderr}${outcome.stdout}`);
   return outcome.stdout;
 }
