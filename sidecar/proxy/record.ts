@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { HttpMethod, RequestEvent } from '../contract/audit.ts';
 import { auditTextCharsMax } from '../contract/audit.ts';
-import { present } from '../contract/fields.ts';
 import type { ServerRef } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { EndedRequest, RequestRecord } from './exchange.ts';
@@ -28,36 +27,38 @@ const httpMethods: ReadonlyMap<string, HttpMethod> = new Map(
 );
 
 /** The audit event of a request: what was asked and decided, never an argument, a result or a key. */
-export function requestEvent(ended: EndedRequest, server: ServerRef): RequestEvent {
-  const { record } = ended;
-  return present({
+export function requestEvent(
+  { record, httpStatus, responseBytes, durationMs }: EndedRequest,
+  server: ServerRef,
+): RequestEvent {
+  const { subject, leaseId, keyVersion } = record;
+  // Spread in, not filtered out: this runs once a request.
+  return {
     id: record.id,
     at: record.at,
-    type: 'request' as const,
+    type: 'request',
     server,
-    subject: record.subject,
-    leaseId: record.leaseId,
-    keyVersion: record.keyVersion,
+    ...(subject === undefined ? undefined : { subject }),
+    ...(leaseId === undefined ? undefined : { leaseId }),
+    ...(keyVersion === undefined ? undefined : { keyVersion }),
     httpMethod: record.httpMethod,
     ...describeMessage(record.message),
     decision: record.decision,
-    httpStatus: ended.httpStatus,
-    durationMs: Math.round(ended.durationMs),
+    httpStatus,
+    durationMs: Math.round(durationMs),
     requestBytes: record.requestBytes,
-    responseBytes: ended.responseBytes,
-  });
+    responseBytes,
+  };
 }
 
-function describeMessage(message: Message | undefined): Pick<RequestEvent, 'method' | 'tool' | 'rpcId'> {
+function describeMessage(message: Message | undefined): Pick<RequestEvent, 'method' | 'tool' | 'rpcId'> | undefined {
   switch (message?.kind) {
     case undefined:
-      return {};
-    case 'request':
-      return present({
-        method: bounded(message.method),
-        tool: bounded(message.tool),
-        rpcId: bounded(String(message.id)),
-      });
+      return undefined;
+    case 'request': {
+      const request = { method: bounded(message.method), rpcId: bounded(String(message.id)) };
+      return message.tool === undefined ? request : { ...request, tool: bounded(message.tool) };
+    }
     case 'notification':
       return { method: bounded(message.method) };
     case 'response':
@@ -65,8 +66,6 @@ function describeMessage(message: Message | undefined): Pick<RequestEvent, 'meth
   }
 }
 
-function bounded(text: string): string;
-function bounded(text: string | undefined): string | undefined;
-function bounded(text: string | undefined): string | undefined {
-  return text?.slice(0, auditTextCharsMax);
+function bounded(text: string): string {
+  return text.slice(0, auditTextCharsMax);
 }

@@ -83,19 +83,15 @@ function tooLarge(bytesMax: number): ProxyError {
   return new ProxyError('BodyTooLarge', `The request body is larger than ${bytesMax} bytes.`, { headers: lastRequest });
 }
 
-async function withDeadline<T>(work: Promise<T>, msMax: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new ProxyError('BodyTimeout', 'The request body did not arrive in time.', { headers: lastRequest })),
-      msMax,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function withDeadline<T>(work: Promise<T>, msMax: number): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => reject(tooLate()), msMax);
+  work.then(resolve, reject).finally(() => clearTimeout(timer));
+  return promise;
+}
+
+function tooLate(): ProxyError {
+  return new ProxyError('BodyTimeout', 'The request body did not arrive in time.', { headers: lastRequest });
 }
 
 /** Bytes of bodies held by all requests together. */
