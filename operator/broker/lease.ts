@@ -2,6 +2,7 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { HeaderHint, Subject } from '#contract/lease.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { versionOnRecord } from '#operator/keystore/version.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import { hintOf } from './policy-snapshot.ts';
@@ -35,14 +36,19 @@ const refusalByState: Readonly<Record<KeyState, Refusal | undefined>> = {
   Revoked: 'invalid',
 };
 
-/** Pure. Without a UserKey there is no key, even if a sealed Secret is still there: nothing would tell a rolled-back one. */
+/**
+ * Pure. Without a UserKey that has a version on record there is no key, even if a sealed Secret is there: nothing would tell one
+ * from before a delete.
+ */
 export function decideOpening(userKey: UserKey | undefined, server: McpServer, subject: Subject): Opening {
   if (userKey === undefined || userKey.metadata.deletionTimestamp !== undefined) return { kind: 'nothingStored' };
   const { spec, status } = userKey;
   const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
   if (!isTheirs || spec.serverRef.name !== server.metadata.name) return { kind: 'mismatch' };
   const refusal = status?.state === undefined ? undefined : refusalByState[status.state];
-  return refusal === undefined ? { kind: 'open', versionMin: status?.version ?? 0 } : { kind: 'refused', refusal };
+  if (refusal !== undefined) return { kind: 'refused', refusal };
+  const versionMin = versionOnRecord(userKey);
+  return versionMin === undefined ? { kind: 'nothingStored' } : { kind: 'open', versionMin };
 }
 
 /** Which headers go out, or which are still asked of the user. */

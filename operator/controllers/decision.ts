@@ -6,7 +6,7 @@ import type { Condition } from '#operator/kube/resources.ts';
 export interface Decision<Status extends StatusBase = StatusBase, Action = never> {
   /** Done in this order; the first that fails ends the reconcile, so a later step may rely on an earlier one. */
   readonly steps: readonly Step<Action>[];
-  /** The whole status. Absent: the object is going away and nobody will read it. */
+  /** The whole status. Absent: it stays as it is, because the object is going away or because it is too early to say. */
   readonly status?: Status;
   /** Planned return; expected waiting is not an error. */
   readonly requeueAfterMs?: number;

@@ -19,6 +19,8 @@ export interface Definition<T extends Reconciled, Observed extends { readonly ob
   readonly type: ResourceType<T>;
   /** Whether `Ready=Unknown` is written before the first steps, because they may take a while. */
   readonly announces: boolean;
+  /** Fields of the status that somebody else writes. They are left alone. */
+  readonly foreignStatusFields?: readonly string[];
   /** Reads informer caches only. `undefined`: there is nothing of that name (any more). */
   observe(key: RequestKey): Observed | undefined;
   /** Pure. */
@@ -69,13 +71,13 @@ interface RunContext<T extends Reconciled, Observed extends { readonly object: T
 class Run<T extends Reconciled, Observed extends { readonly object: T }, Action> {
   readonly #context: RunContext<T, Observed, Action>;
   readonly #fieldManager: string;
-  /** Status as the API server has it after our last write. */
+  /** Our part of the status as the API server has it after our last write. */
   #status: StatusBase | undefined;
 
   constructor(context: RunContext<T, Observed, Action>) {
     this.#context = context;
     this.#fieldManager = fieldManagerOf(context.definition.name);
-    this.#status = context.object.status;
+    this.#status = withoutFields(context.object.status, context.definition.foreignStatusFields ?? []);
   }
 
   async carryOut(decision: Decision<NonNullable<T['status']>, Action>): Promise<void> {
@@ -168,4 +170,9 @@ class Run<T extends Reconciled, Observed extends { readonly object: T }, Action>
       // The first error is the one to throw; this write comes again with the next attempt.
     }
   }
+}
+
+function withoutFields(status: StatusBase | undefined, fields: readonly string[]): StatusBase | undefined {
+  if (status === undefined || fields.length === 0) return status;
+  return Object.fromEntries(Object.entries(status).filter(([field]) => !fields.includes(field)));
 }

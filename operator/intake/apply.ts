@@ -8,18 +8,21 @@ import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
 import { KeyStoreError, type KeyStoreErrorCode } from '#operator/keystore/errors.ts';
-import type { KeyHeader, KeyStore, OpenedKey, StoredKey } from '#operator/keystore/key-store.ts';
+import type { KeyAddress, KeyHeader, KeyStore, OpenedKey, StoredKey } from '#operator/keystore/key-store.ts';
+import { versionOnRecord } from '#operator/keystore/version.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import { ok, type DestroyDecision, type OrderDecision, type StoreDecision } from './decide.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import { refusals } from './refusals.ts';
 import { serverState } from './server-state.ts';
+import type { Turns } from './turns.ts';
 
 export interface OrderApplier {
   readonly client: Pick<KubeClient, 'apply' | 'delete'>;
   readonly keyStore: KeyStore;
   readonly audit: Pick<AuditLog, 'append'>;
+  readonly turns: Turns;
   readonly now: () => Date;
 }
 
@@ -47,22 +50,36 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
     case 'refuse':
       if (decision.isDenial) await to.audit.append(denialEvent(to, request, decision.refusal.message));
       return { kind: 'response', response: decision.refusal };
-    case 'store':
+    case 'store': {
+      using _turn = await takeTurn(to, decision.target.address);
       return await store(to, { request, observed, decision });
-    case 'destroy':
+    }
+    case 'destroy': {
+      using _turn = await takeTurn(to, decision);
       return { kind: 'response', response: await destroy(to, { request, observed, decision }) };
+    }
   }
 }
 
+function takeTurn({ turns, keyStore }: OrderApplier, address: Pick<KeyAddress, 'server' | 'subject'>) {
+  return turns.take(`${address.server.namespace}/${keyStore.userKeyNameOf(address)}`);
+}
+
+/**
+ * The version goes on record after the key is sealed: the other way round, a failure in between would lock out the key that was
+ * there. Until it is on record nobody is handed the key of a UserKey that is new, so what somebody puts in its place until then
+ * never counts. All of that is before the answer.
+ */
 async function store(to: OrderApplier, work: CarryOut & { readonly decision: StoreDecision }): Promise<Carried> {
   const { target, fields, notices } = work.decision;
   const userKey = await to.client.apply(userKeys, userKeyFor(to.keyStore, target), {
     fieldManager: intakeFieldManager,
   });
   if (userKey.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
-  const put = await putMerged(to.keyStore, { target, fields, versionOnRecord: userKey.status?.version ?? 0 });
+  const put = await putMerged(to.keyStore, { target, fields, onRecord: versionOnRecord(userKey) });
   if (put.kind === 'refused') return { kind: 'response', response: put.response };
   const { stored, replacedUnreadable } = put;
+  await recordVersion(to, userKey, stored.version);
   await to.audit.append(
     keyEvent(to, work, { type: 'key.set', keyVersion: stored.version, headerNames: namesOf(fields) }),
   );
@@ -99,6 +116,15 @@ function userKeyFor(keyStore: Pick<KeyStore, 'userKeyNameOf' | 'subjectKeyOf'>, 
   } as const satisfies UserKey;
 }
 
+/** The UID makes the API server refuse when the UserKey was replaced by a later one, whose key is not this. */
+async function recordVersion({ client }: OrderApplier, userKey: UserKey, version: number): Promise<void> {
+  const { apiVersion, kind, spec, metadata } = userKey;
+  const { namespace, name, uid } = metadata;
+  const identity = { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
+  const recorded = { apiVersion, kind, spec, metadata: identity, status: { version } };
+  await client.apply(userKeys, recorded, { fieldManager: intakeFieldManager, subresource: 'status' });
+}
+
 type Put =
   | { readonly kind: 'stored'; readonly stored: StoredKey; readonly replacedUnreadable: boolean }
   | { readonly kind: 'refused'; readonly response: UserKeyResponse };
@@ -106,20 +132,21 @@ type Put =
 interface Merge {
   readonly target: ObservedServer;
   readonly fields: readonly HeaderField[];
-  readonly versionOnRecord: number;
+  /** Absent: the UserKey is new. */
+  readonly onRecord: number | undefined;
 }
 
 /** Sets the given headers and keeps the others that are still declared. */
-async function putMerged(keyStore: KeyStore, { target, fields, versionOnRecord }: Merge): Promise<Put> {
+async function putMerged(keyStore: KeyStore, { target, fields, onRecord }: Merge): Promise<Put> {
   const { address } = target;
   using owned = new DisposableStack();
   try {
-    const existing = await openExisting(keyStore, target, versionOnRecord);
+    const existing = await openExisting(keyStore, target, onRecord);
     if (existing.kind === 'opened') owned.use(existing.key);
     const kept = existing.kind === 'opened' ? keptHeaders(existing.key, target, fields) : [];
     const set = fields.map(({ name, value }) => ({ name, value: owned.use(copyOf(value)) }));
     const stored = await keyStore.put(address, [...kept, ...set], {
-      versionAbove: versionOnRecord,
+      ...(onRecord !== undefined && { versionAbove: onRecord }),
       ...replacing(existing),
     });
     return { kind: 'stored', stored, replacedUnreadable: existing.kind === 'unreadable' };
@@ -134,13 +161,21 @@ type Existing =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'unreadable' };
 
-/** What does not open is replaced: to set the key anew is what its user is asked to do. Without the KEK it may be sound. */
-async function openExisting(keyStore: KeyStore, target: ObservedServer, versionMin: number): Promise<Existing> {
+/**
+ * What does not open is replaced: to set the key anew is what its user is asked to do. Without the KEK it may be sound. Of a UserKey
+ * without a version on record no key is, and so none of its headers are kept.
+ */
+async function openExisting(
+  keyStore: KeyStore,
+  target: ObservedServer,
+  onRecord: number | undefined,
+): Promise<Existing> {
   try {
-    const key = await keyStore.open(target.address, versionMin);
+    const key = await keyStore.open(target.address, onRecord ?? Number.POSITIVE_INFINITY);
     return key === undefined ? { kind: 'nothing' } : { kind: 'opened', key };
   } catch (error) {
-    if (error instanceof KeyStoreError && beyondUse.has(error.code)) return { kind: 'unreadable' };
+    if (!(error instanceof KeyStoreError)) throw error;
+    if (onRecord === undefined || beyondUse.has(error.code)) return { kind: 'unreadable' };
     throw error;
   }
 }

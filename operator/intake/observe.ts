@@ -8,6 +8,7 @@ import type { Identification, TrustedIssuer, UserIdentifier } from '#operator/id
 import { kubernetesSubjectIssuer } from '#operator/identity/kubernetes-token.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
+import { versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -23,6 +24,7 @@ export type Requester =
 export interface ObservedServer {
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
+  /** Absent also when it is older than what is on record, because it is not used then. */
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
   readonly address: KeyAddress;
@@ -117,14 +119,15 @@ function observeServers(from: OrderObserver, { namespace, organization, subject 
     .map((server) => {
       const ref = { namespace, name: server.metadata.name };
       const address = { organization, server: ref, serverUid: server.metadata.uid ?? '', subject };
-      return {
-        server,
-        headers: effectiveHeaders(server, policies),
-        stored: from.keyStore.find(address),
-        userKey: from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address)),
-        address,
-      };
+      const userKey = from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address));
+      const stored = usable(from.keyStore.find(address), userKey);
+      return { server, headers: effectiveHeaders(server, policies), stored, userKey, address };
     });
+}
+
+function usable(stored: StoredKey | undefined, userKey: UserKey | undefined): StoredKey | undefined {
+  const onRecord = userKey === undefined ? undefined : versionOnRecord(userKey);
+  return stored !== undefined && onRecord !== undefined && stored.version >= onRecord ? stored : undefined;
 }
 
 function orphansOf(

@@ -8,13 +8,14 @@ import { requestKeyOf } from '#operator/kube/request-key.ts';
 import { IntakeKeys, type IntakeKeysOptions } from './intake-keys.ts';
 import { type IntakeDependencies, intakeReconcile } from './reconcile.ts';
 import { RequestLimiter } from './request-limiter.ts';
+import { Turns } from './turns.ts';
 
 /** How often it is checked whether the intake key is due, and how soon a failed check is repeated. */
 const refreshMs = 300_000;
 const refreshRetryMs = 5_000;
 const intakeWorkers = 4;
 
-export interface IntakeOptions extends Omit<IntakeDependencies, 'requests' | 'keyPairOf' | 'limiter'> {
+export interface IntakeOptions extends Omit<IntakeDependencies, 'requests' | 'keyPairOf' | 'limiter' | 'turns'> {
   readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'];
   readonly operatorNamespace: string;
   readonly randomness: IntakeKeysOptions['randomness'];
@@ -58,6 +59,7 @@ function startRequests(options: IntakeOptions, keys: IntakeKeys): Controller {
       requests: requestInformer.store,
       keyPairOf: (keyId) => keys.keyPairOf(keyId),
       limiter: new RequestLimiter(),
+      turns: new Turns(),
     }),
     log: options.log,
     ...(clock !== undefined && { clock }),

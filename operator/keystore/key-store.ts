@@ -30,9 +30,12 @@ export interface StoredKey {
 }
 
 export interface PutOptions {
-  /** The new version is above this too: what the UserKey has on record, should the Secret be gone or old. */
+  /** The new version is above this too: what the UserKey has on record. */
   readonly versionAbove?: number;
-  /** Refuse (`WriteConflict`) when another version is stored by now; 0: when anything is stored for this very server. */
+  /**
+   * The version that the caller has opened, and nothing else: the new one is above it. Refuse (`WriteConflict`) when another is
+   * stored by now; 0: when anything is stored for this very server.
+   */
   readonly replaces?: number;
 }
 
@@ -49,7 +52,7 @@ export interface KeyStore {
   find(address: KeyAddress): StoredKey | undefined;
   /** `undefined` when nothing is stored for this very server. Refuses a version below `versionMin` (what the UserKey records): a rolled-back Secret does not open. */
   open(address: KeyAddress, versionMin: number): Promise<OpenedKey | undefined>;
-  /** Seals all headers under a new data key as version + 1. Zeroing `headers` stays the caller's duty. */
+  /** Seals all headers under a new data key, as a version that was never used before. Zeroing `headers` stays the caller's duty. */
   put(address: KeyAddress, headers: readonly KeyHeader[], options?: PutOptions): Promise<StoredKey>;
   /** Resolves false when there was nothing. */
   destroy(address: Pick<KeyAddress, 'server' | 'subject'>): Promise<boolean>;

@@ -24,6 +24,7 @@ import {
   sealedSecretRef,
   type SealedSecretPlace,
 } from './sealed-secret.ts';
+import { nextVersion } from './version.ts';
 
 export interface SealedKeyStoreOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
@@ -80,7 +81,8 @@ export class SealedKeyStore implements KeyStore {
     const existing = await this.#live(address);
     const header = existing === undefined ? undefined : this.#headerOf(existing);
     this.#checkReplaceable(address, { existing, header }, options);
-    const gen = Math.max(header?.context.gen ?? 0, options.versionAbove ?? 0) + 1;
+    // Not what the Secret says of itself, which nobody has authenticated.
+    const gen = nextVersion(this.#options.now(), Math.max(options.replaces ?? 0, options.versionAbove ?? 0));
     const context: EnvelopeContext = { ...this.#expected(address), slot: slotOf(headers), gen };
     const envelope = await this.#seal(context, headers);
     try {

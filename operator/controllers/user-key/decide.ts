@@ -2,6 +2,8 @@ import type { UserKey, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.t
 import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
+import { versionOnRecord } from '#operator/keystore/version.ts';
+
 import type { Decision, Step } from '../decision.ts';
 import { findingOf, type UserKeyFinding } from './finding.ts';
 import type { ObservedUserKey } from './observe.ts';
@@ -14,12 +16,23 @@ export type UserKeyAction =
 
 type UserKeyDecision = Decision<UserKeyStatus, UserKeyAction>;
 
+/** How far the cache of sealed keys may be behind the record: a key that was just set is no older one that somebody put back. */
+const sealedSecretLagMs = 2_000;
+
 /** The state of one user's key; on deletion, destroying it before the UserKey goes. */
 export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDecision {
   const { object } = observed;
   if (object.metadata.deletionTimestamp !== undefined) return { steps: destroySteps(observed) };
   const finding = findingOf(observed);
+  if (finding.kind === 'rolledBack' && isRecent(object, now)) {
+    return { steps: finalizerSteps(object, finding), requeueAfterMs: sealedSecretLagMs };
+  }
   return { steps: finalizerSteps(object, finding), status: userKeyStatus(object, { finding, now }) };
+}
+
+/** A version is the time at which it was sealed. */
+function isRecent(object: UserKey, now: Date): boolean {
+  return now.getTime() - (versionOnRecord(object) ?? 0) < sealedSecretLagMs;
 }
 
 /**

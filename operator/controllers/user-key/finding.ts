@@ -1,4 +1,5 @@
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
 
 import type { ObservedUserKey } from './observe.ts';
@@ -13,6 +14,8 @@ export type UserKeyFinding =
       readonly missing: readonly string[];
     }
   | { readonly kind: 'keyMissing'; readonly headers: readonly EffectiveHeader[] }
+  /** A sealed key, and no version on record: it is being set right now, or it is from before this UserKey. */
+  | { readonly kind: 'notOnRecord'; readonly headers: readonly EffectiveHeader[] }
   | { readonly kind: 'rolledBack'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
   | { readonly kind: 'serverNotFound' }
   | { readonly kind: 'noOrganization' }
@@ -28,7 +31,9 @@ export function findingOf(observed: ObservedUserKey): UserKeyFinding {
   if (server === undefined) return { kind: 'serverNotFound' };
   const headers = effectiveHeaders(server, policies);
   if (stored === undefined) return { kind: 'keyMissing', headers };
-  if (stored.version < (object.status?.version ?? 0)) return { kind: 'rolledBack', stored, headers };
+  const onRecord = versionOnRecord(object);
+  if (onRecord === undefined) return { kind: 'notOnRecord', headers };
+  if (stored.version < onRecord) return { kind: 'rolledBack', stored, headers };
   const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
   return missing.length > 0
     ? { kind: 'headersMissing', stored, headers, missing }

@@ -12,7 +12,7 @@ export interface OrphanSources {
 /**
  * Sealed keys without a UserKey. The broker hands none of them out, so they harm nobody; they are counted, and that is all. The
  * UserKey is not made again: somebody took it away, and with it the right to use the key. Nor is the key destroyed: whoever
- * restores UserKeys from a backup gets their users' keys back, and setting a key anew replaces it.
+ * restores UserKeys with their versions from a backup gets their users' keys back, and setting a key anew replaces it.
  */
 export function orphansIn({ sealedSecrets, userKeys }: OrphanSources): readonly KubeObject[] {
   return sealedSecrets.list().filter((secret) => {

@@ -11,14 +11,13 @@ export interface UserKeyOutcome {
   readonly now: Date;
 }
 
-/** `version` never goes down: it is what makes a rolled-back Secret worthless. */
+/** All but `version`, which makes a rolled-back Secret worthless: only who has sealed a version puts it on record. */
 export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome): UserKeyStatus {
   const { generation } = userKey.metadata;
   const previous = userKey.status?.conditions;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     state: finding.kind === 'configured' ? 'Configured' : 'Missing',
-    version: Math.max(userKey.status?.version ?? 0, 'stored' in finding ? finding.stored.version : 0),
     ...('headers' in finding ? { headers: finding.headers.map((header) => headerStatus(header, finding)) } : {}),
     conditions: stampConditions(conditionsOf(userKey, finding), { previous, generation, now }),
   };
@@ -45,6 +44,10 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
       return [notReady('HeadersMissing', `Not set: ${someOf(finding.missing)}. ${setCommand(server)}`)];
     case 'keyMissing':
       return [notReady('KeyMissing', `No key is stored. ${setCommand(server)}`)];
+    case 'notOnRecord':
+      return [
+        notReady('KeyMissing', `There is a sealed key that is not on record, so it is not used. ${setCommand(server)}`),
+      ];
     case 'rolledBack':
       return [
         notReady(

@@ -22,8 +22,13 @@ describe('whether a stored key is opened', () => {
       kind: 'open',
       versionMin: 7,
     });
+  });
+
+  test('not while no version is on record: what is stored may be from before a delete', () => {
     const { status: _, ...withoutStatus } = userKeyOf(alice);
-    expect(decideOpening(withoutStatus, server, alice)).toEqual({ kind: 'open', versionMin: 0 });
+    for (const userKey of [withoutStatus, userKeyOf(alice, github, {}), userKeyOf(alice, github, { version: 0 })]) {
+      expect(decideOpening(userKey, server, alice)).toEqual({ kind: 'nothingStored' });
+    }
   });
 
   test.each([

@@ -61,6 +61,7 @@ type World = ReturnType<typeof world>;
 
 interface Behaviour {
   readonly announces?: boolean;
+  readonly foreignStatusFields?: readonly string[];
   readonly steps?: (w: World) => Decision<McpServerStatus, TestAction>['steps'];
   readonly act?: () => Promise<void>;
   readonly requeueAfterMs?: number;
@@ -84,6 +85,7 @@ function reconciler(w: World, behaviour: Behaviour = {}, cached: () => McpServer
       name: 'test',
       type: mcpServers,
       announces: behaviour.announces ?? false,
+      ...(behaviour.foreignStatusFields && { foreignStatusFields: behaviour.foreignStatusFields }),
       observe: ({ name }) => (name === w.state.object.metadata.name ? { object: cached() } : undefined),
       decide: ({ object }, at) => ({
         steps: steps(w),
@@ -114,6 +116,20 @@ describe('the runner', () => {
     expect(w.calls).toEqual(['apply Service', 'status Ready=True/Serving']);
     await reconcile(key, signal);
     expect(w.calls).toHaveLength(2);
+  });
+
+  test('leaves fields of the status to who else writes them', async () => {
+    const w = world(server());
+    const reconcile = reconciler(w, { foreignStatusFields: ['url'] });
+    await reconcile(key, signal);
+    w.state.object = { ...w.state.object, status: { ...w.state.object.status, url: 'http://example.com' } };
+    await reconcile(key, signal);
+    expect(w.calls).toEqual(['apply Service', 'status Ready=True/Serving']);
+    w.state.refuse = new KubeError('Forbidden', 'no');
+    w.state.child = undefined;
+    await expect(reconcile(key, signal)).rejects.toThrow('no');
+    expect(w.calls.at(-1)).toContain('Ready=False/ApplyFailed');
+    expect(w.state.object.status).not.toHaveProperty('url');
   });
 
   test('applies again what somebody changed, and what somebody else applied', async () => {

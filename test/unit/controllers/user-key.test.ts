@@ -7,11 +7,13 @@ import type { StoredKey } from '#operator/keystore/key-store.ts';
 
 import { brief, header, messageOf, now, policy, server, subject, userKey, userKeyName } from './fixtures.ts';
 
-const stored: StoredKey = { version: 4, headerNames: ['authorization'], setAt: '2026-02-01T00:00:00Z' };
+const setAt = '2026-02-01T00:00:00Z';
+const version = Date.parse(setAt);
+const stored: StoredKey = { version, headerNames: ['authorization'], setAt };
 
 function observed(change: Partial<ObservedUserKey> = {}): ObservedUserKey {
   return {
-    object: userKey({ metadata: { finalizers: [userKeyFinalizer] } }),
+    object: userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version } }),
     expectedName: userKeyName,
     tenancy: { kind: 'organization', name: 'acme', issuers: [] },
     server: server(),
@@ -88,26 +90,40 @@ describe('the state of a UserKey', () => {
   test('tells of every declared header since when it is set', () => {
     const { status } = decideUserKey(observed({ server: optional }), now);
     expect(status?.headers).toEqual([
-      { name: 'Authorization', state: 'Configured', version: 4, setAt: '2026-02-01T00:00:00Z' },
+      { name: 'Authorization', state: 'Configured', version, setAt },
       { name: 'X-Client-ID', state: 'Missing', reason: 'OptionalNotSet' },
     ]);
   });
 
-  test('records the highest version and keeps it when the sealed key is gone', () => {
-    expect(decideUserKey(observed(), now).status?.version).toBe(4);
-    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: 9 } });
-    expect(decideUserKey(observed({ object, stored: undefined }), now).status?.version).toBe(9);
+  test('leaves the version on record alone, whatever version a Secret claims: nobody has authenticated that', () => {
+    for (const claimed of [undefined, stored, { ...stored, version: Number.MAX_SAFE_INTEGER }]) {
+      expect(decideUserKey(observed({ stored: claimed }), now).status).not.toHaveProperty('version');
+    }
+  });
+
+  test('is Missing while no version is on record: the sealed key may be from before a delete', () => {
+    for (const status of [undefined, {}, { version: 0 }]) {
+      const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, ...(status && { status }) });
+      const decision = decideUserKey(observed({ object }), now);
+      expect(brief(decision.status)).toBe('Ready=False/KeyMissing');
+      expect(messageOf(decision.status)).toMatch(/not on record.*kubectl mcpkeys set github/);
+      expect(decision.status).toMatchObject({ state: 'Missing', headers: [{ state: 'Missing', reason: 'NotSet' }] });
+    }
   });
 
   test('refuses a sealed key that is older than the one on record', () => {
-    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: 5 } });
+    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: version + 1 } });
     const { status } = decideUserKey(observed({ object }), now);
     expect(brief(status)).toBe('Ready=False/KeyRolledBack');
-    expect(status).toMatchObject({
-      state: 'Missing',
-      version: 5,
-      headers: [{ state: 'Missing', reason: 'KeyRolledBack' }],
-    });
+    expect(status).toMatchObject({ state: 'Missing', headers: [{ state: 'Missing', reason: 'KeyRolledBack' }] });
+  });
+
+  test('waits before it calls a key older that was set a moment ago: the cache of Secrets may be behind', () => {
+    const recorded = now.getTime();
+    const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status: { version: recorded } });
+    const decide = (afterMs: number) => decideUserKey(observed({ object }), new Date(recorded + afterMs));
+    expect(decide(1_999)).toEqual({ steps: [], requeueAfterMs: 2_000 });
+    expect(brief(decide(2_000).status)).toBe('Ready=False/KeyRolledBack');
   });
 });
 
@@ -142,7 +158,7 @@ describe('the life of a UserKey', () => {
     const born = decideUserKey(observed({ object: userKey(), expectedName }), now);
     expect(born.steps).toEqual([]);
     expect(brief(born.status)).toBe('Ready=False/NameMismatch Stalled=True/NameMismatch');
-    expect(born.status).toMatchObject({ state: 'Missing', version: 0 });
+    expect(born.status).toMatchObject({ state: 'Missing' });
     expect(born.status).not.toHaveProperty('headers');
     const deleted = decideUserKey(observed({ object: leaving, expectedName }), now);
     expect(deleted.steps).toEqual([{ kind: 'finalizers', finalizers: ['example.com/other'] }]);

@@ -9,11 +9,11 @@ import type { Identification } from '#operator/identity/identification.ts';
 import { mcpServers, userKeyPolicies, userKeyRequests, userKeys } from '#operator/kube/keyring-resources.ts';
 import { intakeReconcile, type IntakeDependencies } from '#operator/intake/reconcile.ts';
 import { RequestLimiter } from '#operator/intake/request-limiter.ts';
+import { Turns } from '#operator/intake/turns.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 
 import { testStore } from '../keystore/fixtures.ts';
 
-export const now = new Date('2026-11-24T10:00:00.000Z');
 export const namespace = 'team-a';
 
 export const oidcUser: Identification = {
@@ -56,7 +56,7 @@ export const open = server('open', []);
 /** The operator's intake over a fake cluster, and the CLI's side of it. */
 export async function testIntake(change: Partial<IntakeDependencies> = {}) {
   const world = await testStore();
-  const { cluster } = world;
+  const { cluster, clock } = world;
   const intakeKey = generateHpkeKeyPair();
   const audited: AuditEvent[] = [];
   const informers = {
@@ -66,7 +66,6 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     requests: cluster.informer(userKeyRequests),
   };
   for (const one of [github, jira, open]) cluster.put(mcpServers, one);
-  const clock = { now };
   const deps: IntakeDependencies = {
     client: cluster.client,
     sources: {
@@ -86,6 +85,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     },
     keyPairOf: (keyId) => (keyId === 'intake-1' ? intakeKey : undefined),
     limiter: new RequestLimiter(),
+    turns: new Turns(),
     now: () => clock.now,
     ...change,
   };
@@ -128,5 +128,5 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     return openResponse(stored(request)?.status?.sealedResponse ?? '');
   }
 
-  return { ...world, deps, audited, clock, send, handle, stored, ask, informers };
+  return { ...world, deps, audited, send, handle, stored, ask, informers };
 }

@@ -8,8 +8,8 @@ import { KubeError } from '#operator/kube/errors.ts';
 import { mcpServers, userKeyPolicies, userKeys } from '#operator/kube/keyring-resources.ts';
 import { secrets } from '#operator/kube/resources.ts';
 
-import { textOf } from '../keystore/fixtures.ts';
-import { namespace, now, organization, server, testIntake } from './fixtures.ts';
+import { firstVersion, now, textOf } from '../keystore/fixtures.ts';
+import { namespace, organization, server, testIntake } from './fixtures.ts';
 
 type World = Awaited<ReturnType<typeof testIntake>>;
 
@@ -54,7 +54,7 @@ describe('setting a key', () => {
         server: 'github',
         title: 'GITHUB',
         state: 'Configured',
-        version: 1,
+        version: firstVersion,
         setAt: now.toISOString(),
         headers: [{ name: 'Authorization', required: true, state: 'Configured' }],
       },
@@ -70,7 +70,7 @@ describe('setting a key', () => {
         server: { namespace, name: 'github' },
         subject: alice,
         actor: 'alice',
-        keyVersion: 1,
+        keyVersion: firstVersion,
         headerNames: ['Authorization'],
       },
     ]);
@@ -100,9 +100,11 @@ describe('setting a key', () => {
       key: { state: 'Missing', headers: [{ state: 'Configured' }, { state: 'Missing' }] },
     });
     expect(await world.ask(set('jira'), { 'x-jira-token': 'abc' })).toMatchObject({
-      key: { state: 'Configured', version: 2 },
+      key: { state: 'Configured', version: firstVersion + 1 },
     });
-    expect(await world.ask(set('jira'), { 'X-Jira-Token': 'def' })).toMatchObject({ key: { version: 3 } });
+    expect(await world.ask(set('jira'), { 'X-Jira-Token': 'def' })).toMatchObject({
+      key: { version: firstVersion + 2 },
+    });
     expect(await storedText(world, addressOf('jira'))).toEqual({
       'X-Jira-Email': 'a@example.com',
       'X-Jira-Token': 'def',
@@ -122,9 +124,9 @@ describe('setting a key', () => {
     await world.ask(set('github'), { Authorization: 'ghp_a' });
     const [old] = sealedIn(world);
     const [userKey] = userKeysIn(world);
-    world.cluster.put(userKeys, { ...userKey!, status: { version: 5 } });
+    world.cluster.put(userKeys, { ...userKey!, status: { version: firstVersion + 5 } });
     expect(await world.ask(set('github'), { Authorization: 'ghp_b' })).toMatchObject({
-      key: { version: 6 },
+      key: { version: firstVersion + 6 },
       notices: ['The key that was stored before could not be read, so only what you gave now is set.'],
     });
     expect(old).toBeDefined();
@@ -305,7 +307,7 @@ describe('a request is refused', () => {
     const lost: KeyStore['open'] = () => Promise.reject(new KeyStoreError('KekMissing'));
     world.store.open = lost;
     expect(await world.ask(set('github'), { Authorization: 'ghp_b' })).toEqual(refused('StoreUnavailable'));
-    expect(world.store.find(addressOf('github'))?.version).toBe(1);
+    expect(world.store.find(addressOf('github'))?.version).toBe(firstVersion);
   });
 });
 
@@ -373,7 +375,7 @@ describe('asking', () => {
       operation: 'list',
       more: 0,
       keys: [
-        { server: 'github', state: 'Configured', version: 1 },
+        { server: 'github', state: 'Configured', version: firstVersion },
         { server: 'jira', state: 'Missing' },
         { server: 'open', state: 'NotNeeded', headers: [] },
       ],
@@ -447,7 +449,7 @@ describe('the life of a request', () => {
     const { request } = world.send(set('github'), { Authorization: 'ghp_a' });
     await world.handle(request);
     await world.handle(request);
-    expect(world.store.find(addressOf('github'))?.version).toBe(1);
+    expect(world.store.find(addressOf('github'))?.version).toBe(firstVersion);
     expect(world.audited).toHaveLength(1);
   });
 

@@ -1,4 +1,4 @@
-import type { KubeClient, ObjectRef } from '#operator/kube/client.ts';
+import type { ApplyOptions, KubeClient, ObjectRef } from '#operator/kube/client.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import type { Change, Informer, Store } from '#operator/kube/informer.ts';
 import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
@@ -35,9 +35,10 @@ export class FakeCluster {
       await this.#called('replaceRaw', type, ref);
       return Buffer.from(JSON.stringify(this.#replace(type, JSON.parse(Buffer.from(body).toString()) as KubeObject)));
     },
-    apply: async (type: ResourceType, object: KubeObject) => {
-      await this.#called('apply', type, object.metadata);
+    apply: async (type: ResourceType, object: KubeObject, options?: Pick<ApplyOptions, 'subresource'>) => {
+      await this.#called(options?.subresource === 'status' ? 'applyStatus' : 'apply', type, object.metadata);
       const before = this.objects.get(keyOf(type, object.metadata));
+      if (options?.subresource === 'status') return this.#applyStatus(type, object, before);
       return this.put(type, { ...before, ...object, metadata: { ...before?.metadata, ...object.metadata } });
     },
     mergePatch: async (type: ResourceType, ref: ObjectRef, patch: object) => {
@@ -73,6 +74,16 @@ export class FakeCluster {
     const informer = new FakeInformer(type);
     this.#informers.push(informer);
     return informer as unknown as FakeInformer & Informer<T>;
+  }
+
+  #applyStatus(
+    type: ResourceType,
+    object: KubeObject & { status?: object },
+    before?: KubeObject & { status?: object },
+  ) {
+    if (before === undefined) throw new KubeError('NotFound', 'it is gone');
+    if (before.metadata.uid !== object.metadata.uid) throw new KubeError('Conflict', 'it is another one');
+    return this.put(type, { ...before, status: { ...before.status, ...object.status } } as KubeObject);
   }
 
   #replace(type: ResourceType, object: KubeObject): KubeObject {

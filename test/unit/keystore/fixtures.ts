@@ -10,6 +10,10 @@ import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
 
 import { FakeCluster, type FakeInformer } from './fake-cluster.ts';
 
+export const now = new Date('2026-11-24T10:00:00.000Z');
+/** Version of a key that is sealed at `now`, the first of its life. */
+export const firstVersion = now.getTime();
+
 export const operatorNamespace = 'mcp-keyring';
 export const keyNamespace = 'mcp-keyring-keys';
 
@@ -37,6 +41,8 @@ export interface TestStore {
   readonly informer: FakeInformer;
   readonly keks: LocalKekStore;
   readonly store: SealedKeyStore;
+  /** What time it is for the store. */
+  readonly clock: { now: Date };
   storeOf(change: Partial<ConstructorParameters<typeof SealedKeyStore>[0]>): SealedKeyStore;
 }
 
@@ -56,6 +62,7 @@ export async function testStore(): Promise<TestStore> {
   cluster.put(secrets, emptySecret(kekSecretName));
   const informer = cluster.informer(secrets);
   const keks = await openKeks(cluster);
+  const clock = { now };
   const options = {
     client: cluster.client,
     informer,
@@ -64,8 +71,8 @@ export async function testStore(): Promise<TestStore> {
     indexKey: createSecretKey(Buffer.alloc(32, 1)),
     keks,
     randomness: systemRandomness,
-    now: () => new Date('2026-11-24T10:00:00.000Z'),
+    now: () => clock.now,
   };
   const storeOf: TestStore['storeOf'] = (change) => new SealedKeyStore({ ...options, ...change });
-  return { cluster, informer, keks, store: storeOf({}), storeOf };
+  return { cluster, informer, keks, store: storeOf({}), clock, storeOf };
 }

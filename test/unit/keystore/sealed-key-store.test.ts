@@ -3,7 +3,7 @@ import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 
 import { sealedSecretType } from '#crds/v1alpha1/names.ts';
-import { parseHeader } from '#operator/envelope/format.ts';
+import { parseHeader, serializeHeader } from '#operator/envelope/format.ts';
 import { encodePayload } from '#operator/envelope/payload.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { sealEnvelope } from '#operator/envelope/seal.ts';
@@ -11,8 +11,19 @@ import { KubeError } from '#operator/kube/errors.ts';
 import { secrets, type Secret } from '#operator/kube/resources.ts';
 import type { KeyStoreErrorCode } from '#operator/keystore/errors.ts';
 import { kekSecretName } from '#operator/keystore/kek-store.ts';
+import type { PutOptions } from '#operator/keystore/key-store.ts';
 
-import { address, headers, keyNamespace, openKeks, textOf, testStore, type TestStore } from './fixtures.ts';
+import {
+  address,
+  firstVersion,
+  headers,
+  keyNamespace,
+  now,
+  openKeks,
+  textOf,
+  testStore,
+  type TestStore,
+} from './fixtures.ts';
 
 const token = { Authorization: 'ghp_example' };
 const failsWith = (code: KeyStoreErrorCode) => expect.objectContaining({ name: 'KeyStoreError', code }) as Error;
@@ -33,12 +44,15 @@ describe('a stored key', () => {
     const world = await testStore();
     const stored = await world.store.put(address, headers({ 'X-Workspace': 'acme', ...token }));
     expect(stored).toEqual({
-      version: 1,
+      version: firstVersion,
       headerNames: ['authorization', 'x-workspace'],
       setAt: '2026-11-24T10:00:00.000Z',
     });
     expect(world.store.find(address)).toEqual(stored);
-    expect(await openText(world, 1)).toEqual({ version: 1, headers: { 'X-Workspace': 'acme', ...token } });
+    expect(await openText(world, 1)).toEqual({
+      version: firstVersion,
+      headers: { 'X-Workspace': 'acme', ...token },
+    });
   });
 
   test('is one Secret in the key namespace that shows neither user nor key', async () => {
@@ -70,13 +84,16 @@ describe('a stored key', () => {
     expect(await world.store.destroy(address)).toBe(false);
   });
 
-  test('gets a higher version with every write, also above what is on record', async () => {
+  test('has the time as its version, and with every write a higher one, also when the clock stands or goes back', async () => {
     const world = await testStore();
-    await world.store.put(address, headers(token));
-    expect(await world.store.put(address, headers(token))).toMatchObject({ version: 2 });
-    expect(await world.store.put(address, headers(token), { versionAbove: 9 })).toMatchObject({ version: 10 });
-    await world.store.destroy(address);
-    expect(await world.store.put(address, headers(token), { versionAbove: 10 })).toMatchObject({ version: 11 });
+    const put = async (options: PutOptions) => (await world.store.put(address, headers(token), options)).version;
+    expect(await put({})).toBe(firstVersion);
+    expect(await put({ replaces: firstVersion })).toBe(firstVersion + 1);
+    expect(await put({ versionAbove: firstVersion + 9 })).toBe(firstVersion + 10);
+    world.clock.now = new Date(now.getTime() - 60_000);
+    expect(await put({ versionAbove: firstVersion + 3, replaces: firstVersion + 10 })).toBe(firstVersion + 11);
+    world.clock.now = new Date(now.getTime() + 60_000);
+    expect(await put({ versionAbove: firstVersion + 11 })).toBe(firstVersion + 60_000);
   });
 
   test('tells who changed, for invalidation', async () => {
@@ -106,15 +123,55 @@ describe('a stored key', () => {
   });
 });
 
+describe('a key that was deleted', () => {
+  test('has a version of its own: the Secret from before does not open under the record of the key that is set next', async () => {
+    const world = await testStore();
+    const put = (value: string, options: PutOptions) =>
+      world.store.put(address, headers({ Authorization: value }), options);
+    let { version } = await put('leaked', { replaces: 0 });
+    for (let changes = 0; changes < 5; changes += 1) ({ version } = await put('leaked', { replaces: version }));
+    const leaked = sealedIn(world);
+    await world.store.destroy(address);
+    // Five changes and the delete took more than the milliseconds by which the versions ran ahead.
+    world.clock.now = new Date(now.getTime() + 10);
+    const fresh = await put('fresh', { replaces: 0 });
+    expect(fresh.version).toBeGreaterThan(version);
+    world.cluster.put(secrets, leaked);
+    await expect(world.store.open(address, fresh.version)).rejects.toThrow(failsWith('RolledBack'));
+  });
+
+  test('cannot be made the newer one by a Secret that claims a version of the future', async () => {
+    const world = await testStore();
+    await world.store.put(address, headers({ Authorization: 'old' }));
+    const secret = sealedIn(world);
+    for (const gen of [firstVersion + 86_400_000, Number.MAX_SAFE_INTEGER]) {
+      world.cluster.put(secrets, { ...secret, data: { ...secret.data, header: forgedHeader(secret, gen) } });
+      expect(world.store.find(address)?.version).toBe(gen);
+      await expect(world.store.open(address, firstVersion)).rejects.toThrow(failsWith('Unreadable'));
+      const { version } = await world.store.put(address, headers({ Authorization: 'new' }), {
+        versionAbove: firstVersion,
+      });
+      expect(version).toBe(firstVersion + 1);
+      expect(await openText(world, version)).toMatchObject({ headers: { Authorization: 'new' } });
+    }
+  });
+});
+
+/** The header as it is, but for the version; its MAC is wrong then. */
+function forgedHeader(secret: Secret, gen: number): string {
+  const header = parseHeader(Buffer.from(secret.data?.['header'] ?? '', 'base64'));
+  return serializeHeader({ ...header, context: { ...header.context, gen } }).toString('base64');
+}
+
 describe('opening refuses', () => {
   test('an older version than the one on record: a rolled-back Secret', async () => {
     const world = await testStore();
     await world.store.put(address, headers({ Authorization: 'old' }));
     const old = sealedIn(world);
-    await world.store.put(address, headers({ Authorization: 'new' }));
+    const { version } = await world.store.put(address, headers({ Authorization: 'new' }), { replaces: firstVersion });
     world.cluster.put(secrets, old);
-    await expect(world.store.open(address, 2)).rejects.toThrow(failsWith('RolledBack'));
-    expect(await openText(world, 1)).toMatchObject({ headers: { Authorization: 'old' } });
+    await expect(world.store.open(address, version)).rejects.toThrow(failsWith('RolledBack'));
+    expect(await openText(world, firstVersion)).toMatchObject({ headers: { Authorization: 'old' } });
   });
 
   test('the Secret of another user under this user’s name', async () => {
@@ -186,15 +243,15 @@ describe('caches that lag', () => {
     const world = await testStore();
     await world.store.put(address, headers({ Authorization: 'old' }));
     world.informer.hold();
-    await world.store.put(address, headers({ Authorization: 'new' }));
-    expect(await openText(world, 2)).toEqual({ version: 2, headers: { Authorization: 'new' } });
+    const { version } = await world.store.put(address, headers({ Authorization: 'new' }), { replaces: firstVersion });
+    expect(await openText(world, version)).toEqual({ version, headers: { Authorization: 'new' } });
   });
 
   test('a key on record that the cache has not seen is looked up before it is called missing', async () => {
     const world = await testStore();
     world.informer.hold();
     await world.store.put(address, headers(token));
-    expect(await openText(world, 1)).toMatchObject({ version: 1 });
+    expect(await openText(world, firstVersion)).toMatchObject({ version: firstVersion });
     const calls = world.cluster.calls.length;
     expect(await openText(world, 0)).toBeUndefined();
     expect(world.cluster.calls.length).toBe(calls);
@@ -247,7 +304,9 @@ describe('writing', () => {
     const world = await testStore();
     await world.store.put(address, headers(token), { replaces: 0 });
     await expect(world.store.put(address, headers(token), { replaces: 0 })).rejects.toThrow(failsWith('WriteConflict'));
-    expect(await world.store.put(address, headers(token), { replaces: 1 })).toMatchObject({ version: 2 });
+    expect(await world.store.put(address, headers(token), { replaces: firstVersion })).toMatchObject({
+      version: firstVersion + 1,
+    });
   });
 
   test('never overwrites a Secret that says it is of another namespace', async () => {
