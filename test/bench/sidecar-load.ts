@@ -1,6 +1,6 @@
 /** Load on one port: as much as it takes (wrk), and at a fixed rate that waits for nobody (fortio). */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -34,7 +34,8 @@ export async function saturate(
   port: number,
   options: { readonly seconds: number; readonly connections: number },
 ): Promise<{ readonly requests: number; readonly seconds: number }> {
-  const script = join(await mkdtemp(join(tmpdir(), 'wrk-')), 'post.lua');
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'wrk-'));
+  const script = join(directory.path, 'post.lua');
   const lines = Object.entries(headers).map(([name, value]) => `wrk.headers["${name}"] = "${value}"`);
   await writeFile(script, ['wrk.method = "POST"', `wrk.body = [[${body}]]`, ...lines].join('\n'));
   const load = [
@@ -56,7 +57,8 @@ export async function fixedRate(
   port: number,
   options: { readonly seconds: number; readonly ratePerSecond: number; readonly connections: number },
 ): Promise<Latency> {
-  const file = join(await mkdtemp(join(tmpdir(), 'fortio-')), 'result.json');
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'fortio-'));
+  const file = join(directory.path, 'result.json');
   const headerFlags = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
   const shape = [
     '-c',
