@@ -17,6 +17,8 @@ export interface OperatorOptions {
   /** Where sealed keys are. */
   readonly keyNamespace: string;
   readonly clusterDomain: string;
+  /** Where admission does not look. Whatever organizations select, nobody is served there. */
+  readonly excludedNamespaces: ReadonlySet<string>;
   /** Path; absent: the credentials of the pod. */
   readonly kubeconfig?: string;
   readonly auditDir: string;
@@ -47,6 +49,10 @@ const flags = {
   targets: { default: targets.join(','), help: `what to run, separated by commas: ${targets.join(', ')}` },
   namespace: { default: 'mcp-keyring', help: 'namespace that the operator runs in' },
   'key-namespace': { default: 'mcp-keyring-keys', help: 'namespace of the sealed keys' },
+  'excluded-namespaces': {
+    default: 'kube-system,kube-public,kube-node-lease',
+    help: 'where admission does not look, beside our own two namespaces; nobody is served there',
+  },
   'cluster-domain': { default: 'cluster.local', help: "the cluster's DNS domain" },
   kubeconfig: { help: 'path of a kubeconfig, for development; without it the credentials of the pod are used' },
   'audit-dir': { default: '/var/lib/mcp-keyring/audit', help: 'folder of the audit log' },
@@ -83,6 +89,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
     targets: reader.targets(),
     namespace: reader.matching('namespace', labelPattern, 'a namespace, for example mcp-keyring'),
     keyNamespace: reader.matching('key-namespace', labelPattern, 'a namespace, for example mcp-keyring-keys'),
+    excludedNamespaces: reader.excludedNamespaces(),
     clusterDomain: reader.matching('cluster-domain', domainPattern, 'a DNS domain, for example cluster.local'),
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: reader.nonEmpty('kubeconfig') }),
     auditDir: reader.nonEmpty('audit-dir'),
@@ -140,6 +147,16 @@ class Reader {
     const value = this.#text(name);
     if (!pattern.test(value)) this.#problems.push(`--${name}=${value} is not ${what}`);
     return value;
+  }
+
+  excludedNamespaces(): ReadonlySet<string> {
+    const names = this.#text('excluded-namespaces')
+      .split(',')
+      .filter((part) => part !== '');
+    for (const part of names) {
+      if (!labelPattern.test(part)) this.#problems.push(`--excluded-namespaces has ${part}, which is no namespace`);
+    }
+    return new Set([...names, this.#text('namespace'), this.#text('key-namespace')]);
   }
 
   port(name: FlagName): number {

@@ -11,6 +11,7 @@ export const conditionTypes = {
   Reconciling: 'The operator is still working towards the spec.',
   Stalled: 'The operator cannot get further until somebody changes something.',
   NamespacesConflict: 'Organization: a namespace is selected by another organization too, so neither serves it.',
+  NamespacesExcluded: 'Organization: it selects namespaces where nobody is ever served.',
   IssuersReachable: 'Organization: the keys of every OIDC issuer can be read.',
   KeyProtection: 'Organization: what wraps the data keys of its user keys.',
   SidecarsCurrent: 'McpServer: every pod carries the sidecar that would be injected now.',
@@ -50,6 +51,15 @@ const reasonTable = {
   IssuerMismatch: { meaning: 'The discovery document names another issuer.', runbook: 'issuer-mismatch' },
   SelectedByAnother: { meaning: 'Two organizations select one namespace.', runbook: 'namespaces-conflict' },
   NoConflict: { meaning: 'No other organization selects one of the namespaces.' },
+  IssuerIsCluster: {
+    meaning: "An OIDC issuer is this cluster's own; it has to be of type Kubernetes.",
+    runbook: 'issuer-is-cluster',
+  },
+  AdmissionDoesNotLook: {
+    meaning: 'The selector takes in namespaces that admission does not look at.',
+    runbook: 'namespaces-excluded',
+  },
+  NoneExcluded: { meaning: 'Every selected namespace can be served.' },
   LocalKEK: { meaning: 'The key-encryption key is a Secret of this cluster.', runbook: 'local-kek' },
 
   NamespaceHasNoOrganization: {

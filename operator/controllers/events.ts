@@ -26,7 +26,7 @@ export function eventsOf(
 }
 
 /** Conditions that are abnormal when true; all others are when false. */
-const abnormalTrue: ReadonlySet<string> = new Set(['Stalled', 'NamespacesConflict']);
+const abnormalTrue: ReadonlySet<string> = new Set(['Stalled', 'NamespacesConflict', 'NamespacesExcluded']);
 
 /** Not what one wants in the end, but nothing that went wrong. */
 const ordinaryReasons: ReadonlySet<string> = new Set(['NoPolicy', 'NoPods', 'DeploymentProgressing']);

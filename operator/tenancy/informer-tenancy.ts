@@ -13,6 +13,9 @@ export interface TenancySources {
   /** ConfigMaps of the operator's namespace, for CA bundles. */
   readonly configMaps: Pick<Store<ConfigMap>, 'get'>;
   readonly operatorNamespace: string;
+  /** Where admission does not look: the label of a pod proves nothing there. */
+  readonly excludedNamespaces: ReadonlySet<string>;
+  readonly clusterIssuerURL?: string | undefined;
 }
 
 /** Answers from informer caches at the moment of asking, so a change is in force as soon as it was seen. */
@@ -24,6 +27,7 @@ export class InformerTenancy implements TenancyIndex {
   }
 
   organizationOf(namespace: string): Tenancy {
+    if (this.#sources.excludedNamespaces.has(namespace)) return { kind: 'none', excluded: true };
     const found = this.#sources.namespaces.get(undefined, namespace);
     if (found === undefined) return { kind: 'none' };
     const owners = ownersOf(found, this.#sources.organizations.list());
@@ -34,7 +38,9 @@ export class InformerTenancy implements TenancyIndex {
   }
 
   #issuersOf(organization: Organization): readonly TrustedIssuer[] {
-    return trustedIssuers(organization, (name) => this.#sources.configMaps.get(this.#sources.operatorNamespace, name));
+    const { configMaps, operatorNamespace, clusterIssuerURL } = this.#sources;
+    const configMap = (name: string): ConfigMap | undefined => configMaps.get(operatorNamespace, name);
+    return trustedIssuers(organization, { configMap, clusterIssuerURL });
   }
 }
 

@@ -3,7 +3,8 @@ import type { TrustedIssuer } from '#operator/identity/identification.ts';
 /** Which organization a namespace belongs to; answered from informer caches, never from the API server. */
 export type Tenancy =
   | { readonly kind: 'organization'; readonly name: string; readonly issuers: readonly TrustedIssuer[] }
-  | { readonly kind: 'none' }
+  /** `excluded`: whatever organizations select, admission does not look there, so no pod there can be believed. */
+  | { readonly kind: 'none'; readonly excluded?: true }
   /** Several organizations select it: nobody serves it until that is settled. */
   | { readonly kind: 'conflict'; readonly organizations: readonly string[] };
 

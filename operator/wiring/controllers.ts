@@ -48,6 +48,7 @@ export interface ControllersOptions {
   readonly caBundle: () => string | undefined;
   readonly onCaBundleChange: (handler: () => void) => void;
   readonly kekId: () => string | undefined;
+  readonly clusterIssuerURL: string | undefined;
 }
 
 export interface RunningControllers {
@@ -100,12 +101,13 @@ function enqueueTo(controller: Controller): (key: Parameters<Controller['enqueue
 }
 
 function startOrganization(options: ControllersOptions, start: Start): RunningControllers {
-  const { sources, platform, caBundle, kekId } = options;
+  const { sources, platform, caBundle, kekId, clusterIssuerURL } = options;
   const enqueueAll = (): void => {
     for (const { metadata } of sources.organizations.store.list()) controller.enqueue({ name: metadata.name });
   };
   const prober = new IssuerProber({ ask: askIssuer, nowMs: () => platform.clock.nowMs(), onResult: enqueueAll });
-  const observer = { sources, prober, operatorNamespace: platform.options.namespace, caBundle, kekId };
+  const { namespace: operatorNamespace, excludedNamespaces } = platform.options;
+  const observer = { sources, prober, operatorNamespace, excludedNamespaces, caBundle, kekId, clusterIssuerURL };
   const controller = start(
     {
       name: 'organization',

@@ -5,8 +5,7 @@ import { createIdentity, type Identity } from '#operator/identity/create-identit
 import type { Platform } from './platform.ts';
 
 /** Who users and pods are; shared, so that what one part learned the other need not ask again. */
-export async function startIdentity({ client, clock, source }: Platform): Promise<Identity> {
-  const clusterIssuerURL = issuerOf((await source()).token);
+export function startIdentity({ client, clock }: Platform, clusterIssuerURL: string | undefined): Identity {
   return createIdentity({
     client,
     monotonicMs: () => clock.nowMs(),
@@ -15,8 +14,11 @@ export async function startIdentity({ client, clock, source }: Platform): Promis
   });
 }
 
-/** Our own token is of the cluster's issuer. With a kubeconfig there may be none; then every token is shown to the API server. */
-function issuerOf(token: string | undefined): string | undefined {
+/**
+ * `iss` of this cluster's tokens: our own is one. With a kubeconfig there may be none; then every token is shown to the API server.
+ */
+export async function clusterIssuerOf({ source }: Platform): Promise<string | undefined> {
+  const { token } = await source();
   if (token === undefined) return undefined;
   try {
     return decodeJwt(token).iss;

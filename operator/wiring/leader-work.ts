@@ -18,6 +18,7 @@ export interface LeaderWorkOptions {
   /** Fenced. */
   readonly client: KubeClient;
   readonly tenancy: TenancyIndex;
+  readonly clusterIssuerURL: string | undefined;
   readonly keys: Keys;
   readonly identity: Identity;
   readonly audit: AuditLog;
@@ -47,6 +48,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     audit,
     caBundle: () => certificates.serving.caBundle(),
     onCaBundleChange: (handler) => certificates.serving.onBundleChange(handler),
+    clusterIssuerURL: options.clusterIssuerURL,
     kekId: () => keys.keks.currentKid,
   });
   const intake = startIntake({

@@ -12,7 +12,7 @@ import { type Listener, startAdmission } from './admission.ts';
 import { startBroker } from './broker.ts';
 import { type Certificates, startCertificates } from './certificates.ts';
 import { type Health, startHealth } from './health.ts';
-import { startIdentity } from './identity.ts';
+import { clusterIssuerOf, startIdentity } from './identity.ts';
 import { createInformers, type Informers } from './informers.ts';
 import { type Keys, openKeys } from './keys.ts';
 import { type LeaderWork, startLeaderWork } from './leader-work.ts';
@@ -42,6 +42,7 @@ interface Parts {
   readonly identity: Identity;
   readonly audit: AuditLog;
   readonly tenancy: InformerTenancy;
+  readonly clusterIssuerURL: string | undefined;
 }
 
 /** One replica, from start to drain. The order of both is on this page and nowhere else. */
@@ -80,12 +81,14 @@ export class Operator {
     const certificates = startCertificates(this.#platform, this.#informers, () => this.#leadership.isLeader);
     this.#certificates = certificates;
     this.#audit = await this.#openAudit();
-    this.#identity = await startIdentity(this.#platform);
+    const clusterIssuerURL = await clusterIssuerOf(this.#platform);
+    this.#identity = startIdentity(this.#platform, clusterIssuerURL);
     const keys = await this.#openKeys();
     await this.#informers.synced(signal);
     // A cache that synced empty told nobody.
     certificates.loop.wake();
-    const parts = { certificates, keys, identity: this.#identity, audit: this.#audit, tenancy: this.#tenancy() };
+    const tenancy = this.#tenancy(clusterIssuerURL);
+    const parts = { certificates, keys, identity: this.#identity, audit: this.#audit, tenancy, clusterIssuerURL };
     await this.#listen(parts);
     signal.throwIfAborted();
     if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(parts));
@@ -199,13 +202,16 @@ export class Operator {
     this.#leaderWork = startLeaderWork({ ...parts, platform, informers: this.#informers, client });
   }
 
-  #tenancy(): InformerTenancy {
+  #tenancy(clusterIssuerURL: string | undefined): InformerTenancy {
+    const { namespace, excludedNamespaces } = this.#platform.options;
     const { organizations, namespaces, operatorConfigMaps } = this.#informers;
     return new InformerTenancy({
       organizations: organizations.store,
       namespaces: namespaces.store,
       configMaps: operatorConfigMaps.store,
-      operatorNamespace: this.#platform.options.namespace,
+      operatorNamespace: namespace,
+      excludedNamespaces,
+      clusterIssuerURL,
     });
   }
 

@@ -18,6 +18,7 @@ export type Upstream =
 /** How the server fares. Only `serving` means that users are. */
 export type ServerFinding =
   | { readonly kind: 'noOrganization' }
+  | { readonly kind: 'excluded' }
   | { readonly kind: 'conflict'; readonly organizations: readonly string[] }
   | { readonly kind: 'unsupportedUpstream' }
   | { readonly kind: 'noPods' }
@@ -37,7 +38,7 @@ export function decideServer(observed: ObservedServer, now: Date): Decision<McpS
   const census = takeCensus(observed.pods, currentTemplateOf(object, observed.injection));
   const finding = find(observed, { upstream, census });
   return {
-    steps: stepsFor(observed, upstream, finding),
+    steps: stepsFor(observed, upstream),
     status: serverStatus(observed, { upstream, census, finding, now }),
   };
 }
@@ -49,8 +50,8 @@ export function upstreamOf({ spec }: McpServer): Upstream {
   return { kind: 'unsupported' };
 }
 
-function stepsFor(observed: ObservedServer, upstream: Upstream, finding: ServerFinding): ServerSteps {
-  if (finding.kind === 'noOrganization' || finding.kind === 'conflict') return [];
+function stepsFor(observed: ObservedServer, upstream: Upstream): ServerSteps {
+  if (observed.tenancy.kind !== 'organization') return [];
   if (upstream.kind === 'unsupported') return [];
   const { object, service, networkPolicy, deployment } = observed;
   const managed: ServerSteps =
@@ -87,7 +88,8 @@ interface Seen {
 }
 
 function find(observed: ObservedServer, { upstream, census }: Seen): ServerFinding {
-  if (observed.tenancy.kind === 'none') return { kind: 'noOrganization' };
+  if (observed.tenancy.kind === 'none')
+    return { kind: observed.tenancy.excluded === true ? 'excluded' : 'noOrganization' };
   if (observed.tenancy.kind === 'conflict') return { kind: 'conflict', organizations: observed.tenancy.organizations };
   switch (upstream.kind) {
     case 'unsupported':

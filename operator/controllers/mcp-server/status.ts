@@ -37,6 +37,11 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
         'NamespaceHasNoOrganization',
         'No Organization selects this namespace, so no keys are handed out here; label the namespace as one of them asks for',
       );
+    case 'excluded':
+      return notReady(
+        'NamespaceHasNoOrganization',
+        'Admission does not look at this namespace, so no keys are ever handed out here; use another namespace',
+      );
     case 'conflict':
       return notReady(
         'NamespacesConflict',

@@ -3,7 +3,7 @@ import type { KubeObject } from '#operator/kube/resource.ts';
 import type { ConfigMap, Namespace } from '#operator/kube/resources.ts';
 import { ownersOf } from '#operator/tenancy/informer-tenancy.ts';
 import { selects } from '#operator/tenancy/label-selector.ts';
-import { resolveIssuers } from '#operator/tenancy/trusted-issuers.ts';
+import { type ResolvedIssuer, resolveIssuers } from '#operator/tenancy/trusted-issuers.ts';
 
 import type { RequestKey } from '#operator/kube/request-key.ts';
 import type { Sources } from '../sources.ts';
@@ -22,12 +22,14 @@ export interface SelectedNamespace {
 export type ObservedIssuer =
   | { readonly kind: 'oidc'; readonly issuer: OidcIssuer; readonly probe: Probe }
   | { readonly kind: 'kubernetes' }
-  | { readonly kind: 'caBundleMissing'; readonly name: string; readonly configMap: string; readonly key: string };
+  | Exclude<ResolvedIssuer, { kind: 'trusted' }>;
 
 /** What an Organization is decided from. */
 export interface ObservedOrganization {
   readonly object: Organization;
   readonly namespaces: readonly SelectedNamespace[];
+  /** Names of namespaces that it selects and can never have, because admission does not look there. */
+  readonly excluded: readonly string[];
   readonly issuers: readonly ObservedIssuer[];
   /** PEM that sidecars trust the broker by; undefined until the certificates are there. */
   readonly caBundle: string | undefined;
@@ -41,6 +43,8 @@ export interface OrganizationObserver {
   readonly sources: Sources;
   readonly prober: Pick<IssuerProber, 'known'>;
   readonly operatorNamespace: string;
+  readonly excludedNamespaces: ReadonlySet<string>;
+  readonly clusterIssuerURL: string | undefined;
   readonly caBundle: () => string | undefined;
   readonly kekId: () => string | undefined;
 }
@@ -55,17 +59,21 @@ export function observeOrganization(
   if (object === undefined) return undefined;
   const everyOrganization = sources.organizations.store.list();
   const withServers = new Set(sources.mcpServers.store.list().map(({ metadata }) => metadata.namespace));
+  const selected = sources.namespaces.store
+    .list()
+    .filter(({ metadata }) => selects(object.spec.namespaceSelector, metadata.labels));
+  const isExcluded = ({ metadata }: Namespace): boolean => from.excludedNamespaces.has(metadata.name);
   return {
     object,
-    namespaces: sources.namespaces.store
-      .list()
-      .filter(({ metadata }) => selects(object.spec.namespaceSelector, metadata.labels))
+    namespaces: selected
+      .filter((namespace) => !isExcluded(namespace))
       .map((namespace) => ({
         name: namespace.metadata.name,
         rivals: rivalsOf(object, namespace, everyOrganization),
         hasServers: withServers.has(namespace.metadata.name),
         terminating: namespace.metadata.deletionTimestamp !== undefined,
       })),
+    excluded: selected.filter(isExcluded).map(({ metadata }) => metadata.name),
     issuers: observeIssuers(from, object),
     caBundle: from.caBundle(),
     kekId: from.kekId(),
@@ -82,8 +90,8 @@ function rivalsOf(self: KubeObject, namespace: Namespace, all: readonly Organiza
 function observeIssuers(from: OrganizationObserver, object: Organization): readonly ObservedIssuer[] {
   const configMap = (name: string): ConfigMap | undefined =>
     from.sources.operatorConfigMaps.store.get(from.operatorNamespace, name);
-  return resolveIssuers(object, configMap).map((resolved) => {
-    if (resolved.kind === 'caBundleMissing') return resolved;
+  return resolveIssuers(object, { configMap, clusterIssuerURL: from.clusterIssuerURL }).map((resolved) => {
+    if (resolved.kind !== 'trusted') return resolved;
     const { issuer } = resolved;
     if (issuer.type === 'Kubernetes') return { kind: 'kubernetes' };
     return { kind: 'oidc', issuer, probe: from.prober.known(issuer) };

@@ -5,11 +5,17 @@ import { someOf, stampConditions } from '../conditions.ts';
 import type { ObservedIssuer, ObservedOrganization, SelectedNamespace } from './observe.ts';
 
 export function organizationStatus(observed: ObservedOrganization, now: Date): OrganizationStatus {
-  const { object, namespaces, issuers, kekId } = observed;
+  const { object, namespaces, excluded, issuers, kekId } = observed;
   const { generation } = object.metadata;
   const conflict = namespacesConflict(namespaces);
   const reachable = lastAnswer(observed) ?? issuersReachable(issuers);
-  const conditions = [ready(namespaces, conflict, reachable), reachable, conflict, keyProtection()];
+  const conditions = [
+    ready(namespaces, conflict, reachable),
+    reachable,
+    conflict,
+    namespacesExcluded(excluded),
+    keyProtection(),
+  ];
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     namespaces: namespaces.filter(({ rivals }) => rivals.length === 0).length,
@@ -54,6 +60,17 @@ function namespacesConflict(namespaces: readonly SelectedNamespace[]): KeyringCo
   return { type, status: 'True', reason: 'SelectedByAnother', message };
 }
 
+function namespacesExcluded(excluded: readonly string[]): KeyringCondition {
+  const type = 'NamespacesExcluded';
+  if (excluded.length === 0) {
+    return { type, status: 'False', reason: 'NoneExcluded', message: 'Every selected namespace can be served' };
+  }
+  const message =
+    `Selected, and never served because admission does not look there: ${someOf(excluded.toSorted())}; ` +
+    'write spec.namespaceSelector so that it leaves them out';
+  return { type, status: 'True', reason: 'AdmissionDoesNotLook', message };
+}
+
 /** A new leader has asked nobody yet: until it has, what the last one found about the same spec stands. */
 function lastAnswer({ object, issuers }: ObservedOrganization): KeyringCondition | undefined {
   if (!issuers.some((observed) => observed.kind === 'oidc' && observed.probe.result === undefined)) return undefined;
@@ -94,6 +111,10 @@ function troubleOf(observed: ObservedIssuer): readonly Trouble[] {
       const { name, configMap, key } = observed;
       const message = `Issuer ${name}: ConfigMap ${configMap} with key ${key} is not in the operator's namespace; create it there`;
       return [{ reason: 'CABundleNotFound', message }];
+    }
+    case 'clusterIssuer': {
+      const message = `Issuer ${observed.name}: its issuerURL is this cluster's own; write type: Kubernetes instead, so that the API server checks its tokens`;
+      return [{ reason: 'IssuerIsCluster', message }];
     }
     case 'oidc': {
       const { issuer, probe } = observed;

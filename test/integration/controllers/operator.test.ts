@@ -173,10 +173,24 @@ describe('an Organization', () => {
     await expect
       .poll(() => conditionsOf('org/beta'), patience)
       .toBe(
-        'IssuersReachable=True/NoOIDCIssuers KeyProtection=False/LocalKEK NamespacesConflict=False/NoConflict Ready=True/Serving',
+        'IssuersReachable=True/NoOIDCIssuers KeyProtection=False/LocalKEK NamespacesConflict=False/NoConflict NamespacesExcluded=False/NoneExcluded Ready=True/Serving',
       );
     await plane.kubectl(['delete', 'mcps/notes', '-n', 'beta-1']);
     await expect.poll(() => caOf('beta-1'), patience).toBeUndefined();
+  });
+
+  test('that selects everything gets nothing where admission does not look', async () => {
+    const selector = { namespaceSelector: { matchExpressions: [{ key: 'no-such-label', operator: 'DoesNotExist' }] } };
+    await applyAll(plane, [organization('greedy', selector), server('kube-system', 'notes')]);
+    await expect
+      .poll(() => conditionsOf('org/greedy'), patience)
+      .toContain('NamespacesExcluded=True/AdmissionDoesNotLook');
+    const look = () => conditionsOf('mcps/notes', '-n', 'kube-system');
+    await expect.poll(look, patience).toContain('Ready=False/NamespaceHasNoOrganization');
+    expect(await find(plane, 'configmap/mcp-keyring-ca', '-n', 'kube-system')).toBeUndefined();
+    expect(await find(plane, 'service/notes-mcp', '-n', 'kube-system')).toBeUndefined();
+    await plane.kubectl(['delete', 'org/greedy']);
+    await plane.kubectl(['delete', 'mcps/notes', '-n', 'kube-system']);
   });
 
   test('says which issuer does not answer', async () => {

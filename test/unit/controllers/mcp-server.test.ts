@@ -111,6 +111,12 @@ describe('the status of an McpServer', () => {
       /label/,
     ],
     [
+      'says that the namespace can never be served',
+      { tenancy: { kind: 'none', excluded: true } },
+      'Ready=False/NamespaceHasNoOrganization',
+      /use another namespace/,
+    ],
+    [
       'names the organizations that quarrel',
       { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } },
       'Ready=False/NamespacesConflict',
@@ -272,6 +278,7 @@ describe('what an McpServer makes', () => {
 
   test.each<[string, Partial<ObservedServer>]>([
     ['no organization', { tenancy: { kind: 'none' } }],
+    ['an excluded namespace', { tenancy: { kind: 'none', excluded: true } }],
     ['a contested namespace', { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } }],
     ['an unsupported upstream', { object: server({ upstream: { remote: { url: 'https://mcp.example.com' } } }) }],
   ])('with %s is nothing, and nothing is taken away', (_name, change) => {

@@ -32,6 +32,7 @@ function observed(change: Partial<ObservedOrganization> = {}): ObservedOrganizat
   return {
     object: organization(),
     namespaces: [selected('team-a')],
+    excluded: [],
     issuers: [{ kind: 'oidc', issuer, probe: reachable }],
     caBundle: 'PEM',
     kekId: 'local-0a1b2c3d',
@@ -87,6 +88,12 @@ describe('the status of an Organization', () => {
       /ConfigMap idp-ca with key ca\.crt/,
     ],
     [
+      'does not take this cluster for an OpenID Connect provider',
+      { issuers: [{ kind: 'clusterIssuer', name: 'sneaky' }] },
+      'Ready=False/IssuersUnreachable IssuersReachable=False/IssuerIsCluster',
+      /sneaky.*type: Kubernetes/,
+    ],
+    [
       'asks nobody when the cluster is the issuer',
       { issuers: [{ kind: 'kubernetes' }] },
       'Ready=True/Serving IssuersReachable=True/NoOIDCIssuers',
@@ -94,8 +101,18 @@ describe('the status of an Organization', () => {
     ],
   ])('%s', (...[, change, conditions, message]) => {
     const { status } = decideOrganization(observed(change), now);
-    expect(brief(status)).toBe(`${conditions} NamespacesConflict=False/NoConflict KeyProtection=False/LocalKEK`);
+    expect(brief(status)).toBe(
+      `${conditions} NamespacesConflict=False/NoConflict NamespacesExcluded=False/NoneExcluded KeyProtection=False/LocalKEK`,
+    );
     expect(messageOf(status)).toMatch(message);
+  });
+
+  test('names what it selects and can never have', () => {
+    const { status } = decideOrganization(observed({ excluded: ['kube-system', 'kube-public'] }), now);
+    expect(brief(status)).toContain('Ready=True/Serving');
+    expect(brief(status)).toContain('NamespacesExcluded=True/AdmissionDoesNotLook');
+    expect(messageOf(status, 'NamespacesExcluded')).toContain('kube-public, kube-system');
+    expect(status?.namespaces).toBe(1);
   });
 
   test('names contested namespaces and who contests them, and counts only its own', () => {

@@ -15,6 +15,13 @@ describe('the command line', () => {
         targets: new Set(['controllers', 'admission', 'broker']),
         namespace: 'mcp-keyring',
         keyNamespace: 'mcp-keyring-keys',
+        excludedNamespaces: new Set([
+          'kube-system',
+          'kube-public',
+          'kube-node-lease',
+          'mcp-keyring',
+          'mcp-keyring-keys',
+        ]),
         clusterDomain: 'cluster.local',
         auditDir: '/var/lib/mcp-keyring/audit',
         auditBytesMax: 8 * 1024 ** 3,
@@ -67,6 +74,12 @@ describe('the command line', () => {
     expect(parseOptions(['--audit-bytes-max=2000000000'])).toMatchObject({ options: { auditBytesMax: 2_000_000_000 } });
     expect(problemsOf('--audit-bytes-max=16777215')).toHaveLength(1);
     expect(problemsOf('--audit-bytes-max=1099511627777')).toHaveLength(1);
+  });
+
+  test('always counts its own two namespaces among the excluded', () => {
+    const parsed = parseOptions(['--namespace=op', '--key-namespace=keys', '--excluded-namespaces=kube-system,,cni']);
+    expect(parsed).toMatchObject({ options: { excludedNamespaces: new Set(['kube-system', 'cni', 'op', 'keys']) } });
+    expect(problemsOf('--excluded-namespaces=a,B')).toEqual(['--excluded-namespaces has B, which is no namespace']);
   });
 
   test('refuses to keep sealed keys beside the operator', () => {

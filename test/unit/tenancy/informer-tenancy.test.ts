@@ -11,9 +11,15 @@ const pem = '-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n';
 function tenancy(organizations = [organization()], configMaps: readonly ConfigMap[] = []): InformerTenancy {
   return new InformerTenancy({
     organizations: new FakeInformer(organizations).store,
-    namespaces: new FakeInformer([namespace('team-a', { org: 'acme' }), namespace('lost')]).store,
+    namespaces: new FakeInformer([
+      namespace('team-a', { org: 'acme' }),
+      namespace('lost'),
+      namespace('kube-system', { org: 'acme' }),
+    ]).store,
     configMaps: new FakeInformer(configMaps).store,
     operatorNamespace: 'mcp-keyring',
+    excludedNamespaces: new Set(['kube-system']),
+    clusterIssuerURL: 'https://kubernetes.default.svc',
   });
 }
 
@@ -42,6 +48,21 @@ describe('tenancy', () => {
     expect(tenancy().organizationOf('lost')).toEqual({ kind: 'none' });
     expect(tenancy().organizationOf('never-seen')).toEqual({ kind: 'none' });
   });
+
+  test('serves nobody where admission does not look, whatever is selected', () => {
+    expect(tenancy().organizationOf('kube-system')).toEqual({ kind: 'none', excluded: true });
+    const everything = organization({ spec: { namespaceSelector: {} } });
+    expect(tenancy([everything]).organizationOf('kube-system')).toEqual({ kind: 'none', excluded: true });
+  });
+
+  test.each(['https://kubernetes.default.svc', 'https://kubernetes.default.svc/'])(
+    'does not trust this cluster as an OIDC issuer: %s',
+    (issuerURL) => {
+      const issuers = [oidcIssuer({ issuerURL }), oidcIssuer({ name: 'good' })];
+      const found = tenancy([organization({ spec: { identity: { issuers } } })]).organizationOf('team-a');
+      expect(found).toMatchObject({ issuers: [{ name: 'good' }] });
+    },
+  );
 
   test('reports a conflict when two organizations select a namespace', () => {
     const rival = organization({ name: 'rival', spec: { namespaceSelector: { matchLabels: { org: 'acme' } } } });
