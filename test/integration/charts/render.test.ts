@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { brokerAudience, intakeConfigMapName, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
 import { baselineCapabilities, meshInitCapabilities } from '#operator/admission/inject/privileges.ts';
+import { parseOptions } from '#operator/options.ts';
 import { helm, type Manifest, manifestsIn, render, renderText, repository } from './helm.ts';
 
 const goldens = join(repository, 'test/golden/chart');
@@ -41,6 +42,20 @@ describe.each(cases)('the chart with the values %s', (name) => {
         `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`),
       );
     expect(byName(await renderText(valuesOf(name), 'helm3'))).toEqual(byName(await renderText(valuesOf(name))));
+  });
+
+  test('starts the operator with arguments that it knows, and the namespaces that policies leave alone', async () => {
+    const manifests = await render(valuesOf(name));
+    const [args = []] = ofKind(manifests, 'Deployment')
+      .filter(({ metadata }) => metadata.name === 'mcp-keyring-operator')
+      .flatMap(({ spec }) => (spec as DeploymentSpec).template.spec.containers.map((container) => container.args));
+    const parsed = parseOptions(args.map((text) => text.replace('$(POD_NAME)', 'operator-0')));
+    if (parsed.kind !== 'options') throw new Error(JSON.stringify(parsed));
+    const excluded = [...parsed.options.excludedNamespaces];
+    expect(excluded).toEqual(expect.arrayContaining(['kube-system', 'mcp-keyring', parsed.options.keyNamespace]));
+    const guards = JSON.stringify(ofKind(manifests, 'ValidatingAdmissionPolicy', 'MutatingWebhookConfiguration'));
+    const lists = [...guards.matchAll(/"operator":"NotIn","values":(\[[^\]]*\])/gu)].map(([, list = '']) => list);
+    expect(new Set(lists)).toEqual(new Set([JSON.stringify(excluded)]));
   });
 
   test('gives no right on Secrets beyond one namespace, and none by wildcard', async () => {
@@ -93,6 +108,10 @@ describe.each(cases)('the chart with the values %s', (name) => {
     }
   });
 });
+
+interface DeploymentSpec {
+  readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } };
+}
 
 interface PodSpec {
   readonly containers: readonly { readonly securityContext: object }[];
