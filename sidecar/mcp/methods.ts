@@ -38,6 +38,9 @@ const facts: ReadonlyMap<string, MethodFacts> = new Map(Object.entries(methods))
 
 export const toolCall = 'tools/call';
 
+/** What begins a session (revisions up to 2025-11-25). */
+export const initialize = 'initialize';
+
 /** Whether a request goes on without the user's key when there is none. */
 export function isKeyless(method: string): boolean {
   return facts.get(method)?.keyless === true;

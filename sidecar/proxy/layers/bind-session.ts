@@ -1,31 +1,33 @@
-import { hash } from 'node:crypto';
 import type { Subject } from '../../contract/lease.ts';
+import { initialize } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
-import type { ClassifiedRequest, Layer } from '../exchange.ts';
+import type { ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
+import { type SessionBounds, SessionOwners } from '../session-owners.ts';
 
-/** Most sessions remembered; the longest unused is forgotten first. */
-export const sessionsMax = 10_000;
+export const sessionBounds: SessionBounds = { perUserMax: 256, allMax: 16_384 };
 
 const sessionHeader = 'mcp-session-id';
 
+/** MCP, Streamable HTTP: visible ASCII. Anything else, like two ids in a list, could be read as another id than it is judged as. */
+const sessionIdForm = /^[\x21-\x7e]+$/;
+
 /**
  * Keeps a session (revisions up to 2025-11-25) to the user who began it: a server may have kept that user's key with it. To
- * anybody else it does not exist (MCP security best practices, "Session Hijacking"). A session that is not remembered, as after a
- * restart of the sidecar alone, belongs to the first user who shows it.
+ * anybody else it does not exist (MCP security best practices, "Session Hijacking"). Only the upstream's answers bind: what it
+ * begins belongs to whom it answers, whoever named that id before, and an id that is not remembered, as after a restart of the
+ * sidecar alone, to the first user whom the upstream lets in with it.
  */
-export function bindSession(): Layer<ClassifiedRequest> {
-  const owners = new SessionOwners();
+export function bindSession(bounds: SessionBounds = sessionBounds): Layer<ClassifiedRequest> {
+  const owners = new SessionOwners(bounds);
   return (inner) =>
     async function bindSessionToUser(request) {
       const user = userOf(request.record.subject);
       const shown = request.headers.get(sessionHeader);
-      if (shown !== null && !owners.claim(shown, user)) {
-        throw new ProxyError('SessionNotFound', 'Session not found');
-      }
+      if (shown !== null) checkOwner(owners, shown, user);
       const response = await inner(request);
-      const begun = response.headers.get(sessionHeader);
-      if (begun !== null && begun !== shown) owners.claim(begun, user);
-      if (shown !== null && request.method === 'DELETE' && response.status < 300) owners.forget(shown);
+      if (shown !== null) learnFromUse(owners, { shown, user, request, response });
+      const begun = begunSession(request, response);
+      if (begun !== undefined) owners.bind(begun, user);
       return response;
     };
 }
@@ -34,27 +36,31 @@ function userOf(subject: Subject | undefined): string {
   return JSON.stringify([subject?.issuer, subject?.id]);
 }
 
-class SessionOwners {
-  /** By hash of the session id, in order of last use. */
-  readonly #owners = new Map<string, string>();
-
-  /** Whether the session is the user's; one that nobody has becomes it. */
-  claim(sessionId: string, user: string): boolean {
-    const key = keyOf(sessionId);
-    const owner = this.#owners.get(key) ?? user;
-    if (owner !== user) return false;
-    this.#owners.delete(key);
-    const [oldest] = this.#owners.keys();
-    if (this.#owners.size >= sessionsMax && oldest !== undefined) this.#owners.delete(oldest);
-    this.#owners.set(key, user);
-    return true;
-  }
-
-  forget(sessionId: string): void {
-    this.#owners.delete(keyOf(sessionId));
-  }
+function checkOwner(owners: SessionOwners, shown: string, user: string): void {
+  const owner = owners.ownerOf(shown) ?? user;
+  if (owner !== user || !sessionIdForm.test(shown)) throw new ProxyError('SessionNotFound', 'Session not found');
 }
 
-function keyOf(sessionId: string): string {
-  return hash('sha256', sessionId, 'base64');
+interface SessionUse {
+  readonly shown: string;
+  readonly user: string;
+  readonly request: ClassifiedRequest;
+  readonly response: ProxyResponse;
+}
+
+/** While the upstream thought, somebody else may have begun a session of this id. */
+function learnFromUse(owners: SessionOwners, { shown, user, request, response }: SessionUse): void {
+  const owner = owners.ownerOf(shown);
+  if ((owner ?? user) !== user) return;
+  if (request.method === 'DELETE' && isSuccess(response)) owners.forget(shown);
+  else if (owner === user || response.status < 400) owners.bind(shown, user);
+}
+
+function begunSession({ message }: ClassifiedRequest, response: ProxyResponse): string | undefined {
+  if (message?.kind !== 'request' || message.method !== initialize || !isSuccess(response)) return undefined;
+  return response.headers.get(sessionHeader) ?? undefined;
+}
+
+function isSuccess({ status }: ProxyResponse): boolean {
+  return status >= 200 && status < 300;
 }

@@ -1,6 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
-import type { LeaseResponse } from '#contract/lease.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
   alice,
@@ -319,56 +318,6 @@ describe('classify', () => {
 
   test('refuses a body where none belongs', async () => {
     expect((await world().send({ method: 'DELETE', body: toolCall })).status).toBe(400);
-  });
-});
-
-describe('a session', () => {
-  const begin = (id: string) => () => json(200, {}, { 'mcp-session-id': id });
-  const bob = { ...granted, subject: { ...alice, id: 'u-2' } };
-
-  function setUp(respond = begin('s-1')) {
-    const who = { lease: granted as LeaseResponse };
-    return { who, ...world({ lease: async () => who.lease, respond }) };
-  }
-
-  test('belongs to the user who began it; to another it does not exist', async () => {
-    const { who, send, forwarded, events } = setUp();
-    await send({ body: rpc('initialize') });
-    expect((await send({ headers: { 'mcp-session-id': 's-1' } })).status).toBe(200);
-    who.lease = bob;
-    const response = await send({ headers: { 'Mcp-Session-Id': 's-1' }, body: rpc('tools/list', {}, 'x') });
-    expect(response.status).toBe(404);
-    expect(await jsonOf(response)).toEqual({
-      jsonrpc: '2.0',
-      id: 'x',
-      error: { code: -32_001, message: 'Session not found' },
-    });
-    for (const method of ['GET', 'DELETE']) {
-      expect((await send({ method, headers: { 'mcp-session-id': 's-1' } })).status).toBe(404);
-    }
-    expect(forwarded).toHaveLength(2);
-    expect(events.at(-1)).toMatchObject({ decision: 'denied', subject: { id: 'u-2' } });
-  });
-
-  test('stays with the user when the key behind it changes', async () => {
-    const { who, send } = setUp();
-    await send({ body: rpc('initialize') });
-    who.lease = missing;
-    expect((await send({ body: rpc('tools/list'), headers: { 'mcp-session-id': 's-1' } })).status).toBe(200);
-  });
-
-  test('that is not remembered belongs to the first who shows it', async () => {
-    const { who, send } = setUp(() => json(200, {}));
-    expect((await send({ headers: { 'mcp-session-id': 'old' } })).status).toBe(200);
-    who.lease = bob;
-    expect((await send({ headers: { 'mcp-session-id': 'old' } })).status).toBe(404);
-  });
-
-  test("that was ended is anybody's", async () => {
-    const { who, send } = setUp(() => json(200, {}));
-    await send({ method: 'DELETE', headers: { 'mcp-session-id': 's-2' } });
-    who.lease = bob;
-    expect((await send({ headers: { 'mcp-session-id': 's-2' } })).status).toBe(200);
   });
 });
 
