@@ -12,6 +12,8 @@ const ada = { namespace: 'team-a', username: 'ada' };
 
 let plane: ControlPlane;
 let operator: OperatorProcess;
+/** The sealed key that was destroyed last. */
+let gone: Found | undefined;
 
 beforeAll(async () => {
   plane = await startControlPlane();
@@ -47,7 +49,18 @@ async function userKey(): Promise<Found | undefined> {
 
 async function state(): Promise<string> {
   const found = await userKey();
-  return `${String(found?.status?.['state'])} v${String(found?.status?.['version'])} ${brief(found)}`;
+  return `${String(found?.status?.['state'])} ${brief(found)}`;
+}
+
+/** What is on record: the time at which the key was sealed. */
+async function version(): Promise<number> {
+  return Number((await userKey())?.status?.['version']);
+}
+
+/** Puts a sealed key back as it was, as whoever may write there or a backup would. */
+async function putBack(secret: Found): Promise<void> {
+  const { resourceVersion: _, uid: __, ...metadata } = secret.metadata;
+  await plane.kubectl(['replace', '-f', '-'], JSON.stringify({ ...secret, metadata }));
 }
 
 async function sealedSecrets(): Promise<readonly Found[]> {
@@ -64,7 +77,7 @@ function auditTypes(): readonly string[] {
 describe('the life of a user key', () => {
   test('begins with a request of the user', async () => {
     await setKey('Authorization');
-    await expect.poll(state, patience).toBe('Configured v1 Ready=True/Configured');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
     expect(await sealedSecrets()).toHaveLength(1);
     const keysOf = async () => (await find(plane, 'mcps/github', '-n', 'team-a'))?.status?.['keys'];
     await expect.poll(keysOf, patience).toMatchObject({ users: 1, configured: 1, missing: 0 });
@@ -74,38 +87,51 @@ describe('the life of a user key', () => {
     const metadata = { name: 'strict', namespace: 'team-a' };
     const spec = { servers: { selector: {} }, keys: { required: ['X-Team'] } };
     await applyAll(plane, [{ apiVersion: 'mcpkeyring.io/v1alpha1', kind: 'UserKeyPolicy', metadata, spec }]);
-    await expect.poll(state, patience).toBe('Missing v1 Ready=False/HeadersMissing');
+    await expect.poll(state, patience).toBe('Missing Ready=False/HeadersMissing');
     const message = (await userKey())?.status?.conditions?.[0]?.message;
     expect(message).toContain('X-Team');
     await setKey('X-Team');
-    await expect.poll(state, patience).toBe('Configured v2 Ready=True/Configured');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
   });
 
-  test('shows that the sealed key was taken away, and never counts backwards', async () => {
+  test('shows that the sealed key was taken away, and keeps what is on record', async () => {
+    const before = await version();
     await plane.kubectl(['delete', 'secrets', '--all', '-n', keyNamespace]);
-    await expect.poll(state, patience).toBe('Missing v2 Ready=False/KeyMissing');
+    await expect.poll(state, patience).toBe('Missing Ready=False/KeyMissing');
+    expect(await version()).toBe(before);
     await setKey('Authorization', 'X-Team');
-    await expect.poll(state, patience).toBe('Configured v3 Ready=True/Configured');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    expect(await version()).toBeGreaterThan(before);
   });
 
   test('refuses an older sealed key that somebody put back', async () => {
     const [older] = await sealedSecrets();
+    const before = await version();
     await setKey('Authorization');
-    await expect.poll(state, patience).toBe('Configured v4 Ready=True/Configured');
-    const { resourceVersion: _, ...metadata } = older!.metadata;
-    await plane.kubectl(['replace', '-f', '-'], JSON.stringify({ ...older, metadata }));
-    await expect.poll(state, patience).toBe('Missing v4 Ready=False/KeyRolledBack');
+    await expect.poll(version, patience).toBeGreaterThan(before);
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    await putBack(older!);
+    await expect.poll(state, patience).toBe('Missing Ready=False/KeyRolledBack');
     await setKey('Authorization', 'X-Team');
-    await expect.poll(state, patience).toBe('Configured v5 Ready=True/Configured');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
   });
 
   test('ends with its UserKey: the sealed key is destroyed, that is on record, and only then it is gone', async () => {
+    const [destroyed] = await sealedSecrets();
     const name = (await userKey())?.metadata.name;
     await plane.kubectl(['delete', `uk/${name}`, '-n', 'team-a', '--timeout=15s']);
     expect(await sealedSecrets()).toEqual([]);
     expect(await userKey()).toBeUndefined();
     expect(auditTypes().filter((type) => type === 'key.destroyed')).toHaveLength(1);
     expect(auditTypes().filter((type) => type === 'key.set')).toHaveLength(5);
+    gone = destroyed;
+  });
+
+  test('does not begin again with the destroyed key, even when somebody puts it back', async () => {
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    await putBack(gone!);
+    await expect.poll(state, patience).toBe('Missing Ready=False/KeyRolledBack');
   });
 
   test('leaves its value nowhere', async () => {
