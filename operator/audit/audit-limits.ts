@@ -11,6 +11,8 @@ export const auditLimits = {
   /** Size at which the log counts as full, unless told otherwise: 8 GiB. */
   databaseBytesMax: 8_589_934_592,
   recentMax: 1_000,
+  /** Counts that are completed when the log is opened. */
+  openCountsMax: 1_000,
   textCharsMax: 512,
   messageCharsMax: 1_024,
   headerNamesMax: 32,

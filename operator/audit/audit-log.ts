@@ -1,8 +1,8 @@
-import type { RequestEvent } from '#contract/audit.ts';
+import type { RequestDecision, RequestEvent } from '#contract/audit.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
-export type AuditEvent = RequestRecord | LeaseEvent | KeyEvent | DenialEvent;
+export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | DenialEvent;
 
 interface EventBase {
   readonly id: string;
@@ -17,6 +17,23 @@ interface EventBase {
 export interface RequestRecord extends RequestEvent {
   readonly organization?: string;
   readonly reportedBy?: { readonly name: string; readonly uid: string };
+}
+
+/**
+ * Requests that one pod refused within a minute before a user was known, beyond those that are recorded one by one. Until
+ * `complete`, a later event with the same id takes the place of an earlier one: the count goes on.
+ */
+export interface RefusedRequests extends Omit<EventBase, 'subject'> {
+  readonly type: 'request.refused';
+  readonly reportedBy: { readonly name: string; readonly uid: string };
+  readonly count: number;
+  /** The count by decision. */
+  readonly decisions: Readonly<Partial<Record<RequestDecision, number>>>;
+  /** Arrival of the first and of the last request. */
+  readonly firstAt: string;
+  readonly lastAt: string;
+  /** The minute is over. */
+  readonly complete: boolean;
 }
 
 /** A key was handed to a sidecar. Durable before the lease is answered. */

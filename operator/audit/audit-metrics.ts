@@ -10,6 +10,8 @@ export interface AuditObserver {
   rejected(code: AuditErrorCode, eventCount: number): void;
   committed(durationSeconds: number): void;
   waiting(eventCount: number): void;
+  sized(bytes: number): void;
+  limited(bytesMax: number): void;
 }
 
 /** Registers `mcpkeyring_audit_*`. */
@@ -38,7 +40,11 @@ export function createAuditObserver(registry: Registry): AuditObserver {
     help: 'Audit events that wait for the disk',
     registers,
   });
+  const size = new Gauge({ name: 'mcpkeyring_audit_bytes', help: 'Size of the audit log', registers });
+  const limit = new Gauge({ name: 'mcpkeyring_audit_bytes_max', help: 'Size at which the log is full', registers });
   return {
+    sized: (bytes) => size.set(bytes),
+    limited: (bytesMax) => limit.set(bytesMax),
     durable: (type) => events.inc({ type }),
     rejected: (code, eventCount) => rejected.inc({ code }, eventCount),
     committed: (durationSeconds) => commit.observe(durationSeconds),

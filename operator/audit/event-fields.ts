@@ -15,10 +15,12 @@ import { parseAuditBatch } from '#contract/parse-requests.ts';
 
 import { AuditError } from './audit-error.ts';
 import { auditLimits } from './audit-limits.ts';
-import type { AuditEvent, DenialEvent, KeyEvent, LeaseEvent, RequestRecord } from './audit-log.ts';
+import type { AuditEvent, DenialEvent, KeyEvent, LeaseEvent, RefusedRequests, RequestRecord } from './audit-log.ts';
+import { readDecisionCounts } from './refused-requests.ts';
 
 const types: ClosedSet<AuditEvent['type']> = {
   request: true,
+  'request.refused': true,
   lease: true,
   'key.set': true,
   'key.delete': true,
@@ -44,6 +46,8 @@ function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
   switch (type) {
     case 'request':
       return readRequest(event);
+    case 'request.refused':
+      return readRefused(event);
     case 'lease':
       return readLease(event);
     case 'denied':
@@ -93,11 +97,28 @@ function readRequest(event: JsonObject): RequestRecord {
   return present({
     ...readReported(event),
     organization: optionalText(event, 'organization'),
-    reportedBy: ifPresent(event['reportedBy'], (found) => {
-      const pod = readObject(found, 'event.reportedBy');
-      return { name: text(pod, 'name'), uid: text(pod, 'uid') };
-    }),
+    reportedBy: ifPresent(event['reportedBy'], readReporter),
   });
+}
+
+function readReporter(value: unknown): { readonly name: string; readonly uid: string } {
+  const pod = readObject(value, 'event.reportedBy');
+  return { name: text(pod, 'name'), uid: text(pod, 'uid') };
+}
+
+function readRefused(event: JsonObject): RefusedRequests {
+  const { subject: _, ...base } = readBase(event);
+  if (typeof event['complete'] !== 'boolean') throw new ContractError('event.complete', 'true or false');
+  return {
+    ...base,
+    type: 'request.refused',
+    reportedBy: readReporter(event['reportedBy']),
+    count: readInteger(event['count'], 'event.count', { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    decisions: readDecisionCounts(event['decisions'], 'event.decisions'),
+    firstAt: readText(event['firstAt'], 'event.firstAt', instant),
+    lastAt: readText(event['lastAt'], 'event.lastAt', instant),
+    complete: event['complete'],
+  };
 }
 
 /** Sidecars and the log hold the same fields to the same rules. */

@@ -1,4 +1,9 @@
+import type { Subject } from '#contract/lease.ts';
+
 import type { AuditEvent } from './audit-log.ts';
+
+/** Outcome of a count that goes on: the only rows that are ever written again. */
+export const openOutcome = 'open';
 
 /** One row of the table: the columns that are searched by, and the whole event as JSON. */
 export interface EventRow {
@@ -32,7 +37,10 @@ export function toRow(event: AuditEvent): EventRow {
 function columnsOfPlace({
   server,
   subject,
-}: AuditEvent): Pick<EventRow, 'namespace' | 'server' | 'issuer' | 'subject'> {
+}: Pick<AuditEvent, 'server'> & { readonly subject?: Subject }): Pick<
+  EventRow,
+  'namespace' | 'server' | 'issuer' | 'subject'
+> {
   return {
     namespace: server?.namespace ?? null,
     server: server?.name ?? null,
@@ -52,6 +60,8 @@ function outcomeOf(event: AuditEvent): string | null {
   switch (event.type) {
     case 'request':
       return event.decision;
+    case 'request.refused':
+      return event.complete ? 'complete' : openOutcome;
     case 'denied':
       return event.reason;
     case 'lease':

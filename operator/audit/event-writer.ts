@@ -6,8 +6,10 @@ import type { EventRow } from './event-rows.ts';
 import type { WriterOptions, WriterReply, WriterRequest } from './writer-messages.ts';
 
 export interface EventWriterOptions extends WriterOptions {
-  /** Called for rows that are on disk and were not before, in order, even when their writer gave up waiting. */
+  /** Called for rows that are on disk for good and were not before, in order, even when their writer gave up waiting. */
   readonly onDurable: (rows: readonly EventRow[]) => void;
+  /** Size of the file, after each transaction. */
+  readonly onSize: (bytes: number) => void;
   readonly monotonicMs: () => number;
   /** Where the thread's code is; differs in a bundle. */
   readonly threadURL?: URL;
@@ -87,6 +89,7 @@ export class EventWriter {
   }
 
   #take(message: WriterReply): void {
+    if (message.kind === 'opened' || message.kind === 'committed') this.#options.onSize(message.sizeBytes);
     if (message.kind === 'committed') this.#settle(message);
     if (message.kind === 'failed') {
       const cause = new Error(message.message);
@@ -98,7 +101,7 @@ export class EventWriter {
   #settle(message: Extract<WriterReply, { kind: 'committed' }>): void {
     const pending = this.#forget(message.batch);
     if (pending === undefined) return;
-    this.#options.onDurable(pending.rows.filter((_, index) => message.added[index] === true));
+    this.#options.onDurable(pending.rows.filter((_, index) => message.settled[index] === true));
     pending.resolve(pending.rows.length);
   }
 

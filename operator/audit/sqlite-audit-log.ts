@@ -27,15 +27,21 @@ export interface SqliteAuditLogOptions {
 /** Opens the log. @throws AuditError when it cannot be written: then no key may be handed out either */
 export async function openSqliteAuditLog(options: SqliteAuditLogOptions): Promise<AuditLog> {
   makeFolder(dirname(options.path));
+  const databaseBytesMax = options.databaseBytesMax ?? auditLimits.databaseBytesMax;
+  options.observer.limited(databaseBytesMax);
   const writer = new EventWriter({
     path: options.path,
-    databaseBytesMax: options.databaseBytesMax ?? auditLimits.databaseBytesMax,
+    databaseBytesMax,
     onDurable: (rows) => publish(rows, options),
+    onSize: (bytes) => options.observer.sized(bytes),
     monotonicMs: options.monotonicMs,
     ...(options.threadURL === undefined ? {} : { threadURL: options.threadURL }),
   });
+  const isNew = !existsSync(options.path);
   await writer.open();
-  return new SqliteAuditLog(options, writer);
+  const log = new SqliteAuditLog(options, writer);
+  if (!isNew) await log.completeCounts();
+  return log;
 }
 
 function makeFolder(path: string): void {
@@ -91,10 +97,23 @@ class SqliteAuditLog implements AuditLog {
     }
   }
 
+  /** Ends the counts that a crash cut short. A log that takes nothing keeps them open, and is opened all the same. */
+  async completeCounts(): Promise<void> {
+    const cut = this.#read()
+      .open(auditLimits.openCountsMax)
+      .map((json) => readAuditEvent(JSON.parse(json)));
+    const counts = cut.filter((event) => event.type === 'request.refused');
+    await this.appendAll(counts.map((event) => ({ ...event, complete: true }))).catch(() => undefined);
+  }
+
   recent(limit: number): readonly AuditEvent[] {
-    this.#reader ??= new SqliteReader(this.#options.path);
-    const newest = this.#reader.recent(Math.max(0, Math.min(limit, auditLimits.recentMax)));
+    const newest = this.#read().recent(Math.max(0, Math.min(limit, auditLimits.recentMax)));
     return newest.map((json) => readAuditEvent(JSON.parse(json)));
+  }
+
+  #read(): SqliteReader {
+    this.#reader ??= new SqliteReader(this.#options.path);
+    return this.#reader;
   }
 
   async close(): Promise<void> {

@@ -12,8 +12,14 @@ export type WriterRequest =
   | { readonly kind: 'close' };
 
 export type WriterReply =
-  | { readonly kind: 'opened' }
+  | { readonly kind: 'opened'; readonly sizeBytes: number }
   | { readonly kind: 'notOpened'; readonly code: AuditErrorCode; readonly message: string }
-  | { readonly kind: 'committed'; readonly batch: number; readonly added: readonly boolean[] }
+  | {
+      readonly kind: 'committed';
+      readonly batch: number;
+      /** For each row, whether it is final now and was not before. */
+      readonly settled: readonly boolean[];
+      readonly sizeBytes: number;
+    }
   | { readonly kind: 'failed'; readonly batch: number; readonly code: AuditErrorCode; readonly message: string }
   | { readonly kind: 'closed' };

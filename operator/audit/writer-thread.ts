@@ -16,7 +16,8 @@ function failureOf(error: unknown): Pick<Extract<WriterReply, { kind: 'notOpened
 
 function commit(store: SqliteStore, request: Extract<WriterRequest, { kind: 'commit' }>): void {
   try {
-    reply({ kind: 'committed', batch: request.batch, added: store.commit(request.rows) });
+    const settled = store.commit(request.rows);
+    reply({ kind: 'committed', batch: request.batch, settled, sizeBytes: store.sizeBytes });
   } catch (error) {
     reply({ kind: 'failed', batch: request.batch, ...failureOf(error) });
   }
@@ -31,7 +32,7 @@ function serve(options: WriterOptions): void {
     parentPort?.close();
     return undefined;
   });
-  reply({ kind: 'opened' });
+  reply({ kind: 'opened', sizeBytes: store.sizeBytes });
 }
 
 try {

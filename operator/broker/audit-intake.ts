@@ -6,21 +6,45 @@ import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Denials } from './denials.ts';
 import { BrokerError } from './errors.ts';
+import { brokerLimits } from './limits.ts';
 import type { PodGate } from './pod-gate.ts';
+import type { RefusalCounts } from './refusal-counts.ts';
 
 export interface AuditIntakeOptions {
   readonly podGate: PodGate;
   readonly tenancy: TenancyIndex;
   readonly audit: Pick<AuditLog, 'appendAll'>;
   readonly denials: Pick<Denials, 'record'>;
+  readonly counts: RefusalCounts;
 }
 
 /** Takes what sidecars report. A pod speaks for its own server only; one event about another refuses the whole batch. */
 export class AuditIntake {
   readonly #options: AuditIntakeOptions;
+  readonly #sweep: NodeJS.Timeout;
 
   constructor(options: AuditIntakeOptions) {
     this.#options = options;
+    this.#sweep = setInterval(() => void this.completeCounts('ended'), brokerLimits.refusalsSweepMs);
+    this.#sweep.unref();
+  }
+
+  /** Puts the last word of counts on record. Never rejects: what the log does not take now is tried again. */
+  async completeCounts(which: 'ended' | 'all'): Promise<void> {
+    const { counts, audit } = this.#options;
+    const due = counts.due(which);
+    if (due.length === 0) return;
+    try {
+      await audit.appendAll(due);
+      counts.settle(due);
+    } catch (error) {
+      if (!(error instanceof AuditError)) throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweep);
+    await this.completeCounts('all');
   }
 
   /** Resolves the number of events that are durable. @throws BrokerError */
@@ -35,12 +59,14 @@ export class AuditIntake {
       ...(owner.kind === 'organization' ? { organization: owner.name } : {}),
       reportedBy: { name: pod.name, uid: pod.uid },
     };
-    return this.#append(events.map((event) => ({ ...event, ...known })));
+    const reports = events.map((event) => ({ ...event, ...known }));
+    await this.#append(this.#options.counts.sort(reports));
+    return events.length;
   }
 
-  async #append(events: Parameters<AuditLog['appendAll']>[0]): Promise<number> {
+  async #append(events: Parameters<AuditLog['appendAll']>[0]): Promise<void> {
     try {
-      return await this.#options.audit.appendAll(events);
+      if (events.length > 0) await this.#options.audit.appendAll(events);
     } catch (cause) {
       if (!(cause instanceof AuditError)) throw cause;
       const code = cause.code === 'ERR_AUDIT_EVENT_INVALID' ? 'ERR_BODY_INVALID' : 'ERR_AUDIT_UNAVAILABLE';

@@ -4,7 +4,7 @@ import type { Server } from 'node:https';
 import type { Registry } from 'prom-client';
 
 import type { AuditLog } from '#operator/audit/audit-log.ts';
-import type { UserIdentifier } from '#operator/identity/identification.ts';
+import type { UserProver } from '#operator/identity/identification.ts';
 import { PodIdentifier } from '#operator/identity/pod-identity.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
@@ -18,6 +18,7 @@ import { LeaseService } from './lease-service.ts';
 import { createBrokerObserver } from './metrics.ts';
 import { PodGate } from './pod-gate.ts';
 import { policySnapshot } from './policy-snapshot.ts';
+import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
 import { BrokerServer } from './server.ts';
 import type { BrokerSources } from './sources.ts';
@@ -33,7 +34,7 @@ export interface BrokerOptions {
   readonly keyStore: KeyStore;
   readonly audit: AuditLog;
   /** Both from `createIdentity`. */
-  readonly users: UserIdentifier;
+  readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
   readonly registry: Registry;
   readonly log: Log;
@@ -77,7 +78,8 @@ export function createBroker(options: BrokerOptions): Broker {
     now,
     newId,
   });
-  const intake = new AuditIntake({ podGate, tenancy, audit, denials });
+  const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
+  const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
   const hub = new WatchHub({
     snapshotOf: ({ namespace, name }) => {
       const server = sources.mcpServers.store.get(namespace, name);
@@ -101,6 +103,7 @@ export function createBroker(options: BrokerOptions): Broker {
       const closed = server.close();
       hub.drain();
       await closed;
+      await intake.close();
     },
   };
 }

@@ -20,26 +20,21 @@ export interface DenialsOptions {
 /** Puts refusals on record. A flood from one source is only counted: nobody may fill the disk by being refused. */
 export class Denials {
   readonly #options: DenialsOptions;
-  readonly #bySource: CountWindow;
-  readonly #all: CountWindow;
+  readonly #ofStrangers: Ration;
+  /** Apart, so that strangers do not keep a refusal of a known user off the record. */
+  readonly #ofUsers: Ration;
 
   constructor(options: DenialsOptions) {
     this.#options = options;
-    const { windowMs, podsTrackedMax, denialsRecordedPerSourceMax, denialsRecordedMax } = brokerLimits;
-    const { monotonicMs } = options;
-    this.#bySource = new CountWindow({
-      windowMs,
-      countMax: denialsRecordedPerSourceMax,
-      keysMax: podsTrackedMax,
-      monotonicMs,
-    });
-    this.#all = new CountWindow({ windowMs, countMax: denialsRecordedMax, keysMax: 1, monotonicMs });
+    this.#ofStrangers = createRation(options.monotonicMs);
+    this.#ofUsers = createRation(options.monotonicMs);
   }
 
   /** Never rejects: the refusal stands whether or not it could be recorded. `source`: the pod's UID, or '' for nobody known. */
   async record(source: string, denial: Denial): Promise<void> {
     const { audit, observer, now, newId, log } = this.#options;
-    if (!this.#bySource.take(source) || !this.#all.take('')) {
+    const ration = denial.subject === undefined ? this.#ofStrangers : this.#ofUsers;
+    if (!ration.bySource.take(source) || !ration.all.take('')) {
       observer.denialNotRecorded();
       return;
     }
@@ -50,4 +45,22 @@ export class Denials {
       log.error('a refusal could not be recorded', { code: error instanceof AuditError ? error.code : 'unknown' });
     }
   }
+}
+
+interface Ration {
+  readonly bySource: CountWindow;
+  readonly all: CountWindow;
+}
+
+function createRation(monotonicMs: () => number): Ration {
+  const { windowMs, podsTrackedMax, denialsRecordedPerSourceMax, denialsRecordedMax } = brokerLimits;
+  return {
+    bySource: new CountWindow({
+      windowMs,
+      countMax: denialsRecordedPerSourceMax,
+      keysMax: podsTrackedMax,
+      monotonicMs,
+    }),
+    all: new CountWindow({ windowMs, countMax: denialsRecordedMax, keysMax: 1, monotonicMs }),
+  };
 }

@@ -1,4 +1,4 @@
-import { auditBatchBytesMax } from '#contract/audit.ts';
+import { auditBatchBytesMax, auditBatchMax } from '#contract/audit.ts';
 import { leaseRequestBytesMax } from '#contract/lease.ts';
 
 /** Bounds of everything that the broker reads, keeps or waits for. */
@@ -37,12 +37,28 @@ export const brokerLimits = {
   podsTrackedMax: 5_000,
   /** Different users that one pod may begin to serve in a minute; more looks like enumeration. */
   newSubjectsPerPodMax: 600,
-  /** Different credentials of one pod that may fail in a minute. */
-  failedCredentialsPerPodMax: 600,
-  /** Credentials that were good lately pass while others of their pod are refused for too many failures. */
+  /** Signature checks of one pod at a time; a sidecar has fewer lease requests under way. */
+  verificationsPerPodMax: 256,
+  /** Questions to the API server about user tokens of one pod at a time, and those that wait for their turn. */
+  reviewsPerPodMax: 32,
+  reviewsWaitingPerPodMax: 512,
+  /** Different tokens of one pod that the API server may refuse in a minute; then it is asked about no new one of that pod. */
+  failedReviewsPerPodMax: 600,
+  /** Tokens that the API server accepted lately pass while others of their pod are refused for too many failures. */
   goodCredentialsMax: 20_000,
   goodCredentialTtlMs: 600_000,
   /** Refusals of one source that are put on record in a minute; more are only counted, or they would fill the disk. */
   denialsRecordedPerSourceMax: 60,
   denialsRecordedMax: 1_200,
+  /** The same for reported requests that were refused before a user was known; more are one count of the pod and minute. */
+  refusalsRecordedPerPodMax: 60,
+  refusalsRecordedMax: 1_200,
+  /** How often counts are looked through for those whose minute is over. */
+  refusalsSweepMs: 5_000,
+  /** Pods whose refusals are counted; the one that reported none for longest is forgotten. */
+  refusingPodsMax: 1_000,
+  /** Counted requests of one pod that are known again when they are reported again: two batches. */
+  repeatsKnownPerPodMax: 2 * auditBatchMax,
+  /** Counts that wait for the disk. */
+  openCountsMax: 10_000,
 } as const;

@@ -13,6 +13,7 @@ export interface BrokerObserver {
   streamCut(why: StreamEnd): void;
   callFailed(route: string, code: BrokerErrorCode): void;
   denialNotRecorded(): void;
+  requestsCounted(count: number): void;
 }
 
 export type StreamEnd = 'clientGone' | 'slow' | 'lifetime' | 'podGone' | 'serverGone' | 'draining';
@@ -49,6 +50,11 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
     help: 'Refusals that were only counted, because their source had too many or the audit log took none',
     registers,
   });
+  const counted = new Counter({
+    name: 'mcpkeyring_audit_requests_counted_total',
+    help: 'Requests of nobody known that were only counted, because their pod refused too many in a minute',
+    registers,
+  });
   return {
     leaseAnswered: (result, reason) => releases.inc({ result, reason }),
     leaseTook: (seconds) => duration.observe(seconds),
@@ -56,5 +62,6 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
     streamCut: (why) => ends.inc({ why }),
     callFailed: (route, code) => failures.inc({ route, code }),
     denialNotRecorded: () => unrecorded.inc(),
+    requestsCounted: (count) => counted.inc(count),
   };
 }

@@ -76,7 +76,9 @@ async function sendLease(response: ServerResponse, answer: LeaseAnswer, observer
     return;
   }
   const body = answer.response;
-  sendJson(response, { status: 200, body });
+  // A new connection may lead to a replica whose log takes events.
+  const closes = body.decision === 'denied' && body.reason === 'AuditUnavailable';
+  sendJson(response, { status: 200, body, closes });
   observer.leaseAnswered(body.decision, 'reason' in body ? body.reason : '');
 }
 

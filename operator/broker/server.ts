@@ -131,6 +131,8 @@ export class BrokerServer {
       response.destroy();
       return;
     }
-    sendJson(response, { status, body, closes: !request.complete || this.#draining });
+    // After the last of these, a new connection may lead to a replica whose log takes events.
+    const closes = !request.complete || this.#draining || code === 'ERR_AUDIT_UNAVAILABLE';
+    sendJson(response, { status, body, closes });
   }
 }

@@ -1,24 +1,33 @@
-import type { Identification, TrustedIssuer, UserIdentifier } from '#operator/identity/identification.ts';
+import type { Identification, Proof, TrustedIssuer, UserProver } from '#operator/identity/identification.ts';
 import { TokenCache, tokenKey } from '#operator/identity/token-cache.ts';
 
 import { BrokerError } from './errors.ts';
+import { Lanes } from './lanes.ts';
 import { brokerLimits } from './limits.ts';
 import { DistinctWindow } from './windows.ts';
 
+type Asks = Extract<Proof, { kind: 'review' }>['prove'];
+
 export interface UserGateOptions {
-  readonly users: UserIdentifier;
+  readonly users: UserProver;
   readonly monotonicMs: () => number;
 }
 
 /**
- * Second question: which user is this. A pod that shows many bad credentials is guessing; a pod that shows many different users
- * is enumerating. Either is refused before more is looked up for it.
+ * Second question: which user is this. Bad credentials are those of strangers, not of the pod: they must not keep its users out.
+ * So only questions to the API server are rationed; what this process can judge alone it always judges. A pod that shows many
+ * different users is enumerating, and is refused.
  */
 export class UserGate {
-  readonly #users: UserIdentifier;
+  readonly #users: UserProver;
   readonly #failed: DistinctWindow;
   readonly #subjects: DistinctWindow;
   readonly #good: TokenCache<true>;
+  readonly #verifying = new Lanes({ runningMax: brokerLimits.verificationsPerPodMax, waitingMax: 0 });
+  readonly #reviewing = new Lanes({
+    runningMax: brokerLimits.reviewsPerPodMax,
+    waitingMax: brokerLimits.reviewsWaitingPerPodMax,
+  });
 
   constructor({ users, monotonicMs }: UserGateOptions) {
     const { windowMs, podsTrackedMax: keysMax } = brokerLimits;
@@ -27,7 +36,7 @@ export class UserGate {
       windowMs,
       keysMax,
       monotonicMs,
-      countMax: brokerLimits.failedCredentialsPerPodMax,
+      countMax: brokerLimits.failedReviewsPerPodMax,
     });
     this.#subjects = new DistinctWindow({
       windowMs,
@@ -42,14 +51,37 @@ export class UserGate {
     });
   }
 
-  /** @throws BrokerError ERR_TOO_MANY_FAILURES */
+  /** @throws BrokerError ERR_TOO_MANY_FAILURES, ERR_BUSY */
   async identify(podUid: string, credential: string, issuers: readonly TrustedIssuer[]): Promise<Identification> {
-    const key = tokenKey(credential);
-    // Users who were good a moment ago do not pay for somebody who guesses through the same pod.
-    if (this.#failed.isFull(podUid) && this.#good.get(key) === undefined) {
-      throw new BrokerError('ERR_TOO_MANY_FAILURES');
+    const proof = this.#users.proofOf(credential, issuers);
+    switch (proof.kind) {
+      case 'settled':
+        return proof.result;
+      case 'keys':
+        return this.#verifying.run(podUid, proof.prove);
+      case 'review':
+        return this.#review(podUid, tokenKey(credential), proof.prove);
+      default:
+        return proof satisfies never;
     }
-    const result = await this.#users.identify(credential, issuers);
+  }
+
+  async #review(podUid: string, key: string, prove: Asks): Promise<Identification> {
+    // Users who were good a moment ago do not pay for somebody who guesses through the same pod.
+    if (this.#good.get(key) !== undefined) return this.#ask(podUid, key, prove);
+    this.#refuseWhenSpent(podUid);
+    return this.#reviewing.run(podUid, () => {
+      this.#refuseWhenSpent(podUid);
+      return this.#ask(podUid, key, prove);
+    });
+  }
+
+  #refuseWhenSpent(podUid: string): void {
+    if (this.#failed.isFull(podUid)) throw new BrokerError('ERR_TOO_MANY_FAILURES');
+  }
+
+  async #ask(podUid: string, key: string, prove: Asks): Promise<Identification> {
+    const result = await prove();
     if (result.kind === 'identified') this.#good.set(key, true);
     else if (result.reason !== 'IssuerUnavailable') this.#failed.admit(podUid, key);
     return result;

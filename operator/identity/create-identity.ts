@@ -1,6 +1,6 @@
 import type { KubeClient } from '#operator/kube/client.ts';
 
-import type { UserIdentifier } from './identification.ts';
+import type { UserIdentifier, UserProver } from './identification.ts';
 import { KubernetesTokenVerifier } from './kubernetes-token.ts';
 import { OidcVerifier } from './oidc.ts';
 import { TokenReviewer } from './token-review.ts';
@@ -16,7 +16,7 @@ export interface IdentityOptions {
 
 export interface Identity {
   /** For broker and intake. */
-  readonly users: UserIdentifier;
+  readonly users: UserIdentifier & UserProver;
   /** For the broker's check of pods. */
   readonly reviewer: TokenReviewer;
   close(): Promise<void>;
@@ -30,6 +30,7 @@ export function createIdentity({ client, monotonicMs, now, clusterIssuerURL }: I
   const users = createUserIdentifier({
     oidc,
     kubernetes,
+    now,
     ...(clusterIssuerURL === undefined ? {} : { clusterIssuerURL }),
   });
   return { users, reviewer, close: () => oidc.close() };

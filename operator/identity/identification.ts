@@ -24,8 +24,22 @@ export type TrustedIssuer =
     }
   | { readonly type: 'Kubernetes'; readonly name: string; readonly audiences: readonly string[] };
 
-/** Implemented in `identity/`; used by the broker (MCP clients) and by intake (CLI). */
+/** Implemented in `identity/`; used by intake (CLI), and in two steps by the broker (MCP clients). */
 export interface UserIdentifier {
   /** `credential` is a bearer token without its scheme. */
   identify(credential: string, issuers: readonly TrustedIssuer[]): Promise<Identification>;
+}
+
+/** What it takes to prove a credential. Nobody has been asked yet, so that whoever holds it can bound what strangers cause. */
+export type Proof =
+  /** What the credential says of itself refuses it: no signature was checked. */
+  | { readonly kind: 'settled'; readonly result: Identification }
+  /** The public keys of an issuer, in this process. */
+  | { readonly kind: 'keys'; readonly prove: () => Promise<Identification> }
+  /** A question to the API server. */
+  | { readonly kind: 'review'; readonly prove: () => Promise<Identification> };
+
+/** The first of the two steps of `UserIdentifier.identify`. */
+export interface UserProver {
+  proofOf(credential: string, issuers: readonly TrustedIssuer[]): Proof;
 }

@@ -20,6 +20,8 @@ export const identityLimits = {
   keySetRetryMs: 5_000,
   /** How long keys go on working while the issuer cannot be reached; then nobody of that issuer is identified. */
   keySetStaleMsMax: 14_400_000,
+  /** Tokens with an unknown `kid` that may wait for an issuer at a time; strangers can make any number of them. */
+  unknownKeyWaitsMax: 64,
 
   /** How long a verified token is not verified again, as long as its issuer's keys stay the same and it has not ended. */
   verifiedTokenTtlMs: 60_000,

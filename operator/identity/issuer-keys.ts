@@ -27,6 +27,7 @@ export class IssuerKeys {
   #lastFailure: IssuerUnavailableError | undefined;
   #loading: Promise<void> | undefined;
   #version = 0;
+  #unknownKeyWaits = 0;
 
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
@@ -48,11 +49,21 @@ export class IssuerKeys {
       return await keySet(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      if (this.#mayAsk()) await this.#load();
+      if (this.#mayAsk()) await this.#loadForUnknown();
       if (this.#lastFailure !== undefined) throw this.#lastFailure;
       if (this.#keySet === undefined || this.#keySet === keySet) throw error;
       return this.#keySet(header, token);
     }
+  }
+
+  /** @throws IssuerUnavailableError when as many wait already as may */
+  async #loadForUnknown(): Promise<void> {
+    if (this.#unknownKeyWaits >= identityLimits.unknownKeyWaitsMax) {
+      throw new IssuerUnavailableError('too many tokens wait for other keys of it');
+    }
+    this.#unknownKeyWaits += 1;
+    await this.#load();
+    this.#unknownKeyWaits -= 1;
   }
 
   async #current(): Promise<KeySet> {

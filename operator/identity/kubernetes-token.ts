@@ -1,7 +1,6 @@
-import { decodeJwt } from 'jose';
-
 import { brokerAudience } from '#crds/v1alpha1/names.ts';
 
+import { readClaimed } from './claimed.ts';
 import { unauthenticated } from './identification-results.ts';
 import type { Identification, TrustedIssuer } from './identification.ts';
 import { identityLimits } from './identity-limits.ts';
@@ -22,8 +21,7 @@ export class KubernetesTokenVerifier {
   }
 
   async verify(token: string, issuer: KubernetesIssuer): Promise<Identification> {
-    // A sidecar's own pod token must never pass for a user, even where an organization names that audience by mistake.
-    const audiences = issuer.audiences.filter((audience) => audience !== brokerAudience);
+    const audiences = userAudiences(issuer);
     if (audiences.length === 0) return unauthenticated('AudienceMismatch');
     try {
       const verdict = await this.#reviewer.review(token, audiences);
@@ -34,6 +32,11 @@ export class KubernetesTokenVerifier {
       throw error;
     }
   }
+}
+
+/** A sidecar's own pod token must never pass for a user, even where an organization names that audience by mistake. */
+export function userAudiences({ audiences }: KubernetesIssuer): readonly string[] {
+  return audiences.filter((audience) => audience !== brokerAudience);
 }
 
 function identified(username: string, groups: readonly string[], token: string): Identification {
@@ -48,26 +51,18 @@ function identified(username: string, groups: readonly string[], token: string):
 }
 
 function expiryOf(token: string): number | undefined {
-  const exp = readClaims(token)?.['exp'];
+  const exp = readClaimed(token)?.exp;
   return typeof exp === 'number' ? exp * 1_000 : undefined;
 }
 
 /** The refusal stands already; the unverified claims only help to say why. */
 function explain(refusal: TokenReviewRefusal, token: string, audiences: readonly string[]): Identification {
   if (refusal === 'AudienceMismatch') return unauthenticated('AudienceMismatch');
-  const claims = readClaims(token);
+  const claims = readClaimed(token);
   if (claims === undefined) return unauthenticated('SignatureInvalid');
   const { exp, aud } = claims;
   if (typeof exp === 'number' && exp * 1_000 <= Date.now()) return unauthenticated('TokenExpired');
   const named = typeof aud === 'string' ? [aud] : Array.isArray(aud) ? aud : [];
   const meant = audiences.some((audience) => named.includes(audience));
   return unauthenticated(meant ? 'SignatureInvalid' : 'AudienceMismatch');
-}
-
-function readClaims(token: string): Record<string, unknown> | undefined {
-  try {
-    return decodeJwt(token);
-  } catch {
-    return undefined;
-  }
 }

@@ -47,6 +47,19 @@ export function oneOfEach(): readonly AuditEvent[] {
     { ...base, id: randomUUID(), type: 'key.set', keyVersion: 1, headerNames: ['Authorization'], actor: 'alice' },
     { ...base, id: randomUUID(), type: 'key.delete', headerNames: ['Authorization'], actor: 'alice' },
     { ...base, id: randomUUID(), type: 'key.destroyed', headerNames: [], actor: 'operator' },
+    {
+      id: randomUUID(),
+      at: base.at,
+      organization: base.organization,
+      server: base.server,
+      type: 'request.refused',
+      reportedBy: { name: 'github-0', uid: 'pod-uid-1' },
+      count: 140_000,
+      decisions: { unauthenticated: 139_999, badRequest: 1 },
+      firstAt: '2026-11-24T10:00:00.000Z',
+      lastAt: '2026-11-24T10:00:59.999Z',
+      complete: true,
+    },
     { ...base, id: randomUUID(), type: 'denied', action: 'lease', reason: 'TokenExpired', message: 'It has expired.' },
   ];
 }
@@ -56,4 +69,6 @@ export const silentAuditObserver: AuditObserver = {
   rejected: () => undefined,
   committed: () => undefined,
   waiting: () => undefined,
+  sized: () => undefined,
+  limited: () => undefined,
 };

@@ -12,7 +12,7 @@ import type { AuditEvent, AuditLog } from '#operator/audit/audit-log.ts';
 import { readAuditEvent } from '#operator/audit/event-fields.ts';
 import type { BrokerOptions } from '#operator/broker/broker.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
-import type { Identification, TrustedIssuer } from '#operator/identity/identification.ts';
+import type { Identification, Proof, TrustedIssuer } from '#operator/identity/identification.ts';
 import { unauthenticated } from '#operator/identity/identification-results.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
@@ -181,7 +181,10 @@ export class MemoryAuditLog implements AuditLog {
     await this.gate;
     if (this.isDown) throw new AuditError('ERR_AUDIT_DISK_FULL');
     for (const event of events.map((one) => readAuditEvent(one))) {
-      if (!this.events.some(({ id, type }) => id === event.id && type === event.type)) this.events.push(event);
+      const at = this.events.findIndex(({ id, type }) => id === event.id && type === event.type);
+      const known = this.events[at];
+      if (known === undefined) this.events.push(event);
+      else if (known.type === 'request.refused' && !known.complete) this.events[at] = event;
     }
     return events.length;
   }
@@ -235,10 +238,14 @@ export function brokerWorld() {
     keyStore,
     audit,
     users: {
-      identify: (credential: string) => {
-        identified.push(credential);
-        return Promise.resolve(users.get(credential) ?? unauthenticated('SignatureInvalid'));
-      },
+      /** A token that begins with `review:` is one that only the API server can judge. */
+      proofOf: (credential: string): Proof => ({
+        kind: credential.startsWith('review:') ? 'review' : 'keys',
+        prove: () => {
+          identified.push(credential);
+          return Promise.resolve(users.get(credential) ?? unauthenticated('SignatureInvalid'));
+        },
+      }),
     },
     reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
     registry: new Registry(),

@@ -5,6 +5,7 @@ import { Denials } from '#operator/broker/denials.ts';
 import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
 import { LeaseService } from '#operator/broker/lease-service.ts';
 import { PodGate } from '#operator/broker/pod-gate.ts';
+import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
 import { PodIdentifier } from '#operator/identity/pod-identity.ts';
 import type { BrokerWorld } from '#test/support/broker-world.ts';
@@ -12,16 +13,21 @@ import type { BrokerWorld } from '#test/support/broker-world.ts';
 /** The parts of the broker behind HTTP. */
 export function servicesOf(world: BrokerWorld) {
   let unrecorded = 0;
+  let counted = 0;
   const { sources, tenancy, keyStore, audit, log, now, monotonicMs } = world;
   const newId = (): string => randomUUID();
-  const observer = { denialNotRecorded: () => (unrecorded += 1) };
+  const observer = {
+    denialNotRecorded: () => (unrecorded += 1),
+    requestsCounted: (more: number) => (counted += more),
+  };
   const denials = new Denials({ audit, observer, log, monotonicMs, now, newId });
   const pods = new PodIdentifier({ reviewer: world.reviewer, pods: sources.pods.store });
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: world.users, monotonicMs });
   const leases = new LeaseService({ podGate, userGate, tenancy, sources, keyStore, audit, denials, log, now, newId });
-  const intake = new AuditIntake({ podGate, tenancy, audit, denials });
-  return { leases, intake, denials, unrecorded: () => unrecorded };
+  const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
+  const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
+  return { leases, intake, denials, unrecorded: () => unrecorded, counted: () => counted };
 }
 
 /** The answer as the sidecar would read it. */

@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import type { AuditLog } from '#operator/audit/audit-log.ts';
+import type { AuditLog, RefusedRequests } from '#operator/audit/audit-log.ts';
 import { createAuditObserver } from '#operator/audit/audit-metrics.ts';
 import { openSqliteAuditLog } from '#operator/audit/sqlite-audit-log.ts';
 import type { SqliteAuditLogOptions } from '#operator/audit/sqlite-audit-log.ts';
@@ -116,6 +116,8 @@ describe('the SQLite audit log', () => {
     await expect(audit.append(leaseEvent())).rejects.toMatchObject({ code: 'ERR_AUDIT_DISK_FULL' });
     const text = await registry.metrics();
     expect(text).toContain('mcpkeyring_audit_rejected_total{code="ERR_AUDIT_DISK_FULL"} 2');
+    expect(text).toContain('mcpkeyring_audit_bytes_max 120000');
+    expect(Number(/^mcpkeyring_audit_bytes (\d+)$/mu.exec(text)?.[1])).toBeGreaterThan(110_000);
     expect(text).toContain(`mcpkeyring_audit_events_total{type="lease"} ${accepted}`);
   });
 
@@ -155,7 +157,7 @@ describe('the SQLite audit log', () => {
        const mark = workerData.path + '.died';
        if (existsSync(mark)) await import(${JSON.stringify(real)});
        else {
-         parentPort.postMessage({ kind: 'opened' });
+         parentPort.postMessage({ kind: 'opened', sizeBytes: 0 });
          parentPort.on('message', () => { writeFileSync(mark, ''); process.exit(1); });
        }`,
     );
@@ -175,5 +177,65 @@ describe('the SQLite audit log', () => {
     await Promise.all(Array.from({ length: 2_000 }, () => audit.append(leaseEvent())));
     expect(performance.now() - startedAt).toBeLessThan(2_000);
     expect(await registry.metrics()).toContain('mcpkeyring_audit_commit_duration_seconds_count');
+  });
+});
+
+describe('a count of refused requests', () => {
+  const lines: string[] = [];
+  const sink = (json: string): void => void lines.push(json);
+  const counted = (change: Partial<RefusedRequests> = {}): RefusedRequests => {
+    const event = oneOfEach().find(({ type }) => type === 'request.refused') as RefusedRequests;
+    return { ...event, id: 'count-1', complete: false, ...change };
+  };
+
+  beforeEach(() => void lines.splice(0));
+
+  test('goes on in its row, is printed once when it is complete, and never changes afterwards', async () => {
+    const audit = await open({ sink });
+    await audit.append(counted({ count: 10 }));
+    await audit.append(leaseEvent());
+    await audit.append(counted({ count: 20 }));
+    expect(lines).toHaveLength(1);
+    expect(audit.recent(10)).toMatchObject([{ type: 'lease' }, { count: 20, complete: false }]);
+    await audit.append(counted({ count: 30, complete: true }));
+    await audit.append(counted({ count: 30, complete: true }));
+    await audit.append(counted({ count: 99 }));
+    expect(audit.recent(10)).toMatchObject([{ type: 'lease' }, { count: 30, complete: true }]);
+    expect(lines.map((line) => JSON.parse(line).count)).toEqual([undefined, 30]);
+    expect(countInFile()).toBe(2);
+  });
+
+  test('that a crash cut short is completed and printed when the log is opened again', async () => {
+    const before = await open({ sink });
+    await before.append(counted({ count: 10 }));
+    await before.close();
+    expect(lines).toEqual([]);
+    await (await open({ sink })).close();
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ id: 'count-1', count: 10, complete: true }]);
+    await open({ sink });
+    expect(lines).toHaveLength(1);
+  });
+
+  test('takes no more room however often it goes on', async () => {
+    let bytes = 0;
+    const audit = await open({ observer: { ...silentAuditObserver, sized: (now) => (bytes = now) } });
+    await audit.append(counted({ count: 1 }));
+    const first = bytes;
+    expect(first).toBeGreaterThan(0);
+    for (let count = 2; count < 500; count += 1) await audit.append(counted({ count: count * 1_000 }));
+    expect(countInFile()).toBe(1);
+    expect(bytes).toBe(first);
+  });
+
+  test('does not keep a full log from being opened', async () => {
+    const before = await open({ databaseBytesMax: 120_000 });
+    await before.append(counted());
+    const fill = async (): Promise<never> => {
+      for (;;) await before.append(leaseEvent());
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'ERR_AUDIT_DISK_FULL' });
+    await before.close();
+    const audit = await open({ databaseBytesMax: 120_000 });
+    await expect(audit.append(leaseEvent())).rejects.toMatchObject({ code: 'ERR_AUDIT_DISK_FULL' });
   });
 });

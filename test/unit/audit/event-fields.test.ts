@@ -40,6 +40,27 @@ describe('what an audit event may hold', () => {
     );
   });
 
+  test.each([
+    ['a decision that is none', { decisions: { granted: 1 } }],
+    ['a decision out of the prototype', { decisions: { toString: 1 } }],
+    ['a count of nothing', { count: 0 }],
+    ['a count by decision that is text', { decisions: { denied: '1' } }],
+    ['a time without zone', { lastAt: '2026-11-24T10:00:00.000' }],
+    ['nobody who reports', { reportedBy: undefined }],
+    ['no word on whether it goes on', { complete: undefined }],
+  ])('refuses a count of requests with %s', (_, wrong) => {
+    const count = oneOfEach().find(({ type }) => type === 'request.refused');
+    expect(() => readAuditEvent({ ...count, ...wrong })).toThrow(
+      expect.objectContaining({ code: 'ERR_AUDIT_EVENT_INVALID' }),
+    );
+  });
+
+  test('has no user in a count of requests', () => {
+    const count = oneOfEach().find(({ type }) => type === 'request.refused');
+    const careless = { ...count, subject: { issuer: 'https://idp.example', id: 'alice-id', name: 'alice' } };
+    expect(readAuditEvent(careless)).toEqual(count);
+  });
+
   test('never repeats a refused value in its error', () => {
     const attempt = (): unknown => readAuditEvent({ ...leaseEvent(), leaseId: { secret: 'secret-value' } });
     expect(attempt).toThrow(expect.objectContaining({ code: 'ERR_AUDIT_EVENT_INVALID' }));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { brokerLimits } from '#operator/broker/limits.ts';
+import { unauthenticated } from '#operator/identity/identification-results.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import {
@@ -344,15 +345,17 @@ describe('a stolen pod token', () => {
     expect(readAnswer(await lease(last))).toMatchObject({ decision: 'missing' });
   });
 
-  test('cannot guess: too many bad credentials in a minute are refused, users who were good go on', async () => {
+  test('cannot make us flood the API server: too many bad tokens in a minute are refused, users who were good go on', async () => {
     const world = worldWithKey();
     const { leases } = servicesOf(world);
     const lease = (credential: string) => leases.lease({ server: github, credential }, podToken);
-    await lease('token-of-alice');
-    for (let i = 0; i < brokerLimits.failedCredentialsPerPodMax; i += 1) await lease(`guess-${i}`);
+    world.userTokens.set('review:alice', { kind: 'identified', subject: alice, groups: [] });
+    await lease('review:alice');
+    for (let i = 0; i < brokerLimits.failedReviewsPerPodMax; i += 1) await lease(`review:guess-${i}`);
     const identified = world.identified.length;
-    await expect(lease('one-guess-more')).rejects.toMatchObject({ code: 'ERR_TOO_MANY_FAILURES' });
+    await expect(lease('review:one-guess-more')).rejects.toMatchObject({ code: 'ERR_TOO_MANY_FAILURES' });
     expect(world.identified).toHaveLength(identified);
+    expect(readAnswer(await lease('review:alice'))).toMatchObject({ decision: 'granted' });
     expect(readAnswer(await lease('token-of-alice'))).toMatchObject({ decision: 'granted' });
   });
 
@@ -365,12 +368,25 @@ describe('a stolen pod token', () => {
     expect(services.unrecorded()).toBe(200 - brokerLimits.denialsRecordedPerSourceMax);
   });
 
+  test('cannot keep the refusal of a known user off the record', async () => {
+    const world = worldWithKey();
+    const { leases } = servicesOf(world);
+    for (let i = 0; i < 200; i += 1) await leases.lease({ server: github, credential: 'expired-token' }, podToken);
+    world.keyStore.failure = new KeyStoreError('Unreadable');
+    await leases.lease({ server: github, credential: 'token-of-alice' }, podToken);
+    expect(world.audit.events.at(-1)).toMatchObject({ type: 'denied', reason: 'KeyUnreadable', subject: alice });
+  });
+
   test('is not blamed for an issuer that is down', async () => {
     const world = worldWithKey();
     const { leases } = servicesOf(world);
-    const down = { server: github, credential: 'token-of-an-issuer-that-is-down' };
-    for (let i = 0; i < brokerLimits.failedCredentialsPerPodMax + 10; i += 1) await leases.lease(down, podToken);
-    expect(readAnswer(await leases.lease({ server: github, credential: 'token-of-bob' }, podToken))).toMatchObject({
+    const failing = (i: number): string => `review:down-${i}`;
+    for (let i = 0; i < brokerLimits.failedReviewsPerPodMax + 10; i += 1) {
+      world.userTokens.set(failing(i), unauthenticated('IssuerUnavailable'));
+      await leases.lease({ server: github, credential: failing(i) }, podToken);
+    }
+    world.userTokens.set('review:bob', { kind: 'identified', subject: bob, groups: [] });
+    expect(readAnswer(await leases.lease({ server: github, credential: 'review:bob' }, podToken))).toMatchObject({
       decision: 'missing',
     });
   });

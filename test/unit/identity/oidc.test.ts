@@ -303,6 +303,49 @@ describe('keys of an issuer', () => {
   });
 });
 
+describe('tokens with made-up key names', () => {
+  test('wait for an issuer that does not answer in small numbers only, and never hold up a token with a known one', async () => {
+    const idp = new FakeIssuer();
+    await idp.addKey('k1');
+    const clock = { nowMs: 0 };
+    let gate: Promise<unknown> = Promise.resolve();
+    const http = {
+      ...idp.http,
+      fetchJson: (url: string, max: number) => gate.then(() => idp.http.fetchJson(url, max)),
+    };
+    const verifier = new OidcVerifier({
+      now: () => new Date(),
+      monotonicMs: () => clock.nowMs,
+      createHttp: () => http,
+    });
+    const trusted = { type: 'OIDC', name: 'idp', issuerURL: idp.url, audiences: ['mcp'], claims: claimNames } as const;
+    await verifier.verify(await idp.sign('k1'), trusted);
+    clock.nowMs = identityLimits.keySetCooldownMs;
+    const hanging = Promise.withResolvers<void>();
+    gate = hanging.promise;
+    const unknown = await Promise.all(
+      Array.from({ length: identityLimits.unknownKeyWaitsMax + 20 }, (_, i) =>
+        idp.sign('k1', {}, { kid: `unknown-${i}` }),
+      ),
+    );
+    let settled = 0;
+    const all = unknown.map((token) =>
+      verifier.verify(token, trusted).then((result) => {
+        settled += 1;
+        return result.kind === 'unauthenticated' ? result.reason : result.kind;
+      }),
+    );
+    await expect.poll(() => settled).toBe(20);
+    expect(await verifier.verify(await idp.sign('k1', { sub: 'fresh' }), trusted)).toMatchObject({
+      kind: 'identified',
+    });
+    hanging.resolve();
+    const reasons = await Promise.all(all);
+    expect(reasons.filter((reason) => reason === 'IssuerUnavailable')).toHaveLength(20);
+    expect(reasons.filter((reason) => reason === 'SignatureInvalid')).toHaveLength(identityLimits.unknownKeyWaitsMax);
+  });
+});
+
 describe('a token that was verified a moment ago', () => {
   async function timedWorld() {
     const idp = new FakeIssuer();

@@ -20,11 +20,15 @@ function identified(by: string): Identification {
   return { kind: 'identified', subject: { issuer: by, id: by, name: by }, groups: [] };
 }
 
+const nowMs = 1_800_000_000_000;
+const nowSeconds = nowMs / 1_000;
+
 function setUp(options: { clusterIssuerURL?: string; refuse?: string } = {}) {
   const calls: string[] = [];
   const { refuse, ...rest } = options;
   const identifier = createUserIdentifier({
     ...rest,
+    now: () => new Date(nowMs),
     oidc: {
       verify: (_, issuer) => {
         calls.push(issuer.name);
@@ -113,5 +117,53 @@ describe('who has to prove a credential', () => {
     expect(await identifier.identify(unsignedJwt({ iss: 'https://a' }), [])).toMatchObject({
       reason: 'IssuerNotTrusted',
     });
+  });
+});
+
+describe('what is settled by the words of a credential alone', () => {
+  const issuers = [oidc('https://a')];
+
+  test.each([
+    ['has ended', { exp: nowSeconds - 60 }, 'TokenExpired'],
+    ['is for somebody else', { aud: 'other' }, 'AudienceMismatch'],
+    ['is for several others', { aud: ['other', 'mcp-too'] }, 'AudienceMismatch'],
+    ['has an audience that is no text', { aud: { mcp: true } }, 'AudienceMismatch'],
+  ])('a token that %s asks nobody', async (_, claims, reason) => {
+    const { identifier, calls } = setUp();
+    const credential = unsignedJwt({ iss: 'https://a', ...claims });
+    expect(identifier.proofOf(credential, issuers)).toMatchObject({ kind: 'settled', result: { reason } });
+    expect(await identifier.identify(credential, issuers)).toMatchObject({ reason });
+    expect(calls).toEqual([]);
+  });
+
+  test.each([
+    ['says nothing', {}],
+    ['has ended within the tolerance of a clock', { exp: nowSeconds - 59 }],
+    ['has an end that is no number', { exp: 'never' }],
+    ['is for us among others', { aud: ['other', 'mcp'] }],
+  ])('a token that %s has to be verified', (_, claims) => {
+    const { identifier } = setUp();
+    expect(identifier.proofOf(unsignedJwt({ iss: 'https://a', ...claims }), issuers).kind).toBe('keys');
+  });
+
+  test('one entry of an issuer may still want what another does not', async () => {
+    const { identifier, calls } = setUp();
+    const other = { ...oidc('https://a', 'other'), audiences: ['other'] } as TrustedIssuer;
+    await identifier.identify(unsignedJwt({ iss: 'https://a', aud: 'other' }), [...issuers, other]);
+    expect(calls).toEqual(['other']);
+  });
+
+  test('a token of the cluster for its own broker is nobody, whatever the organization says', () => {
+    const { identifier } = setUp();
+    const careless = { ...cluster, audiences: ['mcp-keyring-broker'] } as TrustedIssuer;
+    const credential = unsignedJwt({ aud: ['mcp-keyring-broker'], 'kubernetes.io': {} });
+    expect(identifier.proofOf(credential, [careless])).toMatchObject({ result: { reason: 'AudienceMismatch' } });
+  });
+
+  test('what is no ServiceAccount token is left to the API server', () => {
+    const { identifier } = setUp();
+    for (const credential of ['opaque', unsignedJwt({ aud: 'other', exp: 1 })]) {
+      expect(identifier.proofOf(credential, [cluster]).kind).toBe('review');
+    }
   });
 });
