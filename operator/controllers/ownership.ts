@@ -1,4 +1,5 @@
-import type { KubeObject, OwnerReference } from '#operator/kube/resource.ts';
+import type { OwnerReference } from '#crds/v1alpha1/object.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
 
 import type { DesiredObject } from './decision.ts';
 

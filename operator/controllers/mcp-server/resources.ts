@@ -1,6 +1,6 @@
 import type { McpServer, McpServerManaged } from '#crds/v1alpha1/generated/mcp-server.ts';
 import { apiVersion, labels, serviceName, sidecarPorts } from '#crds/v1alpha1/names.ts';
-import type { OwnerReference } from '#operator/kube/resource.ts';
+import type { OwnerReference } from '#crds/v1alpha1/object.ts';
 
 import type { DesiredObject } from '../decision.ts';
 
