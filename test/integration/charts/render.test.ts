@@ -163,6 +163,41 @@ describe('the policies of the chart', () => {
   });
 });
 
+describe('the size at which the audit log counts as full', () => {
+  const gibibyte = 1024 ** 3;
+  const claim = 'audit.existingClaim=audit';
+
+  test.each([
+    ['three quarters of the volume', [], 1.5 * gibibyte],
+    ['three quarters of a larger volume', ['audit.sizeLimit=100Gi'], 75 * gibibyte],
+    ['what is set', ['audit.maxSize=512Mi'], gibibyte / 2],
+    ['four fifths of the volume at most', ['audit.sizeLimit=5Gi', 'audit.maxSize=4Gi'], 4 * gibibyte],
+    ['anything with a claim', [claim, 'audit.maxSize=1Ti'], 1024 * gibibyte],
+    ['the same as without one, with a claim and no size', [claim], 1.5 * gibibyte],
+  ])('is %s', async (_, settings, bytes) => {
+    for (const program of ['helm', 'helm3'] as const) {
+      const text = await renderText(
+        settings.flatMap((setting) => ['--set', setting]),
+        program,
+      );
+      const args = [...text.matchAll(/--audit-bytes-max=(.*)$/gmu)].map((match) => match[1]);
+      expect(args).toEqual([String(bytes)]);
+      expect(parseOptions([`--audit-bytes-max=${bytes}`]).kind).toBe('options');
+    }
+  });
+
+  test.each([
+    ['more than four fifths of the volume', ['audit.maxSize=1639Mi'], 'more than 80 % of audit.sizeLimit'],
+    ['more than the volume', ['audit.maxSize=8Gi'], 'the kubelet would evict the operator'],
+    ['less than the operator takes', ['audit.sizeLimit=16Mi'], 'from 16Mi to 1Ti'],
+    ['more than the operator takes', [claim, 'audit.maxSize=2Ti'], 'from 16Mi to 1Ti'],
+    ['a number without unit', ['audit.maxSize=1000000000'], 'audit'],
+    ['a decimal unit', ['audit.maxSize=1G'], 'audit/maxSize'],
+  ])('is refused: %s', async (_, settings, message) => {
+    await expect(renderText(settings.flatMap((setting) => ['--set', setting]))).rejects.toThrow(message);
+  });
+});
+
 describe('wrong values', () => {
   test.each([
     ['a misspelt name', 'operator.replica=3', "additional properties 'replica' not allowed"],
