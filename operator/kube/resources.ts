@@ -1,4 +1,5 @@
-import type { KubeObject, ObjectMeta, ResourceType } from './resource.ts';
+import type { ObjectMeta } from '#crds/v1alpha1/object.ts';
+import type { KubeObject, ResourceType } from './resource.ts';
 
 /**
  * Built-in kinds that the operator touches. Shapes hold only the fields that we read or write; everything else passes through
