@@ -23,6 +23,9 @@ const fileBytesMax = 1_048_576;
 /** Most bytes of bodies in memory: a quarter of the container's memory limit. */
 const bodiesBytesMax = 33_554_432;
 const bodyMsMax = 30_000;
+/** Slower than a bad mobile connection (3 KiB/s); a body up to this size has one window to arrive. */
+const windowBytesMin = 16_384;
+const windowMs = 5_000;
 const flushMsMax = 3_000;
 
 function nowMs(): number {
@@ -67,7 +70,7 @@ function listen(options: Options, sidecar: Sidecar, drain: Drain) {
     server: options.server,
     endpoint: { path: options.path },
     allowed: { hosts: options.allowedHosts, origins: options.allowedOrigins },
-    limits: { bodyBytesMax: options.bodyBytesMax, bodiesBytesMax, bodyMsMax },
+    limits: { bodyBytesMax: options.bodyBytesMax, bodiesBytesMax, bodyMsMax, windowBytesMin, windowMs },
     leases: sidecar.leases,
     policy: sidecar.policy,
     queue: sidecar.queue,

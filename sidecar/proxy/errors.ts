@@ -61,3 +61,10 @@ export class ProxyError extends Error {
     this.requestId = options.requestId;
   }
 }
+
+/** The rest of the body is not worth reading, so the connection cannot be used again. */
+export const lastRequest: Readonly<Record<string, string>> = { connection: 'close' };
+
+export function bodyTooLarge(bytesMax: number): ProxyError {
+  return new ProxyError('BodyTooLarge', `The request body is larger than ${bytesMax} bytes.`, { headers: lastRequest });
+}

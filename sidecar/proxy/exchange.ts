@@ -29,8 +29,6 @@ export interface BodySource {
   stream(): ReadableStream<Uint8Array> | null;
 }
 
-export type BoundedRequest = IncomingRequest & { readonly bytes: Uint8Array };
-
 /** Decisions that let a request go on; the others end in an error. */
 export type Permission = Extract<LeaseResponse, { decision: 'granted' }> | KeyAbsence;
 
@@ -48,10 +46,12 @@ export interface HeaderHintText {
   readonly helpURL?: string;
 }
 
-export type IdentifiedRequest = BoundedRequest & { readonly permission: Permission };
+export type IdentifiedRequest = IncomingRequest & { readonly permission: Permission };
+
+export type BoundedRequest = IdentifiedRequest & { readonly bytes: Uint8Array };
 
 /** `message` is absent for GET and DELETE. */
-export type ClassifiedRequest = IdentifiedRequest & { readonly message: Message | undefined };
+export type ClassifiedRequest = BoundedRequest & { readonly message: Message | undefined };
 
 /** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */
 export type OutgoingRequest = ClassifiedRequest & { readonly outgoing: Headers };

@@ -13,8 +13,9 @@ import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
 import { forward, type Upstream } from './layers/forward.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
-import { limit, type Limits } from './layers/limit.ts';
+import { limitHead } from './layers/limit-head.ts';
 import { observe } from './layers/observe.ts';
+import { type BodyLimits, readBody } from './layers/read-body.ts';
 import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
 import { rescue } from './rescue.ts';
@@ -23,7 +24,7 @@ export interface IngressParts {
   readonly server: ServerRef;
   readonly endpoint: { readonly path: string };
   readonly allowed: HostsAndOrigins;
-  readonly limits: Limits;
+  readonly limits: BodyLimits;
   readonly leases: LeaseSource;
   readonly policy: () => PolicySnapshot | undefined;
   readonly queue: AuditQueue;
@@ -50,10 +51,12 @@ export function ingress(parts: IngressParts): Handler<IncomingRequest> {
       // Cheapest checks first: none of these three needs the body.
       .push(checkTarget(parts.endpoint))
       .push(checkHostOrigin(parts.allowed))
-      // Before the broker is asked: an oversized request costs it nothing. From here on the body is whole and bounded.
-      .push(limit(parts.limits))
-      // Before the body is read as a message: a stranger learns nothing from how it is judged.
+      // Before the broker is asked: an oversized request costs it nothing.
+      .push(limitHead(parts.limits))
+      // Needs the head alone, and comes before the body: a stranger takes no memory, and learns nothing from how it is judged.
       .push(identify(parts.leases))
+      // From here on the body is whole and bounded.
+      .push(readBody(parts.limits))
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs user and message; before strip, as nothing is sent when it answers.

@@ -3,10 +3,10 @@ import { parseMessage } from '../../mcp/message.ts';
 import { findHeaderMismatch } from '../../mcp/standard-headers.ts';
 import { depthMax } from '../../mcp/strict-json.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
-import type { ClassifiedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
+import type { BoundedRequest, ClassifiedRequest, Layer } from '../exchange.ts';
 
 /** Learns what is asked, from the body alone, and refuses what two parsers could read in two ways. */
-export function classify(): Layer<IdentifiedRequest, ClassifiedRequest> {
+export function classify(): Layer<BoundedRequest, ClassifiedRequest> {
   return (inner) =>
     function classifyMessage(request) {
       const message = request.method === 'POST' ? readMessage(request) : refuseBody(request);
@@ -15,7 +15,7 @@ export function classify(): Layer<IdentifiedRequest, ClassifiedRequest> {
     };
 }
 
-function readMessage(request: IdentifiedRequest): Message {
+function readMessage(request: BoundedRequest): Message {
   checkMediaType(request.headers.get('content-type'));
   const parsed = parseMessage(request.bytes);
   if (parsed.kind === 'invalid') throw invalidMessage(parsed.problem, parsed.id);
@@ -37,7 +37,7 @@ function checkMediaType(contentType: string | null): void {
   throw new ProxyError('MediaTypeUnsupported', 'Send the message as application/json in UTF-8.');
 }
 
-function refuseBody(request: IdentifiedRequest): undefined {
+function refuseBody(request: BoundedRequest): undefined {
   if (request.bytes.byteLength === 0) return undefined;
   throw new ProxyError('BodyUnexpected', `A ${request.method} request has no body.`);
 }

@@ -1,7 +1,7 @@
 import type { LeaseResponse, UnauthenticatedReason } from '../../contract/lease.ts';
 import { brokerUnavailable } from '../rescue.ts';
 import { ProxyError } from '../errors.ts';
-import type { BoundedRequest, IdentifiedRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
+import type { IdentifiedRequest, IncomingRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
 
 export interface LeaseSource {
   /** @throws LeaseError when nobody can say who the credential is */
@@ -9,7 +9,7 @@ export interface LeaseSource {
 }
 
 /** Learns from the broker who calls. Every request is identified: a session is not an identity. */
-export function identify(leases: LeaseSource): Layer<BoundedRequest, IdentifiedRequest> {
+export function identify(leases: LeaseSource): Layer<IncomingRequest, IdentifiedRequest> {
   return (inner) =>
     async function identifyUser(request) {
       const credential = readCredential(request.headers.get('authorization'));

@@ -2,7 +2,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
-  alice,
+  announced,
+  bodyLimits,
   bodyOf,
   brokenChunks,
   chunksFrom,
@@ -203,7 +204,7 @@ describe('headers', () => {
   });
 });
 
-describe('limit', () => {
+describe('a body', () => {
   test('refuses a declared length without reading', async () => {
     const { send, forwarded, events } = world();
     const response = await send({ body: 'x'.repeat(1_001) });
@@ -232,15 +233,58 @@ describe('limit', () => {
     expect(new TextDecoder().decode(forwarded[0]!.body)).toBe(toolCall);
   });
 
-  test('does not wait for ever for a body', async () => {
-    const { send } = world({ limits: { bodyBytesMax: 10, bodiesBytesMax: 10, bodyMsMax: 20 } });
-    expect((await send({ body: new ReadableStream({}) })).status).toBe(408);
+  test.each([undefined, 50, 900])('of declared length %j that does not come is not waited for', async (declared) => {
+    const { send, events } = world({ limits: { ...bodyLimits, windowMs: 20 } });
+    const response = await send({ body: announced(new ReadableStream({}), declared) });
+    expect(response.status).toBe(408);
+    expect(response.headers.get('connection')).toBe('close');
+    expect(await jsonOf(response)).toMatchObject({ jsonrpc: '2.0', error: { code: 1408 } });
+    expect(events).toMatchObject([{ decision: 'badRequest', httpStatus: 408 }]);
+  });
+
+  test.each([
+    ['too slowly', { ...bodyLimits, windowMs: 40 }],
+    ['for too long', { ...bodyLimits, windowBytesMin: 1, bodyMsMax: 40 }],
+  ])('that comes %s is ended', async (_how, limits) => {
+    let cancelled = false;
+    const drip = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        if (!cancelled) controller.enqueue(new Uint8Array(1));
+      },
+      cancel: () => void (cancelled = true),
+    });
+    const { send } = world({ limits });
+    expect((await send({ body: announced(drip, 900) })).status).toBe(408);
+    expect(cancelled).toBe(true);
+  });
+
+  test('takes room only for what is here of it', async () => {
+    const { send } = world();
+    const waiting = Array.from({ length: 64 }, () => send({ body: announced(new ReadableStream({}), 1_000) }));
+    expect((await send()).status).toBe(200);
+    expect((await Promise.all(waiting)).map((response) => response.status)).toEqual(Array(64).fill(408));
+  });
+
+  test('gives its room back when it is ended', async () => {
+    const { send } = world({ limits: { ...bodyLimits, bodiesBytesMax: 1_000, windowMs: 20 } });
+    const begun = () =>
+      new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(900)) });
+    for (let time = 0; time < 3; time += 1) expect((await send({ body: begun() })).status).toBe(408);
+    expect((await send()).status).toBe(200);
+  });
+
+  test('of somebody who is not known is not read', async () => {
+    const body = new ReadableStream<Uint8Array>({}, { highWaterMark: 0 });
+    const { send } = world();
+    expect((await send({ body: announced(body, 900), headers: { authorization: '' } })).status).toBe(401);
+    expect(body.locked).toBe(false);
   });
 
   test('holds no more bodies than fit, and forgets those that were answered', async () => {
     const waiting: (() => void)[] = [];
     const { send, forwarded } = world({
-      limits: { bodyBytesMax: 1_000, bodiesBytesMax: toolCall.length * 2, bodyMsMax: 1_000 },
+      limits: { ...bodyLimits, bodiesBytesMax: toolCall.length * 2 },
       respond: () => new Promise((resolve) => waiting.push(() => resolve(json(200, {})))),
     });
     const first = [send(), send()];

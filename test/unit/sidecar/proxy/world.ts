@@ -6,6 +6,7 @@ import { type Chunks, chunksOf, streamOf } from '#sidecar/proxy/chunks.ts';
 import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
+import type { BodyLimits } from '#sidecar/proxy/layers/read-body.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
 
@@ -42,6 +43,14 @@ export const policy: PolicySnapshot = {
   ],
 };
 
+export const bodyLimits: BodyLimits = {
+  bodyBytesMax: 1_000,
+  bodiesBytesMax: 3_000,
+  bodyMsMax: 1_000,
+  windowBytesMin: 200,
+  windowMs: 500,
+};
+
 export interface World {
   readonly parts: IngressParts;
   readonly forwarded: UpstreamRequest[];
@@ -57,7 +66,7 @@ export interface SentRequest {
   readonly path: string;
   readonly query: string;
   readonly headers: Record<string, string>;
-  readonly body: string | Uint8Array | ReadableStream<Uint8Array>;
+  readonly body: string | Uint8Array | ReadableStream<Uint8Array> | IncomingRequest['body'];
   readonly signal: AbortSignal;
 }
 
@@ -80,7 +89,7 @@ export function world(options: WorldOptions = {}): World {
     server,
     endpoint: { path: '/mcp' },
     allowed: { hosts: [], origins: [] },
-    limits: { bodyBytesMax: 1_000, bodiesBytesMax: 3_000, bodyMsMax: 1_000 },
+    limits: bodyLimits,
     leases: { lease: async () => (typeof lease === 'function' ? lease() : lease) },
     policy: () => policy,
     queue: {
@@ -136,11 +145,18 @@ function incoming(sent: Partial<SentRequest>): IncomingRequest {
 }
 
 function bodySource(body: SentRequest['body']): IncomingRequest['body'] {
-  if (body instanceof ReadableStream) {
-    return { declaredBytes: undefined, whole: () => Promise.reject(new Error('not asked for')), stream: () => body };
-  }
+  if (body instanceof ReadableStream) return announced(body, undefined);
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body;
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-  return { declaredBytes: bytes.byteLength, whole: async () => bytes, stream: () => null };
+  return announced(new Response(Uint8Array.from(bytes)).body!, bytes.byteLength);
+}
+
+/** A body that says how long it is, and comes as it likes. */
+export function announced(
+  stream: ReadableStream<Uint8Array>,
+  declaredBytes: number | undefined,
+): IncomingRequest['body'] {
+  return { declaredBytes, whole: () => new Response(stream).bytes(), stream: () => stream };
 }
 
 export async function bodyOf(response: ProxyResponse): Promise<string> {

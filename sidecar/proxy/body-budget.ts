@@ -1,0 +1,33 @@
+import { ProxyError } from './errors.ts';
+
+/** Bytes of bodies held by all requests together. */
+export class BodyBudget {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  hold(): BodyHold {
+    let held = 0;
+    return {
+      take: (bytes) => {
+        if (this.#bytes + bytes > this.#bytesMax) {
+          throw new ProxyError('Overloaded', 'Too many large requests at once. Try again in a moment.');
+        }
+        this.#bytes += bytes;
+        held += bytes;
+      },
+      [Symbol.dispose]: () => {
+        this.#bytes -= held;
+        held = 0;
+      },
+    };
+  }
+}
+
+export interface BodyHold extends Disposable {
+  /** @throws ProxyError when all bodies together would be too large */
+  take(bytes: number): void;
+}

@@ -1,0 +1,92 @@
+import { type BodyHold, BodyBudget } from '../body-budget.ts';
+import { chunksOf } from '../chunks.ts';
+import { bodyTooLarge, lastRequest, ProxyError } from '../errors.ts';
+import type { BodySource, BoundedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
+import { Pace, type PaceLimits } from '../pace.ts';
+
+export interface BodyLimits extends PaceLimits {
+  /** Largest body of one request. */
+  readonly bodyBytesMax: number;
+  /** Most body bytes of all requests that wait for their upstream to answer: what the sidecar's memory can hold. */
+  readonly bodiesBytesMax: number;
+}
+
+/** Reads the body once and whole, because policy needs it whole, and never holds more than it may. */
+export function readBody(limits: BodyLimits): Layer<IdentifiedRequest, BoundedRequest> {
+  const budget = new BodyBudget(limits.bodiesBytesMax);
+  return (inner) =>
+    async function readRequestBody(request) {
+      using hold = budget.hold();
+      const bytes = await readWhole(request.body, limits, hold);
+      request.record.requestBytes = bytes.byteLength;
+      // Awaited, so that the body is held until its upstream has answered.
+      return await inner({ ...request, bytes });
+    };
+}
+
+async function readWhole(body: BodySource, limits: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
+  try {
+    if (body.declaredBytes === 0) return new Uint8Array();
+    // One window is all the time that a body of this size has, so it needs no look at its pace, nor a stream, which costs more.
+    if ((body.declaredBytes ?? Infinity) <= limits.windowBytesMin) return await readSmall(body, limits, hold);
+    return await readChunks(body.stream(), limits, hold);
+  } catch (cause) {
+    if (cause instanceof ProxyError) throw cause;
+    throw new ProxyError('ClientClosed', 'The request body ended early.', { cause });
+  }
+}
+
+async function readSmall(body: BodySource, { windowMs }: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const timer = setTimeout(() => reject(tooLate()), windowMs);
+  body
+    .whole()
+    .then(resolve, reject)
+    .finally(() => clearTimeout(timer));
+  const bytes = await promise;
+  hold.take(bytes.byteLength);
+  return bytes;
+}
+
+/** Bytes count from when they are here, not from when they are announced: announcing costs a client nothing. */
+async function readChunks(
+  stream: ReadableStream<Uint8Array> | null,
+  limits: BodyLimits,
+  hold: BodyHold,
+): Promise<Uint8Array> {
+  if (stream === null) return new Uint8Array();
+  const body = chunksOf(stream);
+  const pace = new Pace(limits, () => body.cancel());
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  try {
+    for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
+      total += chunk.byteLength;
+      if (total > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax);
+      hold.take(chunk.byteLength);
+      pace.arrived(chunk.byteLength);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    body.cancel();
+    throw error;
+  } finally {
+    pace.stop();
+  }
+  if (pace.late) throw tooLate();
+  return join(chunks, total);
+}
+
+function join(chunks: readonly Uint8Array[], total: number): Uint8Array {
+  const whole = new Uint8Array(total);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return whole;
+}
+
+function tooLate(): ProxyError {
+  return new ProxyError('BodyTimeout', 'The request body did not arrive in time.', { headers: lastRequest });
+}
