@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, inject, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
 import { apply, clusterIpOf, kubectl, kubectlJson } from './support/cluster.ts';
@@ -37,6 +38,18 @@ async function secretOf(id: string): Promise<Secret> {
   const found = items.find((item) => item.metadata.annotations['mcpkeyring.io/user-key'] === userKey?.metadata.name);
   if (found === undefined) throw new Error(`no sealed Secret for ${id}`);
   return found;
+}
+
+/** Calls for longer than a sidecar that missed every event would keep what it has; resolves the last answer. */
+async function neverUsed(account: string, token: string): Promise<string> {
+  const address = await clusterIpOf(namespace, `${server}-mcp`);
+  const endsAtMs = performance.now() + 12_000;
+  for (;;) {
+    const { body } = await postToolCall({ address, token, id: 'put-back' });
+    expect(body).not.toContain(account);
+    if (performance.now() > endsAtMs) return body;
+    await delay(250);
+  }
 }
 
 describe('user keys', () => {
@@ -105,6 +118,32 @@ describe('user keys', () => {
       return body.includes('cannot be read') ? body : undefined;
     });
     expect(answer).not.toContain('alice@notes');
+    await setKey(token, keys.bob);
+    await waitUntil("bob's key after he set it again", 2000, async () =>
+      (await callTool(token)).text.includes('bob@notes'),
+    );
+  });
+
+  test(verifies('keys:destroyed'), async () => {
+    const token = await tokenOf('bob');
+    const putBack = ({ type, metadata: { name, labels, annotations }, data }: Secret): Promise<void> => {
+      const metadata = { name, namespace: keyNamespace, labels, annotations };
+      return apply({ apiVersion: 'v1', kind: 'Secret', type, metadata, data });
+    };
+    // Alice's key stands for one that bob has leaked, so that the answer tells which of his two was used.
+    await setKey(token, keys.alice);
+    await waitUntil('the leaked key', 2000, async () => (await callTool(token)).text.includes('alice@notes'));
+    const leaked = await secretOf('bob');
+    expect((await mcpkeys(token, ['delete', server, '--yes'])).status).toBe(0);
+    await waitUntil('the end of the UserKey', 5000, async () => (await userKeyOf('bob')) === undefined);
+    await waitUntil('the end of the leaked key', 2000, async () => (await callTool(token)).isError);
+
+    await putBack(leaked);
+    expect(await neverUsed('alice@notes', token)).not.toContain('bob@notes');
+    await setKey(token, keys.bob);
+    await waitUntil("bob's new key", 2000, async () => (await callTool(token)).text.includes('bob@notes'));
+    await putBack(leaked);
+    expect(await neverUsed('alice@notes', token)).not.toContain('bob@notes');
     await setKey(token, keys.bob);
     await waitUntil("bob's key after he set it again", 2000, async () =>
       (await callTool(token)).text.includes('bob@notes'),

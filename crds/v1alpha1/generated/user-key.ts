@@ -67,7 +67,7 @@ export interface UserKeyStatus {
     | 'PendingApproval'
     | 'Revoked'
     | 'Unverified';
-  /** Version of the stored key, the highest that was ever recorded. An older sealed Secret is not opened. */
+  /** Version of the key that was set last: the time at which it was sealed, in milliseconds since 1970. An older sealed Secret is not opened, and none at all while this is absent. */
   readonly version?: number;
   /** The earliest expiry of any header. */
   readonly expiresAt?: string;

@@ -57,10 +57,15 @@ async function version(): Promise<number> {
   return Number((await userKey())?.status?.['version']);
 }
 
+/** As a backup holds it. */
+function copyOf(object: Pick<Found, 'metadata'>): string {
+  const { resourceVersion: _, uid: __, ...metadata } = { ...object.metadata, managedFields: undefined };
+  return JSON.stringify({ ...object, metadata });
+}
+
 /** Puts a sealed key back as it was, as whoever may write there or a backup would. */
 async function putBack(secret: Found): Promise<void> {
-  const { resourceVersion: _, uid: __, ...metadata } = secret.metadata;
-  await plane.kubectl(['replace', '-f', '-'], JSON.stringify({ ...secret, metadata }));
+  await plane.kubectl(['replace', '-f', '-'], copyOf(secret));
 }
 
 async function sealedSecrets(): Promise<readonly Found[]> {
@@ -114,6 +119,10 @@ describe('the life of a user key', () => {
     await expect.poll(state, patience).toBe('Missing Ready=False/KeyRolledBack');
     await setKey('Authorization', 'X-Team');
     await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    const events = await list('events.events.k8s.io', 'team-a');
+    const alarms = events.filter((event) => event['reason'] === 'KeyRolledBack');
+    expect(alarms).toHaveLength(1);
+    expect(alarms[0]?.['series']).toBeUndefined();
   });
 
   test('ends with its UserKey: the sealed key is destroyed, that is on record, and only then it is gone', async () => {
@@ -132,6 +141,24 @@ describe('the life of a user key', () => {
     await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
     await putBack(gone!);
     await expect.poll(state, patience).toBe('Missing Ready=False/KeyRolledBack');
+  });
+
+  test('keeps a user from nothing by being put back: they set another key', async () => {
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+  });
+
+  test('comes back from a backup together with what is on record, and not without', async () => {
+    const [sealed] = await sealedSecrets();
+    const { status, ...userKeyNow } = (await userKey())!;
+    const backup = copyOf({ ...userKeyNow, status: { version: status?.['version'] } });
+    await plane.kubectl(['delete', `uk/${userKeyNow.metadata.name}`, '-n', 'team-a', '--timeout=15s']);
+    await plane.kubectl(['create', '-f', '-'], copyOf(sealed!));
+    await plane.kubectl(['apply', '--server-side', '-f', '-'], backup);
+    await expect.poll(state, patience).toBe('Missing Ready=False/KeyMissing');
+    await plane.kubectl(['apply', '--server-side', '--subresource=status', '-f', '-'], backup);
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    expect(await version()).toBe(status?.['version']);
   });
 
   test('leaves its value nowhere', async () => {

@@ -246,9 +246,18 @@ describe('what never changes', () => {
 
   test('the version of a UserKey never goes down', async () => {
     const path = `${inDefault}/userkeys/${keyName}/status`;
-    expect(await merge(path, { status: { version: 3, state: 'Configured' } })).toMatchObject({ status: 200 });
-    const answer = await merge(path, { status: { version: 2 } });
+    const version = Date.parse('2126-01-01T00:00:00Z');
+    expect(await merge(path, { status: { version, state: 'Configured' } })).toMatchObject({
+      status: 200,
+      body: { status: { version } },
+    });
+    const answer = await merge(path, { status: { version: version - 1 } });
     expect(answer).toMatchObject({ status: 422, message: expect.stringContaining('never goes down') as string });
+    const beyond = await merge(path, { status: { version: Number.MAX_SAFE_INTEGER + 1 } });
+    expect(beyond).toMatchObject({
+      status: 422,
+      message: expect.stringContaining('less than or equal to 9007199254740991') as string,
+    });
   });
 
   test('a UserKeyRequest', async () => {

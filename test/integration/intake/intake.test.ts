@@ -7,15 +7,17 @@ import { intakeConfigMapName, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { AuditEvent } from '#operator/audit/audit-log.ts';
+import { decideOpening } from '#operator/broker/lease.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { type Intake, startIntake } from '#operator/intake/start.ts';
+import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import { mcpServers, userKeyPolicies, userKeyRequests, userKeys } from '#operator/kube/keyring-resources.ts';
 import { silentLog } from '#operator/kube/observers.ts';
-import { configMaps } from '#operator/kube/resources.ts';
+import { configMaps, secrets } from '#operator/kube/resources.ts';
 import { startControlPlane, type ControlPlane } from '#test/support/control-plane.ts';
 
-import { installKeyPlaces, operatorNamespace, Replica } from '../keystore/cluster.ts';
+import { installKeyPlaces, keyNamespace, operatorNamespace, Replica } from '../keystore/cluster.ts';
 
 const namespace = 'team-a';
 const username = 'kubernetes-admin';
@@ -27,6 +29,8 @@ let intake: Intake;
 let servers: Informer<McpServer>;
 let requests: Informer<UserKeyRequest>;
 const audited: AuditEvent[] = [];
+/** What somebody else does just before and just after intake writes a sealed key. */
+let interrupt: () => Promise<void> = () => Promise.resolve();
 
 beforeAll(async () => {
   plane = await startControlPlane();
@@ -68,7 +72,7 @@ async function start(now: () => Date): Promise<Intake> {
       }),
     },
     identifier: { identify: () => Promise.reject(new Error('not asked here')) },
-    keyStore: replica.store,
+    keyStore: interrupted(replica.store),
     audit: {
       append: (event) => {
         audited.push(event);
@@ -78,6 +82,23 @@ async function start(now: () => Date): Promise<Intake> {
     now,
     log: silentLog,
   });
+}
+
+function interrupted(store: KeyStore): KeyStore {
+  return {
+    subjectKeyOf: (subject) => store.subjectKeyOf(subject),
+    userKeyNameOf: (address) => store.userKeyNameOf(address),
+    find: (address) => store.find(address),
+    open: (address, versionMin) => store.open(address, versionMin),
+    destroy: (address) => store.destroy(address),
+    onChange: (handler) => store.onChange(handler),
+    put: async (...args) => {
+      await interrupt();
+      const stored = await store.put(...args);
+      await interrupt();
+      return stored;
+    },
+  };
 }
 
 async function makeServer(name: string, uidOf?: (uid: string) => void): Promise<McpServer> {
@@ -120,6 +141,12 @@ async function ask(
   return { response: openResponse(answer() ?? ''), request: created };
 }
 
+function versionIn(response: UserKeyResponse): number {
+  const key = response.outcome === 'ok' && response.operation === 'set' ? response.key : undefined;
+  expect(key).toMatchObject({ state: 'Configured', version: expect.any(Number) as number });
+  return key?.version ?? 0;
+}
+
 const set = (server: string) => ({ v: 1, operation: 'set', server }) as const;
 
 describe('a user with kubectl', () => {
@@ -131,26 +158,77 @@ describe('a user with kubectl', () => {
       serverUid: server.metadata.uid ?? '',
       subject: alice,
     };
-    expect((await ask(set('github'), 'Bearer ghp_first')).response).toMatchObject({
-      outcome: 'ok',
-      key: { state: 'Configured', version: 1 },
-    });
+    const setAtMs = Date.now();
+    const first = versionIn((await ask(set('github'), 'Bearer ghp_first')).response);
+    expect(first).toBeGreaterThanOrEqual(setAtMs);
     const userKey = await replica.client.get(userKeys, { namespace, name: replica.store.userKeyNameOf(address) });
     expect(userKey).toMatchObject({
       metadata: { finalizers: [userKeyFinalizer], ownerReferences: [{ kind: 'McpServer', uid: server.metadata.uid }] },
       spec: { serverRef: { name: 'github' }, subject: alice },
+      status: { version: first },
     });
-    expect((await ask(set('github'), 'ghp_second')).response).toMatchObject({ key: { version: 2 } });
-    using opened = await replica.store.open(address, 2);
+    const second = versionIn((await ask(set('github'), 'ghp_second')).response);
+    expect(second).toBeGreaterThan(first);
+    using opened = await replica.store.open(address, second);
     expect(opened?.headers[0]?.value.bytes.equals(Buffer.from('ghp_second'))).toBe(true);
     expect((await ask({ v: 1, operation: 'list' })).response).toMatchObject({
-      keys: [{ server: 'github', state: 'Configured', version: 2 }],
+      keys: [{ server: 'github', state: 'Configured', version: second }],
     });
+    const [, columns] = (await plane.kubectl(['get', 'uk', '-n', namespace, '-o', 'wide'])).split('\n');
+    expect(columns?.split(/\s+/)).toContain(String(second));
     expect((await ask({ v: 1, operation: 'delete', server: 'github' })).response).toMatchObject({ deleted: true });
     expect(await replica.store.open(address, 0)).toBeUndefined();
     const deleted = await replica.client.get(userKeys, { namespace, name: replica.store.userKeyNameOf(address) });
     expect(deleted?.metadata.deletionTimestamp).toBeDefined();
     expect(audited.map(({ type }) => type)).toEqual(['key.set', 'key.set', 'key.delete']);
+  });
+
+  test('never has a key back that they have deleted, whoever puts its Secret back and whenever', async () => {
+    const server = await makeServer('mail');
+    const serverUid = server.metadata.uid ?? '';
+    const address = { organization: 'default', server: { namespace, name: 'mail' }, serverUid, subject: alice };
+    const ref = { namespace, name: replica.store.userKeyNameOf(address) };
+    await ask(set('mail'), 'ghp_leaked');
+    const leaked = (await replica.client.list(secrets, { namespace: keyNamespace })).find(({ metadata }) =>
+      metadata.name.endsWith(ref.name),
+    );
+    const putBack = async () => {
+      const { uid: _, resourceVersion: __, ...metadata } = leaked!.metadata;
+      await replica.store.destroy(address);
+      await replica.client.create(secrets, { ...leaked!, metadata });
+    };
+    const handedOut = async () => {
+      const opening = decideOpening(await replica.client.get(userKeys, ref), server, alice);
+      if (opening.kind !== 'open') return opening.kind;
+      try {
+        using opened = await replica.store.open(address, opening.versionMin);
+        return opened?.headers[0]?.value.bytes.toString();
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    expect(await handedOut()).toBe('ghp_leaked');
+    await ask({ v: 1, operation: 'delete', server: 'mail' });
+    await replica.client.mergePatch(userKeys, ref, { metadata: { finalizers: [] } });
+    await putBack();
+    expect(await handedOut()).toBe('nothingStored');
+
+    const moments: unknown[] = [];
+    interrupt = async () => {
+      moments.push(await handedOut());
+      await putBack();
+      moments.push(await handedOut());
+    };
+    expect((await ask(set('mail'), 'ghp_fresh')).response).toMatchObject({ outcome: 'ok' });
+    interrupt = () => Promise.resolve();
+    expect(moments).toHaveLength(4);
+    expect(new Set(moments)).toEqual(new Set(['nothingStored']));
+    await expect.poll(handedOut).toBe('RolledBack');
+
+    expect((await ask(set('mail'), 'ghp_again')).response).toMatchObject({ outcome: 'ok' });
+    await expect.poll(handedOut).toBe('ghp_again');
+    await putBack();
+    await expect.poll(handedOut).toBe('RolledBack');
   });
 
   test('waits with a new key until the UserKey before is gone, so that it is not destroyed with it', async () => {

@@ -42,6 +42,12 @@ async function openedText(replica: Replica, address: KeyAddress, versionMin = 0)
   return opened?.headers.map(({ name, value }) => `${name}: ${value.bytes.toString()}`).join('\n');
 }
 
+/** As a backup holds it. */
+function withoutVersion(object: { readonly metadata: object }): object {
+  const metadata = { ...object.metadata, uid: undefined, resourceVersion: undefined, managedFields: undefined };
+  return { ...object, metadata };
+}
+
 function secretOf(replica: Replica, address: KeyAddress): Promise<string> {
   const label = `mcpkeyring.io/user=${replica.store.subjectKeyOf(address.subject)}`;
   return plane.kubectl(['get', 'secret', '-n', keyNamespace, '-l', label, '-o', 'json']);
@@ -59,9 +65,9 @@ describe('on a real API server', () => {
   test('a key that one replica stores opens at the other, and is gone there when it is destroyed', async () => {
     const [one, two] = replicas;
     const address = newAddress();
-    await one.store.put(address, headers('ghp_one'));
-    await expect.poll(() => two.store.find(address)?.version).toBe(1);
-    expect(await openedText(two, address, 1)).toBe('Authorization: ghp_one');
+    const { version } = await one.store.put(address, headers('ghp_one'));
+    await expect.poll(() => two.store.find(address)?.version).toBe(version);
+    expect(await openedText(two, address, version)).toBe('Authorization: ghp_one');
     expect(await two.store.destroy(address)).toBe(true);
     await expect.poll(() => one.store.find(address)).toBeUndefined();
     expect(await secretOf(one, address)).toContain('"items": []');
@@ -76,8 +82,12 @@ describe('on a real API server', () => {
 
   test('of writers at the same time each wins or gives way, and versions only rise', async () => {
     const address = newAddress();
+    const write = async ({ store }: Replica, value: string) => {
+      using existing = await store.open(address, 0);
+      return await store.put(address, headers(value), { replaces: existing?.version ?? 0 });
+    };
     const results = await Promise.allSettled(
-      Array.from({ length: 8 }, (_, index) => replicas[index % 2]!.store.put(address, headers(`ghp_${index}`))),
+      Array.from({ length: 8 }, (_, index) => write(replicas[index % 2]!, `ghp_${index}`)),
     );
     const versions = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.version] : []));
     const codes = results.flatMap((result) =>
@@ -92,16 +102,28 @@ describe('on a real API server', () => {
   test('a Secret put back from a backup does not open any more', async () => {
     const [one] = replicas;
     const address = newAddress();
-    await one.store.put(address, headers('ghp_old'));
+    const old = await one.store.put(address, headers('ghp_old'));
     const { items } = JSON.parse(await secretOf(one, address)) as { items: { metadata: object }[] };
-    const { version } = await one.store.put(address, headers('ghp_new'));
-    const backup = {
-      ...items[0],
-      metadata: { ...items[0]!.metadata, resourceVersion: undefined, managedFields: undefined },
-    };
-    await plane.kubectl(['replace', '-f', '-'], JSON.stringify(backup));
-    await expect.poll(() => one.store.find(address)?.version).toBe(version - 1);
+    const { version } = await one.store.put(address, headers('ghp_new'), { replaces: old.version });
+    await plane.kubectl(['replace', '-f', '-'], JSON.stringify(withoutVersion(items[0]!)));
+    await expect.poll(() => one.store.find(address)?.version).toBe(old.version);
     await expect(one.store.open(address, version)).rejects.toMatchObject({ code: 'RolledBack' });
+  });
+
+  test('a Secret from before a delete does not open under the record of the key that was set since', async () => {
+    const [one] = replicas;
+    const address = newAddress();
+    let { version } = await one.store.put(address, headers('ghp_leaked'), { replaces: 0 });
+    for (let changes = 0; changes < 10; changes += 1) {
+      ({ version } = await one.store.put(address, headers('ghp_leaked'), { replaces: version }));
+    }
+    const { items } = JSON.parse(await secretOf(one, address)) as { items: { metadata: object }[] };
+    await one.store.destroy(address);
+    const fresh = await one.store.put(address, headers('ghp_fresh'), { replaces: 0 });
+    expect(fresh.version).toBeGreaterThan(version);
+    await plane.kubectl(['replace', '-f', '-'], JSON.stringify(withoutVersion(items[0]!)));
+    await expect.poll(() => one.store.find(address)?.version).toBe(version);
+    await expect(one.store.open(address, fresh.version)).rejects.toMatchObject({ code: 'RolledBack' });
   });
 
   test('a KEK that is added is loaded by every replica, and keys under the old one still open', async () => {
