@@ -6,7 +6,12 @@ import { Lanes } from './lanes.ts';
 import { brokerLimits } from './limits.ts';
 import { DistinctWindow } from './windows.ts';
 
-type Asks = Extract<Proof, { kind: 'review' }>['prove'];
+/** Something that only the API server can answer. */
+interface Question {
+  readonly podUid: string;
+  readonly key: string;
+  readonly proof: Extract<Proof, { kind: 'review' }>;
+}
 
 export interface UserGateOptions {
   readonly users: UserProver;
@@ -60,28 +65,31 @@ export class UserGate {
       case 'keys':
         return this.#verifying.run(podUid, proof.prove);
       case 'review':
-        return this.#review(podUid, tokenKey(credential), proof.prove);
+        return this.#review({ podUid, key: tokenKey(credential), proof });
       default:
         return proof satisfies never;
     }
   }
 
-  async #review(podUid: string, key: string, prove: Asks): Promise<Identification> {
+  async #review(question: Question): Promise<Identification> {
+    const { podUid, key } = question;
     // Users who were good a moment ago do not pay for somebody who guesses through the same pod.
-    if (this.#good.get(key) !== undefined) return this.#ask(podUid, key, prove);
-    this.#refuseWhenSpent(podUid);
-    return this.#reviewing.run(podUid, () => {
-      this.#refuseWhenSpent(podUid);
-      return this.#ask(podUid, key, prove);
-    });
+    if (this.#good.get(key) !== undefined) return this.#ask(question);
+    if (this.#failed.isFull(podUid)) return this.#askIfOurs(question);
+    return this.#reviewing.run(podUid, () =>
+      this.#failed.isFull(podUid) ? this.#askIfOurs(question) : this.#ask(question),
+    );
   }
 
-  #refuseWhenSpent(podUid: string): void {
-    if (this.#failed.isFull(podUid)) throw new BrokerError('ERR_TOO_MANY_FAILURES');
+  /** The pod's questions are spent: only a token that the cluster itself has made is worth one more. */
+  async #askIfOurs(question: Question): Promise<Identification> {
+    const isOurs = await this.#verifying.run(question.podUid, question.proof.isOurs);
+    if (!isOurs) throw new BrokerError('ERR_TOO_MANY_FAILURES');
+    return this.#ask(question);
   }
 
-  async #ask(podUid: string, key: string, prove: Asks): Promise<Identification> {
-    const result = await prove();
+  async #ask({ podUid, key, proof }: Question): Promise<Identification> {
+    const result = await proof.prove();
     if (result.kind === 'identified') this.#good.set(key, true);
     else if (result.reason !== 'IssuerUnavailable') this.#failed.admit(podUid, key);
     return result;

@@ -1,5 +1,6 @@
 import type { KubeClient } from '#operator/kube/client.ts';
 
+import { type ClusterSignature, createClusterSignature } from './cluster-signature.ts';
 import type { UserIdentifier, UserProver } from './identification.ts';
 import { KubernetesTokenVerifier } from './kubernetes-token.ts';
 import { OidcVerifier } from './oidc.ts';
@@ -12,6 +13,8 @@ export interface IdentityOptions {
   readonly now: () => Date;
   /** `iss` of this cluster's ServiceAccount tokens, when it is known. */
   readonly clusterIssuerURL?: string;
+  /** The public keys of those tokens, from the API server. */
+  readonly fetchClusterKeys?: () => Promise<unknown>;
 }
 
 export interface Identity {
@@ -23,15 +26,24 @@ export interface Identity {
 }
 
 /** One of these in a process: its caches are what keeps questions to issuers and to the API server few. */
-export function createIdentity({ client, monotonicMs, now, clusterIssuerURL }: IdentityOptions): Identity {
+export function createIdentity(options: IdentityOptions): Identity {
+  const { client, monotonicMs, now, clusterIssuerURL } = options;
   const reviewer = new TokenReviewer({ client, monotonicMs });
   const oidc = new OidcVerifier({ now, monotonicMs });
   const kubernetes = new KubernetesTokenVerifier(reviewer);
+  const clusterSignature = clusterSignatureOf(options);
   const users = createUserIdentifier({
     oidc,
     kubernetes,
     now,
     ...(clusterIssuerURL === undefined ? {} : { clusterIssuerURL }),
+    ...(clusterSignature === undefined ? {} : { clusterSignature }),
   });
   return { users, reviewer, close: () => oidc.close() };
+}
+
+function clusterSignatureOf(options: IdentityOptions): ClusterSignature | undefined {
+  const { clusterIssuerURL, fetchClusterKeys: fetchKeySet, now, monotonicMs } = options;
+  if (clusterIssuerURL === undefined || fetchKeySet === undefined) return undefined;
+  return createClusterSignature({ clusterIssuerURL, fetchKeySet, now, monotonicMs });
 }

@@ -37,7 +37,12 @@ export type Proof =
   /** The public keys of an issuer, in this process. */
   | { readonly kind: 'keys'; readonly prove: () => Promise<Identification> }
   /** A question to the API server. */
-  | { readonly kind: 'review'; readonly prove: () => Promise<Identification> };
+  | {
+      readonly kind: 'review';
+      readonly prove: () => Promise<Identification>;
+      /** Whether this cluster made the token; false when that cannot be told in this process. */
+      readonly isOurs: () => Promise<boolean>;
+    };
 
 /** The first of the two steps of `UserIdentifier.identify`. */
 export interface UserProver {

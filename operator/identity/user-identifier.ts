@@ -2,6 +2,7 @@ import type { JWTPayload } from 'jose';
 
 import { credentialBytesMax } from '#contract/lease.ts';
 
+import type { ClusterSignature } from './cluster-signature.ts';
 import { readClaimed, refusedByClaims } from './claimed.ts';
 import { unauthenticated } from './identification-results.ts';
 import type { Identification, Proof, TrustedIssuer, UserIdentifier, UserProver } from './identification.ts';
@@ -12,6 +13,8 @@ import type { OidcIssuer, OidcVerifier } from './oidc.ts';
 export interface UserIdentifierOptions {
   readonly oidc: Pick<OidcVerifier, 'verify'>;
   readonly kubernetes: Pick<KubernetesTokenVerifier, 'verify'>;
+  /** Absent: no token of the cluster can be told from a made-up one without asking. */
+  readonly clusterSignature?: ClusterSignature;
   /** Wall clock, for tokens that say themselves that they have ended. */
   readonly now: () => Date;
   /**
@@ -87,14 +90,18 @@ interface ClusterIssuer {
   readonly cluster: KubernetesIssuer;
 }
 
-function reviewProof({ kubernetes, now }: UserIdentifierOptions, asked: ClusterIssuer): Proof {
-  const { credential, claimed, cluster } = asked;
+function reviewProof(options: UserIdentifierOptions, { credential, claimed, cluster }: ClusterIssuer): Proof {
+  const { kubernetes, clusterSignature, now } = options;
   // The API server maps the audience of other tokens than its own; what those say themselves decides nothing.
   if (claimed !== undefined && Object.hasOwn(claimed, 'kubernetes.io')) {
     const reason = refusedByClaims(claimed, userAudiences(cluster), now().getTime());
     if (reason !== undefined) return settled(reason);
   }
-  return { kind: 'review', prove: () => kubernetes.verify(credential, cluster) };
+  return {
+    kind: 'review',
+    prove: () => kubernetes.verify(credential, cluster),
+    isOurs: async () => (await clusterSignature?.isOn(credential, userAudiences(cluster))) ?? false,
+  };
 }
 
 function settled(reason: Parameters<typeof unauthenticated>[0]): Proof {

@@ -1,15 +1,17 @@
 import { decodeJwt } from 'jose';
 
+import { fetchClusterKeys } from '#operator/identity/cluster-keys.ts';
 import { createIdentity, type Identity } from '#operator/identity/create-identity.ts';
 
 import type { Platform } from './platform.ts';
 
 /** Who users and pods are; shared, so that what one part learned the other need not ask again. */
-export function startIdentity({ client, clock }: Platform, clusterIssuerURL: string | undefined): Identity {
+export function startIdentity({ client, clock, transport }: Platform, clusterIssuerURL: string | undefined): Identity {
   return createIdentity({
     client,
     monotonicMs: () => clock.nowMs(),
     now: () => new Date(),
+    fetchClusterKeys: () => fetchClusterKeys(transport),
     ...(clusterIssuerURL === undefined ? {} : { clusterIssuerURL }),
   });
 }

@@ -239,13 +239,15 @@ export function brokerWorld() {
     audit,
     users: {
       /** A token that begins with `review:` is one that only the API server can judge. */
-      proofOf: (credential: string): Proof => ({
-        kind: credential.startsWith('review:') ? 'review' : 'keys',
-        prove: () => {
+      proofOf: (credential: string): Proof => {
+        const prove = (): Promise<Identification> => {
           identified.push(credential);
           return Promise.resolve(users.get(credential) ?? unauthenticated('SignatureInvalid'));
-        },
-      }),
+        };
+        return credential.startsWith('review:')
+          ? { kind: 'review', prove, isOurs: () => Promise.resolve(false) }
+          : { kind: 'keys', prove };
+      },
     },
     reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
     registry: new Registry(),

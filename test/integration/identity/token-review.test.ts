@@ -1,5 +1,10 @@
+import { randomBytes } from 'node:crypto';
+
+import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { fetchClusterKeys } from '#operator/identity/cluster-keys.ts';
+import { createClusterSignature } from '#operator/identity/cluster-signature.ts';
 import { KubernetesTokenVerifier } from '#operator/identity/kubernetes-token.ts';
 import { PodIdentifier, type PodIdentification, type PodPurpose } from '#operator/identity/pod-identity.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
@@ -140,5 +145,34 @@ describe('ServiceAccount tokens of users', () => {
 
   test.each(['mcp-keyring-broker', 'https://kubernetes.default.svc'])('do not with audience %s', async (audience) => {
     expect(await verify(await tokenOf({ audience }))).toMatchObject({ reason: 'AudienceMismatch' });
+  });
+});
+
+describe('the keys of a real API server', () => {
+  test('tell its tokens from made-up ones without a TokenReview', async () => {
+    const token = await tokenOf({ audience: 'urn:mcp-keyring' });
+    const clusterIssuerURL = decodeJwt(token).iss ?? '';
+    const signature = createClusterSignature({
+      clusterIssuerURL,
+      fetchKeySet: () => fetchClusterKeys(transport),
+      now: () => new Date(),
+      monotonicMs: () => performance.now(),
+    });
+    const forged = `${token.slice(0, token.lastIndexOf('.'))}.${randomBytes(256).toString('base64url')}`;
+    expect(await signature.isOn(token, ['urn:mcp-keyring'])).toBe(true);
+    expect(await signature.isOn(forged, ['urn:mcp-keyring'])).toBe(false);
+    expect(await signature.isOn(token, ['urn:other'])).toBe(false);
+  });
+
+  test('may be read by any ServiceAccount', async () => {
+    // The API server takes its own issuer as audience unless told otherwise.
+    const token = await tokenOf({ audience: decodeJwt(await tokenOf()).iss ?? '' });
+    const { server, ca = '' } = await plane.source();
+    const asAgent = createTransport({ source: () => Promise.resolve({ server, ca, token }), userAgent: 'test' });
+    try {
+      expect(await fetchClusterKeys(asAgent)).toMatchObject({ keys: [{ kty: expect.any(String) as string }] });
+    } finally {
+      await asAgent.close();
+    }
   });
 });

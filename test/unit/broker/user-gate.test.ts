@@ -6,6 +6,7 @@ import { BrokerError } from '#operator/broker/errors.ts';
 import { brokerLimits } from '#operator/broker/limits.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
 import type { TrustedIssuer } from '#operator/identity/identification.ts';
+import { createClusterSignature } from '#operator/identity/cluster-signature.ts';
 import { KubernetesTokenVerifier } from '#operator/identity/kubernetes-token.ts';
 import { OidcVerifier } from '#operator/identity/oidc.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
@@ -18,12 +19,26 @@ const cluster: TrustedIssuer = { type: 'Kubernetes', name: 'cluster', audiences:
 const pod = 'pod-of-the-server';
 
 /** A gate with real verification of tokens; only the issuer's network and the API server are played. */
-async function world(options: { readonly knowsClusterIssuer?: boolean } = {}) {
+async function world(options: { readonly knowsClusterIssuer?: boolean; readonly knowsClusterKeys?: boolean } = {}) {
   const idp = new FakeIssuer();
   await idp.addKey('k1');
+  const own = new FakeIssuer(clusterIssuerURL);
+  await own.addKey('own');
   const clock = { nowMs: 0 };
   const monotonicMs = (): number => clock.nowMs;
   const now = (): Date => new Date();
+  const made = new Set<string>();
+  const clusterToken = async (name: string): Promise<string> => {
+    const token = await own.sign('own', { sub: name });
+    made.add(token);
+    return token;
+  };
+  const clusterSignature = createClusterSignature({
+    clusterIssuerURL,
+    fetchKeySet: () => own.http.fetchJson('/jwks', 0),
+    now,
+    monotonicMs,
+  });
   let atOnce = 0;
   let atOnceMost = 0;
   const reviews = fakeReviews(async ({ token }) => {
@@ -32,19 +47,22 @@ async function world(options: { readonly knowsClusterIssuer?: boolean } = {}) {
     await new Promise(setImmediate);
     atOnce -= 1;
     const user = { username: 'system:serviceaccount:team-a:agent', groups: [], extra: {} };
-    return token.endsWith('good') ? { authenticated: true, audiences: ['mcp'], user } : { authenticated: false };
+    return token.endsWith('good') || made.has(token)
+      ? { authenticated: true, audiences: ['mcp'], user }
+      : { authenticated: false };
   });
   const users = createUserIdentifier({
     oidc: new OidcVerifier({ now, monotonicMs, createHttp: () => idp.http }),
     kubernetes: new KubernetesTokenVerifier(new TokenReviewer({ client: reviews, monotonicMs })),
     now,
     ...(options.knowsClusterIssuer === false ? {} : { clusterIssuerURL }),
+    ...(options.knowsClusterKeys === false ? {} : { clusterSignature }),
   });
   const claims = { subject: 'sub', groups: 'groups', name: 'email' };
   const trusted: TrustedIssuer = { type: 'OIDC', name: 'idp', issuerURL: idp.url, audiences: ['mcp'], claims };
   const gate = new UserGate({ users, monotonicMs });
   const show = (credential: string, podUid = pod) => gate.identify(podUid, credential, [trusted, cluster]);
-  return { idp, clock, reviews, show, atOnceMost: () => atOnceMost };
+  return { idp, own, clusterToken, clock, reviews, show, atOnceMost: () => atOnceMost };
 }
 
 const inAMinute = (): number => Math.floor(Date.now() / 1_000) + 60;
@@ -113,8 +131,32 @@ describe('strangers at the URL of one pod', () => {
     expect(await show(await idp.sign('k1'))).toMatchObject({ kind: 'identified' });
   });
 
-  test('keep only fresh tokens of the cluster waiting for the next minute, at their pod only', async () => {
-    const { clock, show } = await world();
+  test('do not keep out fresh users of the cluster either, whose tokens the keys of the cluster tell from forged ones', async () => {
+    const { own, clusterToken, show, reviews } = await world();
+    const outcomes = await flood(
+      show,
+      Array.from({ length: 2_000 }, (_, i) => forgedClusterToken(i)),
+    );
+    expect(outcomes).toContain('ERR_TOO_MANY_FAILURES');
+    const asked = reviews.asked.length;
+    expect(await show(await clusterToken('fresh'))).toMatchObject({ kind: 'identified' });
+    expect(reviews.asked).toHaveLength(asked + 1);
+    expect(await outcomeOf(show, badSignature(await clusterToken('forged')))).toBe('ERR_TOO_MANY_FAILURES');
+    expect(reviews.asked).toHaveLength(asked + 1);
+    expect(own.asked).toEqual(['/jwks']);
+  });
+
+  test('get nowhere with a token that the cluster made and has revoked', async () => {
+    const { own, show } = await world();
+    await flood(
+      show,
+      Array.from({ length: 1_000 }, (_, i) => forgedClusterToken(i)),
+    );
+    expect(await show(await own.sign('own', { sub: 'revoked' }))).toMatchObject({ reason: 'SignatureInvalid' });
+  });
+
+  test('without the keys of the cluster, keep its fresh tokens waiting for the next minute, at their pod only', async () => {
+    const { clock, show } = await world({ knowsClusterKeys: false });
     const good = (name: string): string => `${unsignedJwt({ iss: clusterIssuerURL, sub: name })}good`;
     expect(await show(good('early'))).toMatchObject({ kind: 'identified' });
     await flood(
