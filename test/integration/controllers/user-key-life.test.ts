@@ -58,7 +58,7 @@ async function version(): Promise<number> {
 }
 
 /** As a backup holds it. */
-function copyOf(object: Pick<Found, 'metadata'>): string {
+function copyOf(object: { readonly metadata: Found['metadata']; readonly [field: string]: unknown }): string {
   const { resourceVersion: _, uid: __, ...metadata } = { ...object.metadata, managedFields: undefined };
   return JSON.stringify({ ...object, metadata });
 }
