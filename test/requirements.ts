@@ -19,7 +19,7 @@ export const requirements = {
   'identity:bad-token': 'a forged, expired or foreign-audience token gets 401',
   'identity:other-server': "a user's token shown by a pod of another server gets no key",
   'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
-  'audit:exactly-one': 'every request has exactly one audit event',
+  'audit:exactly-one': 'every request has exactly one audit event; floods of strangers are counted',
   'cli:commands': 'the kubectl plugin sets, lists, shows, explains and deletes',
   'cli:never-argv': 'the plugin takes no key from its arguments',
   'charts:life-cycle':
