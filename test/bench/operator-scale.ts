@@ -56,7 +56,12 @@ async function sayMemory(operator: OperatorProcess): Promise<void> {
 }
 
 async function metric(operator: OperatorProcess, pattern: RegExp): Promise<number> {
-  const { text } = await operator.get('/metrics');
+  const { text } = await operator.get('/metrics').catch((error: unknown) => {
+    const tail = operator.lines.filter((line) => line['audit'] === undefined).slice(-20);
+    throw new Error(`the operator does not answer; it said:\n${tail.map((line) => JSON.stringify(line)).join('\n')}`, {
+      cause: error,
+    });
+  });
   return [...text.matchAll(pattern)].reduce((sum, match) => sum + Number(match[1]), 0);
 }
 
@@ -106,8 +111,8 @@ async function fill(client: KubeClient, uids: ReadonlyMap<string, string>): Prom
         subject,
       };
       using value = SecretBytes.takeFrom(Buffer.from(`sk-${index}-0123456789abcdef0123456789abcdef`));
-      await store.put(address, [{ name: 'Authorization', value }]);
-      await client.create(userKeys, {
+      const { version } = await store.put(address, [{ name: 'Authorization', value }]);
+      const { metadata } = await client.create(userKeys, {
         apiVersion: 'mcpkeyring.io/v1alpha1',
         kind: 'UserKey',
         metadata: {
@@ -118,6 +123,8 @@ async function fill(client: KubeClient, uids: ReadonlyMap<string, string>): Prom
         },
         spec: { serverRef: { name }, subject },
       });
+      const ref = { namespace: 'team-a', name: metadata.name };
+      await client.mergePatch(userKeys, ref, { status: { version } }, { subresource: 'status' });
     }
   };
   await Promise.all(Array.from({ length: parallel }, work));
