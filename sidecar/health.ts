@@ -9,10 +9,9 @@ export interface Endpoint {
 export interface HealthSources {
   /** What keeps the sidecar from serving; empty when nothing does. */
   readonly notReady: () => readonly string[];
-  readonly beginDrain: () => void;
 }
 
-/** `/livez`: this process works. `/readyz`: it can serve. `/drain`: the pod is about to end. */
+/** `/livez`: this process works. `/readyz`: it can serve. Anybody may ask, so asking changes nothing. */
 export function answerHealth(sources: HealthSources, path: string): Endpoint {
   switch (path) {
     case '/livez':
@@ -21,9 +20,6 @@ export function answerHealth(sources: HealthSources, path: string): Endpoint {
       const reasons = sources.notReady();
       return reasons.length === 0 ? text(200, 'ok\n') : text(503, `${reasons.join('\n')}\n`);
     }
-    case '/drain':
-      sources.beginDrain();
-      return text(200, 'draining\n');
     default:
       return text(404, 'not found\n');
   }

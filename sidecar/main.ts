@@ -28,6 +28,20 @@ const windowBytesMin = 16_384;
 const windowMs = 5_000;
 const flushMsMax = 3_000;
 
+/** Only who may run something in this container can send it, unlike a request. Bun keeps SIGUSR1 for its debugger. */
+const drainSignal = 'SIGUSR2';
+/** The sidecar is the first process of its container, whose processes no other container sees. */
+const sidecarPid = 1;
+
+function tellSidecarToDrain(): void {
+  try {
+    process.kill(sidecarPid, drainSignal);
+  } catch (error) {
+    process.stderr.write(`error: the sidecar could not be told to drain: ${String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
 function nowMs(): number {
   return performance.now();
 }
@@ -41,6 +55,9 @@ function main(): void {
     case 'invalid':
       for (const problem of parsed.problems) process.stderr.write(`error: ${problem}\n`);
       process.exitCode = 2;
+      return;
+    case 'drain':
+      tellSidecarToDrain();
       return;
     case 'options':
       forbidMemoryDumps();
@@ -59,6 +76,7 @@ function start(options: Options): void {
   const servers = listen(options, sidecar, drain);
   sidecar.start();
   log('info', 'serving', { server: `${options.server.namespace}/${options.server.name}`, port: servers.ingress.port });
+  process.on(drainSignal, () => drain.begin());
   onceStopped(() => void end({ options, sidecar, drain, servers }));
 }
 
@@ -81,13 +99,12 @@ function listen(options: Options, sidecar: Sidecar, drain: Drain) {
     reportUnexpected: (error) => log('error', 'a request failed in a way nobody thought of', errorFields(error)),
   });
   const notReady = (): readonly string[] => [...sidecar.notReady(), ...(drain.begun ? ['draining'] : [])];
-  const beginDrain = (): void => drain.begin();
   return {
     ingress: serveIngress({ address, port: ports.ingress, handler, drain, nowMs }),
     health: serveEndpoints({
       address,
       port: ports.health,
-      answer: (path) => answerHealth({ notReady, beginDrain }, path),
+      answer: (path) => answerHealth({ notReady }, path),
     }),
     metrics: serveEndpoints({
       address,

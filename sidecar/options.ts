@@ -20,6 +20,8 @@ export interface Options {
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: Options }
   | { readonly kind: 'help'; readonly text: string }
+  /** Tell the sidecar in this container that its pod is about to end. */
+  | { readonly kind: 'drain' }
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
 interface Flag {
@@ -37,7 +39,7 @@ const flags = {
   token: { help: 'file with the pod token that the broker is shown' },
   address: { help: 'address to listen on; :: is every address of both families', fallback: '::' },
   listen: { help: 'port for MCP clients', fallback: '15080' },
-  health: { help: 'port of /livez, /readyz and /drain', fallback: '15081' },
+  health: { help: 'port of /livez and /readyz', fallback: '15081' },
   metrics: { help: 'port of /metrics', fallback: '15082' },
   'body-bytes-max': { help: 'largest request body', fallback: '4194304' },
   'allow-host': { help: 'host name that clients may use; repeatable; none given: any', repeatable: true },
@@ -50,6 +52,7 @@ type FlagName = keyof typeof flags;
 /** Reads arguments of the form `--name=value`. Reports every problem at once. */
 export function parseOptions(argv: readonly string[]): ParsedOptions {
   if (argv.includes('--help')) return { kind: 'help', text: helpText() };
+  if (argv.length === 1 && argv[0] === '--drain') return { kind: 'drain' };
   const reader = new FlagReader(argv);
   const options: Options = {
     server: reader.read('server', readServerRef),
@@ -159,5 +162,10 @@ function helpText(): string {
     const note = fallback === undefined ? '' : ` (${fallback})`;
     return `  --${name}=  ${help}${note}`;
   });
-  return ['The sidecar of MCP Keyring: gives every request the key of the user who makes it.', ...lines, ''].join('\n');
+  return [
+    'The sidecar of MCP Keyring: gives every request the key of the user who makes it.',
+    ...lines,
+    '  --drain  alone: tell the sidecar of this container that its pod is about to end (the preStop hook)',
+    '',
+  ].join('\n');
 }

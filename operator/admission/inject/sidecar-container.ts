@@ -63,8 +63,8 @@ export function sidecarContainer({ settings, target, tuning }: SidecarOptions): 
       successThreshold: 1,
       failureThreshold: 3,
     },
-    // The kubelet calls this the moment the pod starts to terminate, and waits for the answer.
-    lifecycle: { preStop: healthCheck('/drain') },
+    // The kubelet runs this the moment the pod starts to terminate. A command and no request, which anybody could make.
+    lifecycle: { preStop: { exec: { command: ['/mcp-proxy', '--drain'] } } },
     terminationMessagePath: '/dev/termination-log',
     terminationMessagePolicy: 'File',
     imagePullPolicy: 'IfNotPresent',
@@ -111,7 +111,6 @@ const tolerated: Readonly<Record<string, (value: unknown) => unknown>> = {
   imagePullPolicy: () => undefined,
   startupProbe: withoutHttpTarget,
   readinessProbe: withoutHttpTarget,
-  lifecycle: (value) => (isFields(value) ? { ...value, preStop: withoutHttpTarget(value['preStop']) } : value),
 };
 
 function withoutHttpTarget(value: unknown): unknown {

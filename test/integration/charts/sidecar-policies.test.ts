@@ -58,13 +58,6 @@ describe('a pod that was injected', () => {
     else expect(answer).toMatchObject({ status: 201, message: '' });
   });
 
-  test('a hook that Istio leads through its agent is taken', async () => {
-    const pod = injected((_, sidecar) => {
-      sidecar.lifecycle.preStop.httpGet = { path: '/app-lifecycle/mcp-proxy/prestopz', port: 15_020 };
-    });
-    expect(await cluster.createPod(pod)).toMatchObject({ status: 201, message: '' });
-  });
-
   test('fields that other admission plugins fill in do not matter', async () => {
     const pod = injected((_, sidecar) => {
       sidecar.imagePullPolicy = 'Always';
@@ -150,13 +143,23 @@ const attacks: readonly Attack[] = [
     refusedWith: hookOrProbe,
   },
   {
-    what: 'a hook that calls somewhere else',
-    change: (_, sidecar) => (sidecar.lifecycle.preStop.httpGet.path = '/metrics'),
+    what: 'a hook that runs the sidecar with more arguments',
+    change: (_, sidecar) => sidecar.lifecycle.preStop.exec.command.push('--help'),
     refusedWith: hookOrProbe,
   },
   {
-    what: 'a hook that calls another host',
-    change: (_, sidecar) => (sidecar.lifecycle.preStop.httpGet.host = 'evil.example.com'),
+    what: 'a hook that makes a request',
+    change: (_, sidecar) => (sidecar.lifecycle.preStop = { httpGet: { path: '/metrics', port: 15_082 } }),
+    refusedWith: hookOrProbe,
+  },
+  {
+    what: 'a hook that sleeps',
+    change: (_, sidecar) => (sidecar.lifecycle.preStop = { sleep: { seconds: 5 } }),
+    refusedWith: hookOrProbe,
+  },
+  {
+    what: 'no hook before stop',
+    change: (_, sidecar) => delete sidecar.lifecycle,
     refusedWith: hookOrProbe,
   },
   {

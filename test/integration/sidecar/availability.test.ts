@@ -8,10 +8,16 @@ import { call, eventually, post, rpc } from './support/wire.ts';
 
 beforeAll(buildOnce);
 
-async function setUp(options: { flags?: readonly string[]; respond?: Parameters<typeof Upstream.recording>[0] } = {}) {
+interface SetUp {
+  readonly flags?: readonly string[];
+  readonly respond?: Parameters<typeof Upstream.recording>[0];
+  readonly contained?: boolean;
+}
+
+async function setUp({ flags = [], respond, contained = false }: SetUp = {}) {
   const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording(options.respond);
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags: options.flags ?? [] });
+  const upstream = await Upstream.recording(respond);
+  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags, contained });
   broker.setLease('alice', granted('alice', 'key-1'));
   return {
     broker,
@@ -225,7 +231,8 @@ test('finishes what is under way, ends open streams, hands over its audit and go
   const slow = post(world.sidecar.url, call('slow'), { token: 'alice' });
   const stream = await fetch(world.sidecar.url, { headers: { authorization: 'Bearer alice' } });
   await eventually(() => world.upstream.received.length === 2);
-  expect((await fetch(`${world.sidecar.health}/drain`)).status).toBe(200);
+  world.sidecar.process.kill('SIGUSR2');
+  await eventually(async () => (await fetch(`${world.sidecar.health}/readyz`)).status === 503);
   expect((await fetch(`${world.sidecar.health}/readyz`)).status).toBe(503);
   const startedMs = performance.now();
   const exit = world.sidecar.stop();
@@ -238,6 +245,22 @@ test('finishes what is under way, ends open streams, hands over its audit and go
   expect(await exit).toBe(0);
   expect(performance.now() - startedMs).toBeLessThan(4_000);
   expect([...world.broker.events.values()].map((event) => event.httpMethod).sort()).toEqual(['GET', 'POST']);
+});
+
+test('is told to drain by a second start in its container, and by nothing on the network', async () => {
+  await using world = await setUp({ contained: true });
+  for (const path of ['/drain', '/prestop', '/quit', '/shutdown']) {
+    for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
+      expect((await fetch(`${world.sidecar.health}${path}`, { method })).status).toBe(404);
+    }
+  }
+  expect((await fetch(`${world.sidecar.health}/readyz`)).status).toBe(200);
+  expect(await world.sidecar.runPreStop()).toBe('0');
+  await eventually(async () => (await fetch(`${world.sidecar.health}/readyz`)).status === 503);
+  // Clients that have not noticed yet are served, and asked to go elsewhere.
+  const response = await post(world.sidecar.url, call('x'), { token: 'alice' });
+  expect(response.status).toBe(200);
+  expect(response.headers.get('connection')).toBe('close');
 });
 
 test('does not wait for ever at the end', async () => {

@@ -83,3 +83,8 @@ test('takes lists of hosts and origins', () => {
 test('explains itself', () => {
   expect(parseOptions(['--help'])).toMatchObject({ kind: 'help', text: expect.stringContaining('--body-bytes-max=') });
 });
+
+test('tells the sidecar to drain when nothing else is said', () => {
+  expect(parseOptions(['--drain'])).toEqual({ kind: 'drain' });
+  expect(parseOptions([...injected, '--drain'])).toMatchObject({ kind: 'invalid' });
+});

@@ -12,6 +12,20 @@ import { type BrokerDouble, podToken, serverRef } from './broker-double.ts';
 
 const executable = 'dist/sidecar/amd64/mcp-proxy';
 
+/** The shell becomes the sidecar, so that it is process 1; what it leaves behind runs the hook when a line comes. */
+const hook = `exec 3<&0; (read line <&3; "$0" --drain; echo "preStop exit $?") &`;
+const containedCommand = [
+  'unshare',
+  '--user',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  'sh',
+  '-c',
+  `${hook} exec "$0" "$@"`,
+  executable,
+];
+
 export interface SidecarOptions {
   readonly broker: BrokerDouble;
   readonly upstreamPort: number;
@@ -19,6 +33,8 @@ export interface SidecarOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Do not wait until it is ready. */
   readonly early?: boolean;
+  /** As the first process of its own PID namespace, as in a container. */
+  readonly contained?: boolean;
 }
 
 export class SidecarProcess {
@@ -44,14 +60,23 @@ export class SidecarProcess {
     return `http://127.0.0.1:${this.port}/mcp`;
   }
 
-  static async start({ broker, upstreamPort, flags = [], env = {}, early }: SidecarOptions): Promise<SidecarProcess> {
+  static async start({
+    broker,
+    upstreamPort,
+    flags = [],
+    env = {},
+    early,
+    contained,
+  }: SidecarOptions): Promise<SidecarProcess> {
     const directory = await mkdtemp(join(tmpdir(), 'sidecar-'));
     await writeFile(join(directory, 'ca.crt'), broker.ca);
     await writeFile(join(directory, 'token'), podToken);
     const ports = [await freePort(), await freePort(), await freePort()] as const;
+    const [command, ...before] = contained === true ? containedCommand : [executable];
     const child = spawn(
-      executable,
+      command!,
       [
+        ...before,
         `--server=${serverRef.namespace}/${serverRef.name}`,
         `--upstream=http://127.0.0.1:${upstreamPort}`,
         '--path=/mcp',
@@ -63,11 +88,24 @@ export class SidecarProcess {
         `--metrics=${ports[2]}`,
         ...flags,
       ],
-      { env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+      {
+        env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', PATH: process.env['PATH'], ...env },
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
     );
     const sidecar = new SidecarProcess(child, ports, directory);
     await sidecar.#waitFor(early === true ? '/livez' : '/readyz');
     return sidecar;
+  }
+
+  /** The preStop hook: a second start in the same container. Once, and only where it is contained. */
+  async runPreStop(): Promise<string> {
+    this.process.stdin?.end('go\n');
+    for (;;) {
+      const exit = /^preStop exit (\d+)$/m.exec(this.output);
+      if (exit !== null) return exit[1]!;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   async metrics(): Promise<string> {

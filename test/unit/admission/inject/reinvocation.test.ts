@@ -43,7 +43,6 @@ describe('a pod that comes back after another webhook', () => {
         const agent = { httpGet: { path: '/app-health/mcp-proxy/readyz', port: 15_020, scheme: 'HTTP' } };
         sidecar['readinessProbe'] = { ...(sidecar['readinessProbe'] as Json), ...agent };
         sidecar['startupProbe'] = { ...(sidecar['startupProbe'] as Json), ...agent };
-        sidecar['lifecycle'] = { preStop: agent };
       },
     ],
     [
@@ -82,6 +81,11 @@ describe('a pod that comes back after another webhook', () => {
     [
       'a hook that runs a command',
       (_pod, sidecar) => (sidecar['lifecycle'] = { preStop: { exec: { command: ['id'] } } }),
+      '"lifecycle"',
+    ],
+    [
+      'a hook that makes a request',
+      (_pod, sidecar) => (sidecar['lifecycle'] = { preStop: { httpGet: { path: '/drain', port: 15_020 } } }),
       '"lifecycle"',
     ],
     [
