@@ -36,13 +36,62 @@ export const reservedHeaderPrefixes: readonly string[] = ['mcp-', 'proxy-', 'sec
 /** Client credentials that are always stripped, whatever the server declares (MCP "Token Passthrough" is forbidden). */
 export const strippedHeaderNames: readonly string[] = ['authorization', 'cookie', 'proxy-authorization'];
 
+/**
+ * In these, front proxies and login gateways tell a server who the user is. What a client sends in them is stripped: the sidecar
+ * is the front proxy here, and says nothing in them. A user key may be put into one, where the server declares it.
+ */
+export const identityHeaderNames: readonly string[] = [
+  'remote-email',
+  'remote-group',
+  'remote-groups',
+  'remote-name',
+  'remote-user',
+  'x-forwarded-access-token',
+  'x-forwarded-client-cert',
+  'x-forwarded-email',
+  'x-forwarded-groups',
+  'x-forwarded-preferred-username',
+  'x-forwarded-user',
+  'x-goog-iap-jwt-assertion',
+  'x-remote-group',
+  'x-remote-groups',
+  'x-remote-user',
+];
+
+export const identityHeaderPrefixes: readonly string[] = [
+  'cf-access-',
+  'impersonate-',
+  'tailscale-user-',
+  'x-amzn-oidc-',
+  'x-auth-request-',
+  'x-authenticated-',
+  'x-consumer-',
+  'x-goog-authenticated-user-',
+  'x-ms-client-principal',
+  'x-ms-token-',
+  'x-remote-extra-',
+  'x-webauth-',
+];
+
 /** Longest value of one header, bytes, template applied. */
 export const headerValueBytesMax = 8_192;
 
-/** Whether a user key may not be put into this header, however it is written: to CGI and WSGI servers `_` and `-` are one. */
+/** Whether a user key may not be put into this header, however it is written. */
 export function isReservedHeaderName(name: string): boolean {
-  const canonical = name.toLowerCase().replaceAll('_', '-');
-  return (
-    reservedHeaderNames.includes(canonical) || reservedHeaderPrefixes.some((prefix) => canonical.startsWith(prefix))
-  );
+  return matches(canonicalHeaderName(name), reservedHeaderNames, reservedHeaderPrefixes);
+}
+
+/** Whether a server could take what is in it for who the user is, however it is written. */
+export function isIdentityHeaderName(name: string): boolean {
+  return matches(canonicalHeaderName(name), identityHeaderNames, identityHeaderPrefixes);
+}
+
+/** CGI and WSGI servers read `X_Api_Key` and `X-Api-Key` as one variable: whichever comes last would win. */
+export function canonicalHeaderName(name: string): string {
+  const lowered = name.toLowerCase();
+  return lowered.includes('_') ? lowered.replaceAll('_', '-') : lowered;
+}
+
+function matches(canonical: string, names: readonly string[], prefixes: readonly string[]): boolean {
+  return names.includes(canonical) || prefixes.some((prefix) => canonical.startsWith(prefix));
 }

@@ -1,10 +1,15 @@
-import { strippedHeaderNames } from '../../contract/headers.ts';
+import {
+  canonicalHeaderName,
+  isIdentityHeaderName,
+  isReservedHeaderName,
+  strippedHeaderNames,
+} from '../../contract/headers.ts';
 import type { PolicySnapshot } from '../../contract/watch.ts';
 import type { ClassifiedRequest, Layer, OutgoingRequest } from '../exchange.ts';
 
 /**
  * Copies the client's headers without those that a key goes into, and without its own credential: the upstream must never see
- * either (MCP security best practices, "Token Passthrough").
+ * either (MCP security best practices, "Token Passthrough"). Nor may a client say in a front proxy's words who it is.
  */
 export function strip(policy: () => PolicySnapshot | undefined): Layer<ClassifiedRequest, OutgoingRequest> {
   const declared = new DeclaredNames();
@@ -14,8 +19,8 @@ export function strip(policy: () => PolicySnapshot | undefined): Layer<Classifie
       const leased = leasedNames(request);
       const outgoing = new Headers(request.headers);
       for (const name of request.headers.keys()) {
-        const canonical = canonicalName(name);
-        if (forbidden.has(canonical) || leased.includes(canonical)) outgoing.delete(name);
+        const canonical = canonicalHeaderName(name);
+        if (forbidden.has(canonical) || leased.includes(canonical) || isMisleading(name)) outgoing.delete(name);
       }
       return inner({ ...request, outgoing });
     };
@@ -36,16 +41,15 @@ class DeclaredNames {
 
 function namesOf(policy: PolicySnapshot | undefined): ReadonlySet<string> {
   const declared = policy?.headers.map((header) => header.name) ?? [];
-  return new Set([...strippedHeaderNames, ...declared].map(canonicalName));
+  return new Set([...strippedHeaderNames, ...declared].map(canonicalHeaderName));
 }
 
 /** The lease may be newer than the declaration. */
 function leasedNames({ permission }: ClassifiedRequest): readonly string[] {
-  return permission.decision === 'granted' ? permission.headers.map((header) => canonicalName(header.name)) : [];
+  return permission.decision === 'granted' ? permission.headers.map((header) => canonicalHeaderName(header.name)) : [];
 }
 
-/** CGI and WSGI servers read `X_Api_Key` and `X-Api-Key` as one variable: whichever comes last would win. */
-function canonicalName(name: string): string {
-  const lowered = name.toLowerCase();
-  return lowered.includes('_') ? lowered.replaceAll('_', '-') : lowered;
+/** A reserved name with `_`, like `Mcp_Session_Id`, is one that the layers above have not judged, and a CGI server takes for it. */
+function isMisleading(name: string): boolean {
+  return isIdentityHeaderName(name) || (name.includes('_') && isReservedHeaderName(name));
 }

@@ -58,6 +58,15 @@ test('nothing that a client sends in a key header reaches the upstream, in whate
   expect(seen!.headers['x-api-key']).toBe('key-of-alice');
 });
 
+test('a client cannot say in the words of a front proxy who it is', async () => {
+  await using world = await setUp();
+  const forged = ['X-Forwarded-User: root', 'x_remote_user: root', 'Impersonate-User: root', 'X-Amzn-Oidc-Data: root'];
+  const answer = await sendRaw(world.sidecar.port, raw([...wellFormed, ...forged, 'X-Forwarded-For: 192.0.2.1']));
+  expect(status(answer)).toBe(200);
+  expect(world.upstream.received[0]!.rawHeaders).not.toContain('root');
+  expect(world.upstream.received[0]!.headers['x-forwarded-for']).toBe('192.0.2.1');
+});
+
 test('a client cannot make the proxy drop the key by naming it in Connection', async () => {
   await using world = await setUp();
   const answer = await sendRaw(

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
+import { identityHeaderNames, identityHeaderPrefixes } from '#contract/headers.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
   announced,
@@ -174,6 +175,42 @@ describe('headers', () => {
     await send({ headers: { [name]: 'forged' } });
     expect([...forwarded[0]!.headers].flat()).not.toContain('forged');
     expect(forwarded[0]!.headers.get('x-api-key')).toBe('key-of-alice');
+  });
+
+  test.each([
+    ...identityHeaderNames,
+    ...identityHeaderPrefixes.map((prefix) => `${prefix}-x`),
+    'X_Forwarded_User',
+    'X-Remote_User',
+    'Impersonate_User',
+  ])('in which a front proxy says who the user is are not for clients: %s', async (name) => {
+    const { send, forwarded } = world();
+    await send({ headers: { [name]: 'admin' } });
+    expect([...forwarded[0]!.headers].flat()).not.toContain('admin');
+  });
+
+  test.each(['Mcp_Session_Id', 'mcp_protocol-version', 'Content_Length', 'X_Forwarded_For'])(
+    'that a CGI server takes for ones that were judged under another spelling stay here: %s',
+    async (name) => {
+      const { send, forwarded } = world();
+      await send({ headers: { [name]: '1' } });
+      expect(forwarded[0]!.headers.has(name)).toBe(false);
+    },
+  );
+
+  test('of an identity carry the key of the user where the server declares them', async () => {
+    const headers = [{ name: 'X-Remote-User', value: 'key' }];
+    const { send, forwarded } = world({ lease: { ...granted, headers } });
+    await send({ headers: { 'x-remote-user': 'admin', x_remote_user: 'admin' } });
+    expect(forwarded[0]!.headers.get('x-remote-user')).toBe('key');
+    expect([...forwarded[0]!.headers].flat()).not.toContain('admin');
+  });
+
+  test('that say on what way a request came go on', async () => {
+    const headers = { 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'a.example' };
+    const { send, forwarded } = world();
+    await send({ headers });
+    expect(Object.fromEntries(forwarded[0]!.headers)).toMatchObject(headers);
   });
 
   test('that a lease brings are stripped although the policy does not name them yet', async () => {
