@@ -95,7 +95,14 @@ async function benchIdentity() {
     monotonicMs: () => performance.now(),
   });
   const tokens = await Promise.all(ids.map((sub) => idp.sign('k1', { sub })));
-  return { parts: { users: createUserIdentifier({ oidc, kubernetes, now: () => new Date() }), reviewer, now: () => new Date() }, tokens };
+  return {
+    parts: {
+      users: createUserIdentifier({ oidc, kubernetes, now: () => new Date() }),
+      reviewer,
+      now: () => new Date(),
+    },
+    tokens,
+  };
 }
 
 await storeKey(alice);
