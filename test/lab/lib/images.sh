@@ -129,7 +129,8 @@ context_hash() {
     [[ ${words[*]} != *--from=* ]] || continue
     for path in "${words[@]:1:${#words[@]}-2}"; do
       [[ $path != --* ]] || continue
-      path=${path#/}
+      # Whatever a build argument stands for.
+      path=$(sed -E 's/\$(\{[^}]*\}|[A-Za-z_][A-Za-z0-9_]*)/*/g' <<<"${path#/}")
       # shellcheck disable=SC2206 # patterns in a COPY line are expanded on purpose
       mapfile -t -O "${#sources[@]}" sources < <(cd "$context" && compgen -G "$path" | sort)
     done
