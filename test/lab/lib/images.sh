@@ -130,6 +130,7 @@ context_hash() {
     for path in "${words[@]:1:${#words[@]}-2}"; do
       [[ $path != --* ]] || continue
       # Whatever a build argument stands for.
+      # shellcheck disable=SC2016
       path=$(sed -E 's/\$(\{[^}]*\}|[A-Za-z_][A-Za-z0-9_]*)/*/g' <<<"${path#/}")
       # shellcheck disable=SC2206 # patterns in a COPY line are expanded on purpose
       mapfile -t -O "${#sources[@]}" sources < <(cd "$context" && compgen -G "$path" | sort)
