@@ -15,12 +15,13 @@ afterAll(() => rm(directory, { recursive: true }));
 
 const lease = { decision: 'denied', reason: 'ServerNotFound', message: 'no' } as const;
 
-function set(...answers: readonly (Response | Error | 'hang')[]) {
+function set(...answers: readonly (Response | Error | 'hang' | (() => Promise<Response>))[]) {
   const calls: { path: string; init: BrokerRequestInit }[] = [];
   const left = [...answers];
   const fetchBroker: BrokerFetch = async (path, init) => {
     calls.push({ path, init });
     const answer = left.shift() ?? Response.json(lease);
+    if (typeof answer === 'function') return answer();
     if (answer instanceof Error) throw answer;
     if (answer === 'hang')
       return new Promise((_resolve, reject) =>
@@ -71,10 +72,11 @@ test.each<[string, Response | Error | 'hang']>([
 });
 
 test('reads the token anew when it is not accepted, and asks once more', async () => {
-  const { client, calls } = set(new Response('', { status: 401 }));
-  const first = client.fetch('cred');
-  await writeFile(join(directory, 'token'), 'token-2');
-  await first;
+  const { client, calls } = set(async () => {
+    await writeFile(join(directory, 'token'), 'token-2');
+    return new Response('', { status: 401 });
+  });
+  await client.fetch('cred');
   expect(calls[1]!.init.headers['authorization']).toBe('Bearer token-2');
 });
 
