@@ -28,8 +28,8 @@ async function up(cluster: Cluster): Promise<void> {
   await step('bundling operator, sidecar, CLI and demo programs', () => program('node', 'build/bundle.ts'));
   await step('building the images', () => buildImages(cluster));
   const keys = makeDemoKeys();
-  await step('installing the charts mcp-keyring-crds and mcp-keyring', () => installCharts(cluster));
   await step('starting the identity provider, the notes API and a client pod', () => installApps(cluster, keys));
+  await step('installing the charts mcp-keyring-crds and mcp-keyring', () => installCharts(cluster));
   await step('registering the McpServer notes and starting it', () => installMcpServer(cluster));
   await step('the demo', () => showScenario(cluster, keys));
   showWhatNext(cluster);

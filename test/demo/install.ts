@@ -83,16 +83,21 @@ export function installCharts(cluster: Cluster): void {
   });
 }
 
-const labelledNamespace = `
+const namespaces = `
 apiVersion: v1
-kind: Namespace
-metadata: { name: mcp-demo, labels: { mcpkeyring.io/organization: default } }
+kind: List
+items:
+  - { apiVersion: v1, kind: Namespace, metadata: { name: mcp-demo, labels: { mcpkeyring.io/organization: default } } }
+  - { apiVersion: v1, kind: Namespace, metadata: { name: mcp-keyring } }
 `;
 
-/** Namespace, identity provider (own CA), notes API that knows `keys`, client pod. */
+/**
+ * Namespaces, identity provider (own CA), notes API that knows `keys`, client pod. Before the charts: Helm waits for the Organization, which
+ * is ready once its issuer answers.
+ */
 export async function installApps(cluster: Cluster, keys: DemoKeys): Promise<void> {
   const certificate = await makeTestCertificate(['idp.mcp-demo.svc', 'idp.mcp-demo.svc.cluster.local']);
-  cluster.apply(labelledNamespace);
+  cluster.apply(namespaces);
   const accounts = {
     [keys.alice]: { account: 'alice@notes', notes: ["alice's first note", 'buy milk'] },
     [keys.bob]: { account: 'bob@notes', notes: ["bob's only note"] },

@@ -20,8 +20,8 @@ export default async function setup(project: TestProject): Promise<void> {
   const cluster = new Cluster('lab');
   const keys = makeDemoKeys();
   buildImages(cluster);
-  installCharts(cluster);
   await installApps(cluster, keys);
+  installCharts(cluster);
   installMcpServer(cluster);
   project.provide('demoKeys', keys);
 }
