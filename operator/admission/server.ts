@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 
 import type { Log } from '#operator/kube/observers.ts';
+import { closeWithin, listenOn } from '#operator/serving/listening.ts';
 
 import type { Admission } from './admit.ts';
 import { readBody } from './body.ts';
@@ -55,26 +56,12 @@ export class AdmissionServer {
 
   /** Resolves with the port, once connections are taken. */
   listen(port: number, host?: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.tls.once('error', reject);
-      this.tls.listen(port, host, () => {
-        this.tls.off('error', reject);
-        const address = this.tls.address();
-        resolve(address !== null && typeof address === 'object' ? address.port : port);
-      });
-    });
+    return listenOn(this.tls, port, host);
   }
 
   /** Lets requests in flight finish, for a bounded time. */
   close(): Promise<void> {
-    return new Promise((resolve) => {
-      const deadline = setTimeout(() => this.tls.closeAllConnections(), drainMsMax);
-      this.tls.close(() => {
-        clearTimeout(deadline);
-        resolve();
-      });
-      this.tls.closeIdleConnections();
-    });
+    return closeWithin(this.tls, drainMsMax);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

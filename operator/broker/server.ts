@@ -3,6 +3,7 @@ import type { Server } from 'node:https';
 import { createServer } from 'node:https';
 
 import type { Log } from '#operator/kube/observers.ts';
+import { closeWithin, listenOn } from '#operator/serving/listening.ts';
 
 import { BrokerError, rescue } from './errors.ts';
 import { checkContractVersion } from './http.ts';
@@ -61,28 +62,14 @@ export class BrokerServer {
 
   /** Resolves with the port, once connections are taken. */
   listen(port: number, host?: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.tls.once('error', reject);
-      this.tls.listen(port, host, () => {
-        this.tls.off('error', reject);
-        const address = this.tls.address();
-        resolve(address !== null && typeof address === 'object' ? address.port : port);
-      });
-    });
+    return listenOn(this.tls, port, host);
   }
 
   /** Refuses what is new, lets what is under way finish for a bounded time, then cuts it. */
   close(): Promise<void> {
     this.#draining = true;
     if (!this.tls.listening) return Promise.resolve();
-    return new Promise((resolve) => {
-      const deadline = setTimeout(() => this.tls.closeAllConnections(), brokerLimits.drainMsMax);
-      this.tls.close(() => {
-        clearTimeout(deadline);
-        resolve();
-      });
-      this.tls.closeIdleConnections();
-    });
+    return closeWithin(this.tls, brokerLimits.drainMsMax);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
