@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const lab = join(root, 'test/lab/lab');
@@ -15,6 +15,18 @@ interface Counts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** What failed, a line each: printed again at the very end, where the reader of a long log looks. */
+  readonly failures: readonly string[];
+}
+
+interface Suite {
+  readonly name: string;
+  readonly status: string;
+  readonly assertionResults: readonly {
+    readonly status: string;
+    readonly fullName: string;
+    readonly failureMessages: readonly string[];
+  }[];
 }
 
 interface Stage {
@@ -57,17 +69,27 @@ function run(command: readonly string[]): boolean {
   return outcome.status === 0;
 }
 
-function countsOf(file: string): Counts {
-  if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
+function failuresOf(suite: Suite): string[] {
+  const file = relative(root, suite.name);
+  if (suite.status === 'failed' && suite.assertionResults.length === 0) return [`${file}: could not be loaded`];
+  return suite.assertionResults
+    .filter(({ status }) => status === 'failed')
+    .map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${failureMessages[0]?.split('\n')[0] ?? ''}`);
+}
+
+function notRun(name: string): Counts {
+  return { passed: 0, failed: 1, skipped: 0, failures: [`${name}: did not run; see its output above`] };
+}
+
+function countsOf(stage: Stage, file: string): Counts {
+  if (!existsSync(file)) return notRun(stage.name);
   const report = JSON.parse(readFileSync(file, 'utf8'));
-  const brokenSuites = report.testResults.filter(
-    (suite: { status: string; assertionResults: unknown[] }) =>
-      suite.status === 'failed' && suite.assertionResults.length === 0,
-  ).length;
+  const failures = (report.testResults as Suite[]).flatMap(failuresOf);
   return {
     passed: report.numPassedTests,
-    failed: report.numFailedTests + brokenSuites,
+    failed: failures.length,
     skipped: report.numPendingTests + report.numTodoTests,
+    failures,
   };
 }
 
@@ -86,11 +108,12 @@ function runStage(stage: Stage): Counts {
   const ready = stage.before.every(run);
   const succeeded = ready && run(stage.inLab ? [lab, 'run', '--', ...command] : command);
   stage.after.forEach(run);
-  const counts = ready ? countsOf(file) : { passed: 0, failed: 1, skipped: 0 };
+  const counts = ready ? countsOf(stage, file) : notRun(stage.name);
   console.log(
     `==> ${stage.name}: ${counts.passed} passed, ${counts.failed} failed in ${Math.round((Date.now() - startedAt) / 1000)} s`,
   );
-  return succeeded || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+  if (succeeded || counts.failed > 0) return counts;
+  return { ...counts, failed: 1, failures: [`${stage.name}: vitest failed outside its tests; see its output above`] };
 }
 
 process.env['PATH'] = `${join(root, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`;
@@ -107,5 +130,6 @@ if (unknown.length > 0) {
 const counts = stages.filter((stage) => asked.length === 0 || asked.includes(stage.name)).map(runStage);
 const sum = (pick: (c: Counts) => number): number => counts.reduce((total, c) => total + pick(c), 0);
 const [passed, failed, skipped] = [sum((c) => c.passed), sum((c) => c.failed), sum((c) => c.skipped)];
+for (const failure of counts.flatMap((c) => c.failures)) console.log(`failed: ${failure}`);
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
