@@ -10,6 +10,8 @@ export const requirements = {
   'keys:missing': 'a user without a key gets a tool result that names the header and says where to set it',
   'keys:copied-secret': "a sealed Secret copied to another user's name does not open",
   'keys:destroyed': 'a Secret from before a delete does not come back',
+  'keys:silent-watch':
+    'a key deleted while the watch is silent is not handed out: the cache has to show that it follows',
   'keys:no-leak': 'no key appears in any log, event, audit record, metric or API server audit line',
   'admission:operator-down': 'a pod created while the operator is down is refused with a message that names the cause',
   'admission:others-untouched': 'pods without our label start while the operator is down',

@@ -123,7 +123,7 @@ export class LeaseService {
       using key = await this.#options.keyStore.open(asked.address, versionMin);
       return await this.#release(asked, key);
     } catch (error) {
-      if (error instanceof KubeError) throw new BrokerError('ERR_STORE_UNAVAILABLE', { cause: error });
+      if (isStoreUnavailable(error)) throw new BrokerError('ERR_STORE_UNAVAILABLE', { cause: error });
       if (!(error instanceof KeyStoreError)) throw error;
       const { namespace, name } = asked.address.server;
       this.#options.log.error('a stored key does not open', { code: error.code, namespace, server: name });
@@ -214,6 +214,11 @@ export class LeaseService {
     const { subject } = place;
     return keyless({ decision: 'denied', reason, message, ...(subject === undefined ? {} : { subject }) });
   }
+}
+
+/** Nobody knows what is stored right now, which says nothing of the key. */
+function isStoreUnavailable(error: unknown): boolean {
+  return error instanceof KubeError || (error instanceof KeyStoreError && error.code === 'ViewStale');
 }
 
 interface Place {

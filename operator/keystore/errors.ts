@@ -14,6 +14,8 @@ const messages = {
   NotSealable: 'the key cannot be sealed',
   /** Somebody else wrote meanwhile. */
   WriteConflict: 'the sealed key was changed by another writer',
+  /** Nobody can say whether the cached Secrets are the present ones. */
+  ViewStale: 'the cache of sealed keys does not follow the API server',
   /** A Secret that the chart makes is not there. */
   SecretNotFound: 'a Secret of the operator does not exist; install the chart again',
   /** A Secret that holds key material is empty although sealed keys exist: a new one would make all of them unreadable. */

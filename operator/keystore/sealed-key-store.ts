@@ -13,6 +13,7 @@ import type { Informer } from '#operator/kube/informer.ts';
 import { secrets, type Secret } from '#operator/kube/resources.ts';
 
 import { asKeyStoreError, KeyStoreError } from './errors.ts';
+import type { FreshView } from './fresh-view.ts';
 import type { LocalKekStore } from './kek-store.ts';
 import type { KeyAddress, KeyHeader, KeyStore, OpenedKey, PutOptions, StoredKey } from './key-store.ts';
 import { subjectKeyOf, userKeyName } from './names.ts';
@@ -28,8 +29,10 @@ import { nextVersion } from './version.ts';
 
 export interface SealedKeyStoreOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
-  /** Secrets of the key namespace, by `sealedSecretSelector`. */
+  /** Secrets of the key namespace, by `watchedSecretSelector`. */
   readonly informer: Pick<Informer<Secret>, 'store' | 'onChange'>;
+  /** Whether the informer follows. */
+  readonly view: Pick<FreshView, 'assure'>;
   readonly keyNamespace: string;
   /** UID of the namespace `kube-system`. */
   readonly clusterUid: string;
@@ -65,6 +68,7 @@ export class SealedKeyStore implements KeyStore {
   }
 
   async open(address: KeyAddress, versionMin: number): Promise<OpenedKey | undefined> {
+    await this.#options.view.assure();
     const cached = this.#cached(address);
     if (cached !== undefined) {
       const version = this.#headerOf(cached)?.context.gen;

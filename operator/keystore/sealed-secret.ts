@@ -7,8 +7,13 @@ import type { Secret } from '#operator/kube/resources.ts';
 import type { KeyAddress } from './key-store.ts';
 import { sealedSecretName, subjectKeyChars, userKeyName } from './names.ts';
 
-/** Selects the sealed keys in the key namespace; the informer's. */
+/** Selects the sealed keys in the key namespace. */
 export const sealedSecretSelector = `${labels.managed}=true`;
+
+export const canaryLabelValue = 'canary';
+
+/** What the cache of sealed keys watches: them, and the one Secret that shows that the watch lives (`fresh-view.ts`). */
+export const watchedSecretSelector: string = labels.managed;
 
 const annotations = { namespace: `${group}/namespace`, userKey: `${group}/user-key` } as const;
 
@@ -61,6 +66,11 @@ export function headerIn(secret: Secret): EnvelopeHeader | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether a Secret is there to show that the watch lives, and holds nothing. */
+export function isCanary({ metadata }: Secret): boolean {
+  return metadata.labels?.[labels.managed] === canaryLabelValue;
 }
 
 /** Whose key a Secret claims to be. */

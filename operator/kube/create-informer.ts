@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { linkAbort } from './abort-link.ts';
 import { Backoff, type BackoffLimits, reflectorBackoff } from './backoff.ts';
 import type { ListOptions } from './client.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
@@ -75,6 +76,7 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   #position: string | undefined;
   #listReason: 'start' | 'expired' | 'silent' = 'start';
   #running: Promise<void> | undefined;
+  #watching: AbortController | undefined;
 
   constructor(config: InformerConfig<T>) {
     this.#config = config;
@@ -104,6 +106,10 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   start(): void {
     if (this.#stopping.signal.aborted) throw new Error('a closed informer cannot be started again');
     this.#running ??= this.#run();
+  }
+
+  distrust(): void {
+    this.#watching?.abort(new KubeError('Timeout', `watch ${this.#name}: silent, as its reader found`));
   }
 
   async synced(signal?: AbortSignal): Promise<void> {
@@ -187,13 +193,15 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   async #watch(position: string): Promise<void> {
     const { transport, type, options, observer } = this.#config;
     const startedAtMs = this.#clock.nowMs();
+    this.#watching = new AbortController();
+    using link = linkAbort(this.#stopping.signal, this.#watching.signal);
     const events = watchEvents(transport, {
       type,
       options: options ?? {},
       resourceVersion: position,
       timeoutSeconds: this.#watchSeconds(),
       idleMsMax: this.#timing.idleMsMax,
-      signal: this.#stopping.signal,
+      signal: link.signal,
       clock: this.#clock,
     });
     for await (const event of events) this.#take(event);

@@ -21,6 +21,8 @@ export interface Informer<T extends KubeObject> {
   /** Registers a handler; it first hears `added` for everything that is in the store already. */
   onChange(handler: (change: Change<T>) => void): void;
   start(): void;
+  /** Ends the watch and lists again: the caller knows that the store is behind. */
+  distrust(): void;
   /** Resolves when the first list is in the store; rejects when `signal` aborts first. */
   synced(signal?: AbortSignal): Promise<void>;
   /** Resolves when nothing runs any more; no handler is called afterwards. */

@@ -7,7 +7,7 @@ import type { ListOptions } from '#operator/kube/client.ts';
 import { createInformer } from '#operator/kube/create-informer.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import { kekSecretName } from '#operator/keystore/kek-store.ts';
-import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
+import { watchedSecretSelector } from '#operator/keystore/sealed-secret.ts';
 import {
   mcpServers,
   organizations,
@@ -85,7 +85,7 @@ export function createInformers(platform: Platform): Informers {
     }),
     sealedSecrets: make.informer('secrets-sealed', {
       type: secrets,
-      options: { namespace: keyNamespace, labelSelector: sealedSecretSelector },
+      options: { namespace: keyNamespace, labelSelector: watchedSecretSelector },
     }),
     webhooks: make.informer('webhooks', {
       type: mutatingWebhookConfigurations,

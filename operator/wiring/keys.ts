@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
+
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { namespaces, secrets } from '#operator/kube/resources.ts';
 import { openIndexKey } from '#operator/keystore/index-key.ts';
+import { FreshView } from '#operator/keystore/fresh-view.ts';
 import { LocalKekStore } from '#operator/keystore/kek-store.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
@@ -30,9 +33,18 @@ export async function openKeys(platform: Platform, informers: Informers, writer:
   const material = { client, namespace, hasSealedKeys, randomness };
   const keks = await LocalKekStore.open({ ...material, monotonicMs: () => clock.nowMs(), log });
   keks.follow(informers.kekSecret);
+  const view = new FreshView({
+    client,
+    informer: informers.sealedSecrets,
+    keyNamespace,
+    bootId: randomUUID(),
+    clock,
+    log,
+  });
   const keyStore = new SealedKeyStore({
     client: writer,
     informer: informers.sealedSecrets,
+    view,
     keyNamespace,
     clusterUid: await clusterUidOf(client),
     indexKey: await openIndexKey(material),

@@ -2,7 +2,7 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { Secret } from '#operator/kube/resources.ts';
-import { ownerOf } from '#operator/keystore/sealed-secret.ts';
+import { isCanary, ownerOf } from '#operator/keystore/sealed-secret.ts';
 
 export interface OrphanSources {
   readonly sealedSecrets: Pick<Store<Secret>, 'list'>;
@@ -16,6 +16,7 @@ export interface OrphanSources {
  */
 export function orphansIn({ sealedSecrets, userKeys }: OrphanSources): readonly KubeObject[] {
   return sealedSecrets.list().filter((secret) => {
+    if (isCanary(secret)) return false;
     const owner = ownerOf(secret);
     if (owner === undefined) return true;
     return userKeys.get(owner.server.namespace, `${owner.server.name}-${owner.subjectKey}`) === undefined;

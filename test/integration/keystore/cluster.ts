@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
+
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { createKubeClient } from '#operator/kube/api-client.ts';
+import { systemClock } from '#operator/kube/clock.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createInformer } from '#operator/kube/create-informer.ts';
 import type { Informer } from '#operator/kube/informer.ts';
@@ -8,9 +11,10 @@ import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 import { secrets, type Secret } from '#operator/kube/resources.ts';
 import { createTransport, type Transport } from '#operator/kube/transport.ts';
 import { openIndexKey } from '#operator/keystore/index-key.ts';
+import { FreshView } from '#operator/keystore/fresh-view.ts';
 import { kekSecretName, LocalKekStore } from '#operator/keystore/kek-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
-import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
+import { sealedSecretSelector, watchedSecretSelector } from '#operator/keystore/sealed-secret.ts';
 import type { ControlPlane } from '#test/support/control-plane.ts';
 
 export const operatorNamespace = 'mcp-keyring';
@@ -51,7 +55,11 @@ export class Replica implements AsyncDisposable {
     const common = { client, namespace: operatorNamespace, hasSealedKeys, randomness: systemRandomness };
     const keks = await LocalKekStore.open({ ...common, monotonicMs: () => performance.now(), log: silentLog });
     const indexKey = await openIndexKey(common);
-    const informer: Informer<Secret> = createInformer({ transport, type: secrets, options: list });
+    const informer: Informer<Secret> = createInformer({
+      transport,
+      type: secrets,
+      options: { namespace: keyNamespace, labelSelector: watchedSecretSelector },
+    });
     const options = {
       namespace: operatorNamespace,
       fieldSelector: `metadata.name=${kekSecretName}`,
@@ -61,6 +69,14 @@ export class Replica implements AsyncDisposable {
     const replica = {
       client,
       informer,
+      view: new FreshView({
+        client,
+        informer,
+        keyNamespace,
+        bootId: randomUUID(),
+        clock: systemClock,
+        log: silentLog,
+      }),
       keyNamespace,
       clusterUid,
       indexKey,

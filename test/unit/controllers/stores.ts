@@ -37,6 +37,8 @@ export class FakeInformer<T extends KubeObject> implements Informer<T> {
     this.#handlers.push(handler);
   }
 
+  distrust(): void {}
+
   start(): void {}
 
   async synced(): Promise<void> {}

@@ -66,6 +66,7 @@ export async function testStore(): Promise<TestStore> {
   const options = {
     client: cluster.client,
     informer,
+    view: { assure: () => Promise.resolve() },
     keyNamespace,
     clusterUid: 'cluster-uid',
     indexKey: createSecretKey(Buffer.alloc(32, 1)),
