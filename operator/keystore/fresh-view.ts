@@ -1,5 +1,5 @@
 import { group, labels } from '#crds/v1alpha1/names.ts';
-import type { KubeClient, NewObject } from '#operator/kube/client.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
 import { type Clock, sleep } from '#operator/kube/clock.ts';
 import { isKubeError } from '#operator/kube/errors.ts';
 import type { Informer } from '#operator/kube/informer.ts';
@@ -90,7 +90,7 @@ export class FreshView {
     const { client, keyNamespace, bootId } = this.#options;
     this.#touches += 1;
     const canary = canarySecret(keyNamespace, `${bootId}.${this.#touches}`);
-    const replace = async (): Promise<Secret> => await client.replace(secrets, canary as Secret, { signal });
+    const replace = async (): Promise<Secret> => await client.replace(secrets, canary, { signal });
     const create = async (): Promise<Secret> => await client.create(secrets, canary, { signal });
     // The very first one is made by whoever comes first.
     const written = await replace().catch(unless('NotFound', create)).catch(unless('AlreadyExists', replace));
@@ -124,7 +124,7 @@ function unless(code: 'NotFound' | 'AlreadyExists', other: () => Promise<Secret>
 }
 
 /** Without a resourceVersion: replicas change it over each other, and none has to win. */
-function canarySecret(namespace: string, touch: string): NewObject<Secret> {
+function canarySecret(namespace: string, touch: string): Secret {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
