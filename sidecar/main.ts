@@ -4,6 +4,7 @@ import { answerHealth, answerMetrics } from './health.ts';
 import { BrokerClient } from './leases/broker-client.ts';
 import { FileSource } from './leases/file-source.ts';
 import { type Options, parseOptions } from './options.ts';
+import { BodyBudget } from './proxy/body-budget.ts';
 import { Drain } from './proxy/drain.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
@@ -86,9 +87,10 @@ function listen(options: Options, sidecar: Sidecar, drain: Drain) {
   const { address, ports } = options;
   const handler = ingress({
     server: options.server,
-    endpoint: { path: options.path },
+    endpoint: { path: options.path, prefix: '' },
     allowed: { hosts: options.allowedHosts, origins: options.allowedOrigins },
-    limits: { bodyBytesMax: options.bodyBytesMax, bodiesBytesMax, bodyMsMax, windowBytesMin, windowMs },
+    limits: { bodyBytesMax: options.bodyBytesMax, bodyMsMax, windowBytesMin, windowMs },
+    bodies: new BodyBudget(bodiesBytesMax),
     leases: sidecar.leases,
     policy: sidecar.policy,
     queue: sidecar.queue,

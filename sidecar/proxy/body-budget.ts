@@ -1,6 +1,6 @@
 import { ProxyError } from './errors.ts';
 
-/** Bytes of bodies held by all requests together. */
+/** Bytes of the bodies of all requests that wait for their upstream to answer: what the proxy's memory can hold. */
 export class BodyBudget {
   readonly #bytesMax: number;
   #bytes = 0;

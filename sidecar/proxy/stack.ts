@@ -1,12 +1,13 @@
 import type { ServerRef } from '../contract/lease.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
+import type { BodyBudget } from './body-budget.ts';
 import type { Handler, IncomingRequest, Layer } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
 import { audit, type AuditQueue } from './layers/audit.ts';
 import { bindSession } from './layers/bind-session.ts';
 import { checkHostOrigin, type HostsAndOrigins } from './layers/check-host-origin.ts';
-import { checkTarget } from './layers/check-target.ts';
+import { checkTarget, type Endpoint } from './layers/check-target.ts';
 import { classify } from './layers/classify.ts';
 import { count, type RequestMetrics } from './layers/count.ts';
 import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
@@ -20,32 +21,53 @@ import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
 import { rescue } from './rescue.ts';
 
-export interface IngressParts {
+/** What a request meets first, whichever server it is for. */
+export interface FrontParts {
+  readonly metrics: RequestMetrics;
+  readonly clock: { readonly nowMs: () => number };
+  readonly reportUnexpected: (error: unknown) => void;
+}
+
+export interface ServerParts {
   readonly server: ServerRef;
-  readonly endpoint: { readonly path: string };
+  readonly endpoint: Endpoint;
   readonly allowed: HostsAndOrigins;
   readonly limits: BodyLimits;
   readonly leases: LeaseSource;
   readonly policy: () => PolicySnapshot | undefined;
   readonly queue: AuditQueue;
-  readonly metrics: RequestMetrics;
   readonly drain: DrainSignal;
   readonly upstream: Upstream;
-  readonly clock: { readonly nowMs: () => number };
-  readonly reportUnexpected: (error: unknown) => void;
+  /** Shared by all servers of one proxy, as its memory is one. */
+  readonly bodies: BodyBudget;
 }
+
+export type IngressParts = FrontParts & ServerParts;
 
 /** The layers of a request to the server in this pod, in the order in which a request meets them. */
 export function ingress(parts: IngressParts): Handler<IncomingRequest> {
-  const title = (): string => parts.policy()?.title ?? parts.server.name;
+  return front(parts, toServer(parts));
+}
+
+/** The layers that are the same for every server, around `inner`. */
+export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handler<IncomingRequest> {
   return (
-    new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
+    new Stack<IncomingRequest, IncomingRequest>((innermost) => innermost)
       // Outermost: sees the response that really goes out, whoever made it, to its last byte.
       .push(settle(parts.clock))
       // Before anything can fail, so that nothing goes uncounted.
       .push(count(parts.metrics))
       // Around every layer that throws; inside the two that must also see the responses it makes.
       .push(rescue(parts.reportUnexpected))
+      .serve(inner)
+  );
+}
+
+/** The layers of one server, to be put behind `front`. */
+export function toServer(parts: ServerParts): Handler<IncomingRequest> {
+  const title = (): string => parts.policy()?.title ?? parts.server.name;
+  return (
+    new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Takes its place in the queue before any work is done: no place, no request.
       .push(audit({ queue: parts.queue, server: parts.server }))
       // Cheapest checks first: none of these three needs the body.
@@ -56,7 +78,7 @@ export function ingress(parts: IngressParts): Handler<IncomingRequest> {
       // Needs the head alone, and comes before the body: a stranger takes no memory, and learns nothing from how it is judged.
       .push(identify(parts.leases))
       // From here on the body is whole and bounded.
-      .push(readBody(parts.limits))
+      .push(readBody(parts.limits, parts.bodies))
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs user and message; before strip, as nothing is sent when it answers.

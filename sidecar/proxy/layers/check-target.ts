@@ -4,12 +4,19 @@ import type { IncomingRequest } from '../exchange.ts';
 
 const methods: ReadonlySet<string> = new Set(['POST', 'GET', 'DELETE']);
 
+export interface Endpoint {
+  /** Path of the MCP endpoint below the prefix. */
+  readonly path: string;
+  /** What stands before the path in the URL that clients use, and is taken away before a request comes here; empty in a sidecar. */
+  readonly prefix: string;
+}
+
 /** Serves one MCP endpoint: nothing else of the container behind is reachable through the sidecar. */
-export function checkTarget<R extends IncomingRequest>(endpoint: { readonly path: string }): Layer<R> {
+export function checkTarget<R extends IncomingRequest>(endpoint: Endpoint): Layer<R> {
   return (inner) =>
     function checkRequestTarget(request) {
       if (request.path !== endpoint.path) {
-        throw new ProxyError('PathNotFound', `The MCP endpoint of this server is ${endpoint.path}.`);
+        throw new ProxyError('PathNotFound', `The MCP endpoint of this server is ${endpoint.prefix}${endpoint.path}.`);
       }
       if (!methods.has(request.method)) {
         throw new ProxyError('MethodNotAllowed', 'MCP uses POST, GET and DELETE.', {

@@ -1,4 +1,4 @@
-import { type BodyHold, BodyBudget } from '../body-budget.ts';
+import type { BodyBudget, BodyHold } from '../body-budget.ts';
 import { chunksOf } from '../chunks.ts';
 import { bodyTooLarge, lastRequest, ProxyError } from '../errors.ts';
 import type { BodySource, BoundedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
@@ -7,13 +7,10 @@ import { Pace, type PaceLimits } from '../pace.ts';
 export interface BodyLimits extends PaceLimits {
   /** Largest body of one request. */
   readonly bodyBytesMax: number;
-  /** Most body bytes of all requests that wait for their upstream to answer: what the sidecar's memory can hold. */
-  readonly bodiesBytesMax: number;
 }
 
 /** Reads the body once and whole, because policy needs it whole, and never holds more than it may. */
-export function readBody(limits: BodyLimits): Layer<IdentifiedRequest, BoundedRequest> {
-  const budget = new BodyBudget(limits.bodiesBytesMax);
+export function readBody(limits: BodyLimits, budget: BodyBudget): Layer<IdentifiedRequest, BoundedRequest> {
   return (inner) =>
     async function readRequestBody(request) {
       using hold = budget.hold();

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
 import { identityHeaderNames, identityHeaderPrefixes } from '#contract/headers.ts';
+import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
   announced,
@@ -304,7 +305,7 @@ describe('a body', () => {
   });
 
   test('gives its room back when it is ended', async () => {
-    const { send } = world({ limits: { ...bodyLimits, bodiesBytesMax: 1_000, windowMs: 20 } });
+    const { send } = world({ limits: { ...bodyLimits, windowMs: 20 }, bodies: new BodyBudget(1_000) });
     const begun = () =>
       new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(900)) });
     for (let time = 0; time < 3; time += 1) expect((await send({ body: begun() })).status).toBe(408);
@@ -321,7 +322,7 @@ describe('a body', () => {
   test('holds no more bodies than fit, and forgets those that were answered', async () => {
     const waiting: (() => void)[] = [];
     const { send, forwarded } = world({
-      limits: { ...bodyLimits, bodiesBytesMax: toolCall.length * 2 },
+      bodies: new BodyBudget(toolCall.length * 2),
       respond: () => new Promise((resolve) => waiting.push(() => resolve(json(200, {})))),
     });
     const first = [send(), send()];

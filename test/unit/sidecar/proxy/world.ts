@@ -2,6 +2,7 @@
 import type { RequestEvent } from '#contract/audit.ts';
 import type { LeaseResponse } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
+import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { type Chunks, chunksOf, streamOf } from '#sidecar/proxy/chunks.ts';
 import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
@@ -45,7 +46,6 @@ export const policy: PolicySnapshot = {
 
 export const bodyLimits: BodyLimits = {
   bodyBytesMax: 1_000,
-  bodiesBytesMax: 3_000,
   bodyMsMax: 1_000,
   windowBytesMin: 200,
   windowMs: 500,
@@ -87,9 +87,10 @@ export function world(options: WorldOptions = {}): World {
   const { lease = granted, respond = () => json(200, { jsonrpc: '2.0', id: 1, result: {} }) } = options;
   const parts: IngressParts = {
     server,
-    endpoint: { path: '/mcp' },
+    endpoint: { path: '/mcp', prefix: '' },
     allowed: { hosts: [], origins: [] },
     limits: bodyLimits,
+    bodies: new BodyBudget(3_000),
     leases: { lease: async () => (typeof lease === 'function' ? lease() : lease) },
     policy: () => policy,
     queue: {
