@@ -11,7 +11,7 @@ import type { Gauges, SidecarMetrics } from './telemetry/sidecar-metrics.ts';
 export interface Sidecar {
   readonly leases: { lease(credential: string): Promise<LeaseResponse> };
   readonly policy: () => PolicySnapshot | undefined;
-  readonly queue: { reserve(): ((event: RequestEvent) => void) | undefined };
+  readonly queue: { reserve(): boolean; fill(event: RequestEvent): void };
   readonly metrics: SidecarMetrics;
   /** What keeps it from serving. */
   readonly notReady: () => readonly string[];

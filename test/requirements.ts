@@ -28,6 +28,9 @@ export const requirements = {
     'install, upgrade with a CRD change, rollback and uninstall of the charts leave user data in place',
   'charts:helm-test': 'helm test passes',
   'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
+  'mcp:29-audit-record':
+    'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
+  'mcp:31-trace-context': 'the trace is read from the message, then from the header, and is passed on as it came',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
 } as const satisfies Record<string, string>;
 

@@ -17,16 +17,42 @@ export interface RequestEvent {
   readonly httpMethod: HttpMethod;
   /** JSON-RPC method (`tools/call`), absent for GET and DELETE. */
   readonly method?: string;
+  /** Which generation of MCP the message belongs to; absent where that cannot be told from it. */
+  readonly era?: RequestEra;
+  /** Of `tools/call`. */
   readonly tool?: string;
+  /** Of `prompts/get`. */
+  readonly prompt?: string;
+  /** Of `resources/read`, without user, query and fragment: those can hold credentials. */
+  readonly uri?: string;
+  /** Of `tasks/*`, or of the task that the answer began. */
+  readonly taskId?: string;
   readonly rpcId?: string;
+  /** SHA-256 of the id of a session, base64url: the id itself is a credential to some servers. */
+  readonly sessionIdHash?: string;
+  /** Of W3C Trace Context, 32 hexadecimal digits. */
+  readonly traceId?: string;
   readonly decision: RequestDecision;
   /** What went to the client. 0: the client left first. */
   readonly httpStatus: number;
+  /** Code of the JSON-RPC error, 0 for a result; absent when no answer was seen. */
+  readonly rpcStatus?: number;
+  /** What a tool's result says of itself. */
+  readonly isError?: boolean;
+  /** Whole milliseconds that the server took to begin its response. */
+  readonly upstreamFirstByteMs?: number;
   /** Whole milliseconds, from the arrival of the head to the last byte of the response. */
   readonly durationMs: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** A stream that a client keeps open has two events, one at its opening and one at its end. */
+  readonly phase?: 'open' | 'close';
+  /** Id of the event at the opening, in both. */
+  readonly streamId?: string;
 }
+
+/** `modern`: revision 2026-07-28 and later; `legacy`: everything before. */
+export type RequestEra = 'legacy' | 'modern';
 
 /** A method outside RFC 9110 is `OTHER`. */
 export type HttpMethod = 'POST' | 'GET' | 'DELETE' | 'PUT' | 'PATCH' | 'HEAD' | 'OPTIONS' | 'OTHER';
@@ -44,7 +70,7 @@ export type RequestDecision =
 
 export const auditBatchMax = 500;
 
-/** Longest `method`, `tool`, `rpcId`, `leaseId` of an event; the sidecar cuts what is longer. */
+/** Longest text of an event that a client or a server wrote; the sidecar cuts what is longer. */
 export const auditTextCharsMax = 256;
 
 /** Largest `POST /v1/audit` body. */

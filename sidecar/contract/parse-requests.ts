@@ -2,10 +2,10 @@
  * What a broker receives. Input is a value out of `JSON.parse`; the caller bounds the bytes first (`leaseRequestBytesMax`,
  * `auditBatchBytesMax`). Unknown fields are ignored, so that a newer sidecar may say more; unknown values are refused.
  */
-import type { HttpMethod, RequestDecision, RequestEvent } from './audit.ts';
+import type { HttpMethod, RequestDecision, RequestEra, RequestEvent } from './audit.ts';
 import { auditBatchMax, auditTextCharsMax } from './audit.ts';
-import type { ClosedSet } from './fields.ts';
-import { ifPresent, present, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
+import type { ClosedSet, JsonObject, TextBounds } from './fields.ts';
+import { ifPresent, present, readBoolean, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
 import type { LeaseRequest } from './lease.ts';
 import { credentialBytesMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
@@ -55,6 +55,9 @@ const requestDecisions: ClosedSet<RequestDecision> = {
   clientClosed: true,
 };
 
+const eras: ClosedSet<RequestEra> = { legacy: true, modern: true };
+const phases: ClosedSet<NonNullable<RequestEvent['phase']>> = { open: true, close: true };
+
 const uuid = { charsMax: 36, pattern: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, expected: 'a lower-case UUID' };
 const instant = {
   charsMax: 24,
@@ -62,30 +65,75 @@ const instant = {
   expected: 'RFC 3339 in UTC with milliseconds',
 };
 const count = { min: 0, max: Number.MAX_SAFE_INTEGER };
+const rpcCode = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
+const hashText = { charsMax: 43, pattern: /^[\w-]{43}$/, expected: 'a SHA-256 hash in base64url' };
+const traceIdText = { charsMax: 32, pattern: /^[0-9a-f]{32}$/, expected: '32 hexadecimal digits' };
 
 function parseRequestEvent(value: unknown, path: string): RequestEvent {
   const event = readObject(value, path);
-  const text = (field: string): string | undefined =>
-    ifPresent(event[field], (found) =>
-      readText(found, `${path}.${field}`, { charsMax: auditTextCharsMax, charsMin: 0 }),
-    );
-  const integer = (field: string, range = count): number => readInteger(event[field], `${path}.${field}`, range);
+  const fields = new EventFields(event, path);
   return present({
     id: readText(event['id'], `${path}.id`, uuid),
     at: readText(event['at'], `${path}.at`, instant),
     type: readOneOf(event['type'], `${path}.type`, { request: true }),
     server: parseServerRef(event['server'], `${path}.server`),
     subject: ifPresent(event['subject'], (found) => parseSubject(found, `${path}.subject`)),
-    leaseId: text('leaseId'),
-    keyVersion: ifPresent(event['keyVersion'], () => integer('keyVersion')),
+    leaseId: fields.text('leaseId'),
+    keyVersion: fields.optionalInteger('keyVersion'),
     httpMethod: readOneOf(event['httpMethod'], `${path}.httpMethod`, httpMethods),
-    method: text('method'),
-    tool: text('tool'),
-    rpcId: text('rpcId'),
+    ...parseMessageFields(fields),
     decision: readOneOf(event['decision'], `${path}.decision`, requestDecisions),
-    httpStatus: integer('httpStatus', { min: 0, max: 999 }),
-    durationMs: integer('durationMs'),
-    requestBytes: integer('requestBytes'),
-    responseBytes: integer('responseBytes'),
+    httpStatus: fields.integer('httpStatus', { min: 0, max: 999 }),
+    rpcStatus: fields.optionalInteger('rpcStatus', rpcCode),
+    isError: ifPresent(event['isError'], (found) => readBoolean(found, `${path}.isError`)),
+    upstreamFirstByteMs: fields.optionalInteger('upstreamFirstByteMs'),
+    durationMs: fields.integer('durationMs'),
+    requestBytes: fields.integer('requestBytes'),
+    responseBytes: fields.integer('responseBytes'),
+    phase: fields.oneOf('phase', phases),
+    streamId: fields.text('streamId', uuid),
   });
+}
+
+/** What was asked, and under which names one finds it elsewhere. */
+function parseMessageFields(fields: EventFields) {
+  return {
+    method: fields.text('method'),
+    era: fields.oneOf('era', eras),
+    tool: fields.text('tool'),
+    prompt: fields.text('prompt'),
+    uri: fields.text('uri'),
+    taskId: fields.text('taskId'),
+    rpcId: fields.text('rpcId'),
+    sessionIdHash: fields.text('sessionIdHash', hashText),
+    traceId: fields.text('traceId', traceIdText),
+  };
+}
+
+const eventText: TextBounds = { charsMax: auditTextCharsMax, charsMin: 0 };
+
+class EventFields {
+  readonly #event: JsonObject;
+  readonly #path: string;
+
+  constructor(event: JsonObject, path: string) {
+    this.#event = event;
+    this.#path = path;
+  }
+
+  text(field: string, bounds = eventText): string | undefined {
+    return ifPresent(this.#event[field], (found) => readText(found, `${this.#path}.${field}`, bounds));
+  }
+
+  integer(field: string, range = count): number {
+    return readInteger(this.#event[field], `${this.#path}.${field}`, range);
+  }
+
+  optionalInteger(field: string, range = count): number | undefined {
+    return ifPresent(this.#event[field], () => this.integer(field, range));
+  }
+
+  oneOf<T extends string>(field: string, allowed: ClosedSet<T>): T | undefined {
+    return ifPresent(this.#event[field], (found) => readOneOf(found, `${this.#path}.${field}`, allowed));
+  }
 }

@@ -1,6 +1,6 @@
 import type { StrictJsonProblem } from './strict-json.ts';
 import { parseStrictJson } from './strict-json.ts';
-import { nameParameter, toolCall } from './methods.ts';
+import { initialize, nameParameter, toolCall } from './methods.ts';
 
 /** One JSON-RPC message of MCP, read from the body alone: headers only confirm it. */
 export type Message = RequestMessage | NotificationMessage | ResponseMessage;
@@ -21,6 +21,10 @@ export interface RequestMessage {
   readonly tool: string | undefined;
   /** What `Mcp-Name` has to repeat, for the methods that have it. */
   readonly name: string | undefined;
+  /** Whether the client says here that it opens URLs for its user (MCP, Elicitation, URL mode). */
+  readonly elicitsUrl: boolean;
+  /** `_meta.traceparent`. */
+  readonly traceparent: string | undefined;
 }
 
 export interface NotificationMessage {
@@ -44,6 +48,7 @@ export type MessageProblem = StrictJsonProblem | 'Batch' | 'NotJsonRpc' | 'BadId
 export const methodCharsMax = 256;
 export const idCharsMax = 256;
 export const protocolVersionKey = 'io.modelcontextprotocol/protocolVersion';
+const clientCapabilitiesKey = 'io.modelcontextprotocol/clientCapabilities';
 
 /** Reads one request, notification or response; never throws. */
 export function parseMessage(bytes: Uint8Array): ParsedMessage {
@@ -94,7 +99,8 @@ function classifyRequest(body: JsonObject, id: RequestId): ParsedMessage {
   if (method === undefined) return { kind: 'invalid', problem: 'BadMethod', id };
   const params = body['params'];
   if (params !== undefined && !isObject(params)) return { kind: 'invalid', problem: 'BadParams', id };
-  const protocolVersion = readProtocolVersion(params);
+  const meta = readObject(params, '_meta');
+  const protocolVersion = readText(meta, protocolVersionKey);
   const name = readName(method, params);
   return {
     kind: 'message',
@@ -106,18 +112,30 @@ function classifyRequest(body: JsonObject, id: RequestId): ParsedMessage {
       protocolVersion,
       tool: method === toolCall ? name : undefined,
       name,
+      elicitsUrl: readElicitsUrl(
+        method === initialize ? readObject(params, 'capabilities') : readObject(meta, clientCapabilitiesKey),
+      ),
+      traceparent: readText(meta, 'traceparent'),
     },
   };
 }
 
-function readProtocolVersion(params: JsonObject | undefined): string | undefined {
-  const meta = params?.['_meta'];
-  const found = isObject(meta) ? meta[protocolVersionKey] : undefined;
+/** `elicitation: {}` means forms only. */
+function readElicitsUrl(capabilities: JsonObject | undefined): boolean {
+  return readObject(readObject(capabilities, 'elicitation'), 'url') !== undefined;
+}
+
+function readObject(parent: JsonObject | undefined, key: string): JsonObject | undefined {
+  const found = parent?.[key];
+  return isObject(found) ? found : undefined;
+}
+
+function readText(parent: JsonObject | undefined, key: string): string | undefined {
+  const found = parent?.[key];
   return typeof found === 'string' ? found : undefined;
 }
 
 function readName(method: string, params: JsonObject | undefined): string | undefined {
   const parameter = nameParameter(method);
-  const found = parameter === undefined ? undefined : params?.[parameter];
-  return typeof found === 'string' ? found : undefined;
+  return parameter === undefined ? undefined : readText(params, parameter);
 }

@@ -25,7 +25,7 @@ const methods = {
   'logging/setLevel': {},
   'tasks/list': { keyless: true },
   'tasks/get': { nameParameter: 'taskId' },
-  'tasks/result': {},
+  'tasks/result': { nameParameter: 'taskId' },
   'tasks/update': { nameParameter: 'taskId' },
   'tasks/cancel': { nameParameter: 'taskId' },
   'notifications/initialized': { keyless: true },

@@ -2,6 +2,7 @@ import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
 import type { LeaseResponse, Subject } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { Chunks } from './chunks.ts';
+import type { Session } from './sessions.ts';
 
 /**
  * The proxy's own request and response. A request gains what each layer establishes, so that the compiler keeps the order of the
@@ -53,8 +54,11 @@ export type BoundedRequest = IdentifiedRequest & { readonly bytes: Uint8Array };
 /** `message` is absent for GET and DELETE. */
 export type ClassifiedRequest = BoundedRequest & { readonly message: Message | undefined };
 
+/** `session` is the one that the client shows, where it is remembered; it is this user's. */
+export type BoundToSession = ClassifiedRequest & { readonly session: Session | undefined };
+
 /** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */
-export type OutgoingRequest = ClassifiedRequest & { readonly outgoing: Headers };
+export type OutgoingRequest = BoundToSession & { readonly outgoing: Headers };
 
 /** `headers` are this response's own. */
 export interface ProxyResponse {
@@ -83,7 +87,20 @@ export interface RequestRecord {
   leaseId: string | undefined;
   keyVersion: number | undefined;
   message: Message | undefined;
+  sessionIdHash: string | undefined;
+  /** The header of the client; what the message says of it comes first. */
+  traceparent: string | undefined;
   decision: RequestDecision;
+  /** Milliseconds; `undefined` when nothing was sent to the upstream, or it did not answer. */
+  upstreamFirstByteMs: number | undefined;
+  /** What the upstream's answer says of itself, where it was seen. */
+  rpcStatus: number | undefined;
+  isError: boolean | undefined;
+  begunTaskId: string | undefined;
+  /** Puts the opening of a stream on record; false when there is no place for that. */
+  reportOpen: (() => boolean) | undefined;
+  /** The stream's opening is on record, so its end is a second event. */
+  isOpen: boolean;
   /** Called once each, when the last byte of the response is out or the client has gone. */
   readonly whenEnded: ((ended: EndedRequest) => void)[];
 }

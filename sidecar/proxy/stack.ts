@@ -35,6 +35,7 @@ export interface ServerParts {
   readonly limits: BodyLimits;
   readonly leases: LeaseSource;
   readonly policy: () => PolicySnapshot | undefined;
+  readonly clock: { readonly nowMs: () => number };
   readonly queue: AuditQueue;
   readonly drain: DrainSignal;
   readonly upstream: Upstream;
@@ -69,7 +70,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   return (
     new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Takes its place in the queue before any work is done: no place, no request.
-      .push(audit({ queue: parts.queue, server: parts.server }))
+      .push(audit({ queue: parts.queue, server: parts.server, clock: parts.clock }))
       // Cheapest checks first: none of these three needs the body.
       .push(checkTarget(parts.endpoint))
       .push(checkHostOrigin(parts.allowed))
@@ -81,10 +82,10 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(readBody(parts.limits, parts.bodies))
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
-      // Needs user and message; before strip, as nothing is sent when it answers.
-      .push(answerMissingKey({ title }))
-      // Needs the user; before anything goes to the upstream, which may keep a key with a session.
+      // Needs the user; before anything that answers from what a session says of its client.
       .push(bindSession())
+      // Needs user, message and session; before strip, as nothing is sent when it answers.
+      .push(answerMissingKey({ title }))
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.
@@ -94,7 +95,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // Sees what the upstream answered to what was attached.
       .push(observe())
       .push(endAtDrain(parts.drain))
-      .serve(forward(parts.upstream))
+      .serve(forward(parts.upstream, parts.clock))
   );
 }
 

@@ -58,17 +58,20 @@ export class AuditSpool {
     return this.#waiting.length;
   }
 
-  /** A place for one event; `undefined` when the queue is full. A place is given back only by an event that was accepted. */
-  reserve(): ((event: RequestEvent) => void) | undefined {
+  /** Takes a place for one event; false when the queue is full. A place is given back only by an event that was accepted. */
+  reserve(): boolean {
     if (this.#places >= this.#limits.eventsMax) {
       this.#options.observer.full();
-      return undefined;
+      return false;
     }
     this.#places += 1;
-    return (event) => {
-      this.#waiting.push(JSON.stringify(event));
-      this.#loop ??= this.#run();
-    };
+    return true;
+  }
+
+  /** Fills a place that was taken. */
+  fill(event: RequestEvent): void {
+    this.#waiting.push(JSON.stringify(event));
+    this.#loop ??= this.#run();
   }
 
   /** Sends what waits. Resolves the number of events that could not be sent within `msMax`. */

@@ -1,14 +1,14 @@
 import { rpcCodes, rpcErrorBody, toolErrorBody } from '../../mcp/answers.ts';
 import type { RequestMessage } from '../../mcp/message.ts';
 import { isKeyless, toolCall } from '../../mcp/methods.ts';
-import type { ClassifiedRequest, HeaderHintText, KeyAbsence, Layer, ProxyResponse } from '../exchange.ts';
+import type { BoundToSession, HeaderHintText, KeyAbsence, Layer, ProxyResponse } from '../exchange.ts';
 
 /**
  * Answers a request that needs a key the user has not got, in words the person at the client sees. Always HTTP 200: a 4xx is an
  * error of the connection to a client, and its text is not shown. Handshake, discovery, lists and notifications go on without a
  * key, so that a client can connect and learn what there is.
  */
-export function answerMissingKey(server: { readonly title: () => string }): Layer<ClassifiedRequest> {
+export function answerMissingKey(server: { readonly title: () => string }): Layer<BoundToSession> {
   return (inner) =>
     function answerRequestWithoutKey(request) {
       const { permission, message } = request;

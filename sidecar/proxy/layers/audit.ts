@@ -1,26 +1,47 @@
 import type { RequestEvent } from '../../contract/audit.ts';
 import type { ServerRef } from '../../contract/lease.ts';
 import { ProxyError } from '../errors.ts';
-import type { IncomingRequest, Layer } from '../exchange.ts';
-import { requestEvent } from '../record.ts';
+import type { IncomingRequest, Layer, RequestRecord } from '../exchange.ts';
+import { openingEvent, requestEvent } from '../record.ts';
 
 export interface AuditQueue {
-  /** A place for one event, kept until it is filled; `undefined` when the queue is full. */
-  reserve(): ((event: RequestEvent) => void) | undefined;
+  /** Takes a place for one event, until it is filled; false when the queue is full. */
+  reserve(): boolean;
+  /** Fills a place. */
+  fill(event: RequestEvent): void;
 }
 
-/** One event for each request, at its end. The place is taken at its beginning: what cannot be recorded is not done. */
-export function audit(options: { readonly queue: AuditQueue; readonly server: ServerRef }): Layer<IncomingRequest> {
+export interface AuditOptions {
+  readonly queue: AuditQueue;
+  readonly server: ServerRef;
+  readonly clock: { readonly nowMs: () => number };
+}
+
+/**
+ * One event for each request, at its end; a stream that stays open has one at its opening too. The place is taken at the beginning:
+ * what cannot be recorded is not done.
+ */
+export function audit(options: AuditOptions): Layer<IncomingRequest> {
   return (inner) =>
     function auditRequest(request) {
-      const fill = options.queue.reserve();
-      if (fill === undefined) {
-        throw new ProxyError(
-          'AuditUnavailable',
-          'Requests cannot be recorded right now, so this one was not forwarded.',
-        );
-      }
-      request.record.whenEnded.push((ended) => fill(requestEvent(ended, options.server)));
+      const { queue, server } = options;
+      if (!queue.reserve()) throw auditUnavailable();
+      const { record } = request;
+      record.traceparent = request.headers.get('traceparent') ?? undefined;
+      record.reportOpen = () => reportOpen(record, options);
+      record.whenEnded.push((ended) => queue.fill(requestEvent(ended, server)));
       return inner(request);
     };
+}
+
+function auditUnavailable(): ProxyError {
+  return new ProxyError('AuditUnavailable', 'Requests cannot be recorded right now, so this one was not forwarded.');
+}
+
+function reportOpen(record: RequestRecord, { queue, server, clock }: AuditOptions): boolean {
+  if (!queue.reserve()) return false;
+  record.isOpen = true;
+  const durationMs = clock.nowMs() - record.startedMs;
+  queue.fill(openingEvent({ record, httpStatus: 200, responseBytes: 0, durationMs }, server));
+  return true;
 }

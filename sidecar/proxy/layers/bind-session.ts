@@ -1,10 +1,7 @@
-import type { Subject } from '../../contract/lease.ts';
 import { initialize } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
-import type { ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
-import { type SessionBounds, SessionOwners } from '../session-owners.ts';
-
-export const sessionBounds: SessionBounds = { perUserMax: 256, allMax: 16_384 };
+import type { BoundToSession, ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
+import { hashOf, newSessions, type Session, type Sessions, userOf } from '../sessions.ts';
 
 const sessionHeader = 'mcp-session-id';
 
@@ -17,48 +14,71 @@ const sessionIdForm = /^[\x21-\x7e]+$/;
  * begins belongs to whom it answers, whoever named that id before, and an id that is not remembered, as after a restart of the
  * sidecar alone, to the first user whom the upstream lets in with it.
  */
-export function bindSession(bounds: SessionBounds = sessionBounds): Layer<ClassifiedRequest> {
-  const owners = new SessionOwners(bounds);
+export function bindSession(sessions: Sessions = newSessions()): Layer<ClassifiedRequest, BoundToSession> {
   return (inner) =>
-    async function bindSessionToUser(request) {
-      const user = userOf(request.record.subject);
+    function bindSessionToUser(request) {
       const shown = request.headers.get(sessionHeader);
-      if (shown !== null) checkOwner(owners, shown, user);
-      const response = await inner(request);
-      if (shown !== null) learnFromUse(owners, { shown, user, request, response });
-      const begun = begunSession(request, response);
-      if (begun !== undefined) owners.bind(begun, user);
-      return response;
+      if (shown !== null) return useSession(sessions, shown, { request, inner });
+      if (beginsSession(request)) return beginSession(sessions, { request, inner });
+      return inner({ ...request, session: undefined });
     };
 }
 
-function userOf(subject: Subject | undefined): string {
-  return JSON.stringify([subject?.issuer, subject?.id]);
+interface Step {
+  readonly request: ClassifiedRequest;
+  readonly inner: (request: BoundToSession) => Promise<ProxyResponse>;
 }
 
-function checkOwner(owners: SessionOwners, shown: string, user: string): void {
-  const owner = owners.ownerOf(shown) ?? user;
-  if (owner !== user || !sessionIdForm.test(shown)) throw new ProxyError('SessionNotFound', 'Session not found');
+async function useSession(sessions: Sessions, shown: string, { request, inner }: Step): Promise<ProxyResponse> {
+  const user = userOf(request.record.subject);
+  const key = hashOf(shown);
+  request.record.sessionIdHash = key;
+  const session = sessions.get(key);
+  if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
+    throw new ProxyError('SessionNotFound', 'Session not found');
+  }
+  const response = await inner({ ...request, session });
+  if (beginsSession(request)) bindBegun(sessions, { request, response, user });
+  // Read anew: while the upstream thought, somebody else may have begun a session of this id.
+  else learnFromUse(sessions, { key, user, request, response });
+  return response;
 }
 
-interface SessionUse {
-  readonly shown: string;
+async function beginSession(sessions: Sessions, { request, inner }: Step): Promise<ProxyResponse> {
+  const response = await inner({ ...request, session: undefined });
+  bindBegun(sessions, { request, response, user: userOf(request.record.subject) });
+  return response;
+}
+
+interface Use {
+  readonly key: string;
   readonly user: string;
   readonly request: ClassifiedRequest;
   readonly response: ProxyResponse;
 }
 
-/** While the upstream thought, somebody else may have begun a session of this id. */
-function learnFromUse(owners: SessionOwners, { shown, user, request, response }: SessionUse): void {
-  const owner = owners.ownerOf(shown);
-  if ((owner ?? user) !== user) return;
-  if (request.method === 'DELETE' && isSuccess(response)) owners.forget(shown);
-  else if (owner === user || response.status < 400) owners.bind(shown, user);
+function learnFromUse(sessions: Sessions, { key, user, request, response }: Use): void {
+  const session = sessions.get(key);
+  if ((session?.owner ?? user) !== user) return;
+  if (request.method === 'DELETE' && isSuccess(response)) sessions.delete(key);
+  else if (session !== undefined) sessions.set(key, session);
+  else if (response.status < 400) sessions.set(key, { owner: user, elicitsUrl: false });
 }
 
-function begunSession({ message }: ClassifiedRequest, response: ProxyResponse): string | undefined {
-  if (message?.kind !== 'request' || message.method !== initialize || !isSuccess(response)) return undefined;
-  return response.headers.get(sessionHeader) ?? undefined;
+function bindBegun(sessions: Sessions, { request, response, user }: Omit<Use, 'key'>): void {
+  const begun = isSuccess(response) ? response.headers.get(sessionHeader) : null;
+  if (begun === null) return;
+  const key = hashOf(begun);
+  request.record.sessionIdHash = key;
+  sessions.set(key, { owner: user, elicitsUrl: elicitsUrl(request) });
+}
+
+function beginsSession({ message }: ClassifiedRequest): boolean {
+  return message?.kind === 'request' && message.method === initialize;
+}
+
+function elicitsUrl({ message }: ClassifiedRequest): Session['elicitsUrl'] {
+  return message?.kind === 'request' && message.elicitsUrl;
 }
 
 function isSuccess({ status }: ProxyResponse): boolean {

@@ -5,13 +5,13 @@ import {
   strippedHeaderNames,
 } from '../../contract/headers.ts';
 import type { PolicySnapshot } from '../../contract/watch.ts';
-import type { ClassifiedRequest, Layer, OutgoingRequest } from '../exchange.ts';
+import type { BoundToSession, Layer, OutgoingRequest } from '../exchange.ts';
 
 /**
  * Copies the client's headers without those that a key goes into, and without its own credential: the upstream must never see
  * either (MCP security best practices, "Token Passthrough"). Nor may a client say in a front proxy's words who it is.
  */
-export function strip(policy: () => PolicySnapshot | undefined): Layer<ClassifiedRequest, OutgoingRequest> {
+export function strip(policy: () => PolicySnapshot | undefined): Layer<BoundToSession, OutgoingRequest> {
   const declared = new DeclaredNames();
   return (inner) =>
     function stripCredentials(request) {
@@ -45,7 +45,7 @@ function namesOf(policy: PolicySnapshot | undefined): ReadonlySet<string> {
 }
 
 /** The lease may be newer than the declaration. */
-function leasedNames({ permission }: ClassifiedRequest): readonly string[] {
+function leasedNames({ permission }: BoundToSession): readonly string[] {
   return permission.decision === 'granted' ? permission.headers.map((header) => canonicalHeaderName(header.name)) : [];
 }
 

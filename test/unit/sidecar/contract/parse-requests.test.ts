@@ -43,7 +43,21 @@ const event: RequestEvent = {
 
 test('reads a batch of events', () => {
   const named = { ...event, subject: { issuer: 'i', id: 's', name: '' }, leaseId: 'l', keyVersion: 1 };
-  expect(parseAuditBatch({ events: [event, named] })).toEqual([event, named]);
+  const full: RequestEvent = {
+    ...named,
+    era: 'modern',
+    prompt: 'greet',
+    uri: 'file:///a',
+    taskId: 't-1',
+    sessionIdHash: 'a_-Z0123456789abcdefghijklmnopqrstuvwxyzABC'.slice(0, 43),
+    traceId: '0af7651916cd43dd8448eb211c80319c',
+    rpcStatus: -32_602,
+    isError: true,
+    upstreamFirstByteMs: 3,
+    phase: 'close',
+    streamId: event.id,
+  };
+  expect(parseAuditBatch({ events: [event, named, full] })).toEqual([event, named, full]);
 });
 
 test.each<[string, object]>([
@@ -56,6 +70,12 @@ test.each<[string, object]>([
   ['a duration that is not whole', { durationMs: 1.5 }],
   ['a tool that is too long', { tool: 'x'.repeat(auditTextCharsMax + 1) }],
   ['a status beyond HTTP', { httpStatus: 1_000 }],
+  ['an era that is none', { era: 'middle' }],
+  ['a session id that is not hashed', { sessionIdHash: 's-1' }],
+  ['a trace id that is none', { traceId: 'x' }],
+  ['a code that is not whole', { rpcStatus: 0.5 }],
+  ['an answer that is neither', { isError: 'yes' }],
+  ['a phase that is none', { phase: 'half' }],
 ])('refuses an event with %s', (_reason, change) => {
   expect(() => parseAuditBatch({ events: [{ ...event, ...change }] })).toThrow(ContractError);
 });

@@ -14,6 +14,8 @@ const request = {
   protocolVersion: undefined,
   tool: 'search',
   name: 'search',
+  elicitsUrl: false,
+  traceparent: undefined,
 } satisfies RequestMessage;
 
 test.each<[object, Message]>([
@@ -45,6 +47,18 @@ test.each<[object, Message]>([
   ],
 ])('reads %j', (body, message) => {
   expect(parse({ jsonrpc: '2.0', ...body })).toEqual({ kind: 'message', message });
+});
+
+test.each<[string, boolean, object]>([
+  ['initialize', true, { capabilities: { elicitation: { form: {}, url: {} } } }],
+  ['initialize', false, { capabilities: { elicitation: {} } }],
+  ['initialize', false, { capabilities: { elicitation: { url: true } } }],
+  ['initialize', false, {}],
+  ['tools/list', false, { capabilities: { elicitation: { url: {} } } }],
+  ['tools/call', true, { _meta: { 'io.modelcontextprotocol/clientCapabilities': { elicitation: { url: {} } } } }],
+  ['tools/call', false, { _meta: { 'io.modelcontextprotocol/clientCapabilities': { elicitation: [] } } }],
+])('knows from %s that its client opens URLs: %j', (method, elicitsUrl, params) => {
+  expect(parse({ jsonrpc: '2.0', id: 1, method, params })).toMatchObject({ message: { elicitsUrl } });
 });
 
 test.each<[unknown, string]>([

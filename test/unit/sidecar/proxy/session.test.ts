@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
-import { sessionBounds } from '#sidecar/proxy/layers/bind-session.ts';
+import { sessionBounds } from '#sidecar/proxy/sessions.ts';
 import { alice, granted, json, jsonOf, missing, rpc, world, type WorldOptions } from './world.ts';
 
 describe('a session', () => {

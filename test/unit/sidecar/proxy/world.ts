@@ -95,10 +95,11 @@ export function world(options: WorldOptions = {}): World {
     policy: () => policy,
     queue: {
       reserve: () => {
-        if (places === 0) return undefined;
+        if (places === 0) return false;
         places -= 1;
-        return (event) => events.push(event);
+        return true;
       },
+      fill: (event) => events.push(event),
     },
     metrics: { begin: () => {}, end: (request) => ended.push(request) },
     drain,
