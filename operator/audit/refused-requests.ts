@@ -11,6 +11,7 @@ const endsUnknown: Readonly<Record<RequestDecision, boolean>> = {
   clientClosed: true,
   forwarded: false,
   keyMissing: false,
+  toolDenied: false,
   upstreamUnavailable: false,
 };
 

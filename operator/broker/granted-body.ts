@@ -46,8 +46,10 @@ interface Part {
 const end = Buffer.from('"}');
 
 function encodeFrame(header: HeaderToLease, index: number): Part {
-  const begin = Buffer.from(`${index === 0 ? '' : ','}{"name":${JSON.stringify(header.name)},"value":"`);
   const { before, after } = header.template;
+  const key = { start: before.byteLength, end: before.byteLength + header.value.bytes.byteLength };
+  const fields = `"name":${JSON.stringify(header.name)},"key":${JSON.stringify(key)}`;
+  const begin = Buffer.from(`${index === 0 ? '' : ','}{${fields},"value":"`);
   const valueBytes = jsonLength(before) + jsonLength(header.value.bytes) + jsonLength(after);
   return { begin, header, lengthBytes: begin.byteLength + valueBytes + end.byteLength };
 }

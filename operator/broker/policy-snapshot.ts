@@ -4,14 +4,17 @@ import type { HeaderHint } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { toolRules } from '#operator/policy/tool-rules.ts';
 
 /** Pure. What a sidecar holds of its server and of the policies that are for it. */
 export function policySnapshot(server: McpServer, policies: readonly UserKeyPolicy[]): PolicySnapshot {
   const { name, namespace = '' } = server.metadata;
+  const tools = toolRules(server, policies);
   return {
     server: { namespace, name },
     title: server.spec.title ?? name,
     headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
+    ...(tools.length === 0 ? {} : { tools }),
   };
 }
 

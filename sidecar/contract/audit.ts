@@ -62,6 +62,7 @@ export type RequestDecision =
   | 'unauthenticated'
   | 'keyMissing'
   | 'denied'
+  | 'toolDenied'
   | 'badRequest'
   | 'tooLarge'
   | 'brokerUnavailable'

@@ -30,6 +30,8 @@ export interface LeasedHeader {
   readonly name: string;
   /** The whole field value, template applied. */
   readonly value: string;
+  /** Where the user's own part lies in `value`; the rest is the template, which is no secret. Absent: all of it. */
+  readonly key?: { readonly start: number; readonly end: number };
 }
 
 /**

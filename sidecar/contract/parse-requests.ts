@@ -48,6 +48,7 @@ const requestDecisions: ClosedSet<RequestDecision> = {
   unauthenticated: true,
   keyMissing: true,
   denied: true,
+  toolDenied: true,
   badRequest: true,
   tooLarge: true,
   brokerUnavailable: true,

@@ -19,7 +19,8 @@ import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
 import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
 import { headersMax, leaseTtlMsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
-import type { PolicySnapshot, WatchMessage } from './watch.ts';
+import type { PolicySnapshot, ToolRules, WatchMessage } from './watch.ts';
+import { toolPatternCharsMax, toolPatternsMax, toolRulesMax } from './watch.ts';
 
 const decisions: ClosedSet<LeaseResponse['decision']> = {
   granted: true,
@@ -119,14 +120,22 @@ function parseHeaderName(value: unknown, path: string): string {
 
 function parseLeasedHeader(value: unknown, path: string): LeasedHeader {
   const header = readObject(value, path);
-  return {
+  const fieldText = readText(header['value'], `${path}.value`, {
+    charsMax: headerValueBytesMax,
+    pattern: fieldValue,
+    expected: `a header value of at most ${headerValueBytesMax} bytes`,
+  });
+  return present({
     name: parseHeaderName(header['name'], `${path}.name`),
-    value: readText(header['value'], `${path}.value`, {
-      charsMax: headerValueBytesMax,
-      pattern: fieldValue,
-      expected: `a header value of at most ${headerValueBytesMax} bytes`,
-    }),
-  };
+    value: fieldText,
+    key: ifPresent(header['key'], (key) => parseKeyRange(key, `${path}.key`, fieldText.length)),
+  });
+}
+
+function parseKeyRange(value: unknown, path: string, lengthMax: number): NonNullable<LeasedHeader['key']> {
+  const range = readObject(value, path);
+  const start = readInteger(range['start'], `${path}.start`, { min: 0, max: lengthMax - 1 });
+  return { start, end: readInteger(range['end'], `${path}.end`, { min: start + 1, max: lengthMax }) };
 }
 
 function parseHint(value: unknown, path: string): HeaderHint {
@@ -158,7 +167,7 @@ export function parseWatchMessage(value: unknown): WatchMessage {
 
 function parsePolicySnapshot(value: unknown): PolicySnapshot {
   const policy = readObject(value, 'policy');
-  return {
+  return present({
     server: parseServerRef(policy['server'], 'policy.server'),
     title: readText(policy['title'], 'policy.title', sentence),
     headers: readList(policy['headers'], 'policy.headers', {
@@ -168,5 +177,20 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
         required: readBoolean(readObject(header, path)['required'], `${path}.required`),
       }),
     }),
-  };
+    tools: ifPresent(policy['tools'], (rules) =>
+      readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
+    ),
+  });
+}
+
+function parseToolRules(value: unknown, path: string): ToolRules {
+  const rules = readObject(value, path);
+  const patterns = (field: string): readonly string[] | undefined =>
+    ifPresent(rules[field], (found) =>
+      readList(found, `${path}.${field}`, {
+        itemsMax: toolPatternsMax,
+        item: (pattern, at) => readText(pattern, at, { charsMax: toolPatternCharsMax }),
+      }),
+    );
+  return present({ allow: patterns('allow'), deny: patterns('deny') });
 }

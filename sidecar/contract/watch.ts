@@ -16,7 +16,25 @@ export interface PolicySnapshot {
   readonly title: string;
   /** Every header that may be injected; all inbound copies of them are stripped. */
   readonly headers: readonly (HeaderHint & { readonly required: boolean })[];
+  /** A tool may be called when every one of these lets it. Absent or empty: every tool. */
+  readonly tools?: readonly ToolRules[];
 }
+
+/** Patterns of tool names: `*` stands for any characters, case counts. */
+export interface ToolRules {
+  /** Only these, and none where the list is empty. Absent: all. */
+  readonly allow?: readonly string[];
+  /** Wins over `allow`. */
+  readonly deny?: readonly string[];
+}
+
+export const toolRulesMax = 64;
+/** Most patterns of one list. A policy has at most 128 in each; what several deny is one list. */
+export const toolPatternsMax = 8_192;
+/** Longest pattern in UTF-16 units: 128 characters of the resource's schema. */
+export const toolPatternCharsMax = 256;
+/** Largest JSON of all rules of a server, so that a snapshot stays one line. */
+export const toolRulesBytesMax = 524_288;
 
 export const heartbeatMs = 3_000;
 export const silenceMsMax = 10_000;

@@ -17,6 +17,7 @@ export const rpcCodes = {
   keyExpired: 1003,
   keyPendingApproval: 1004,
   keyUnreadable: 1005,
+  toolDenied: 1010,
   unauthenticated: 1401,
   denied: 1403,
   notFound: 1404,

@@ -19,6 +19,8 @@ export const proxyErrors = {
   NotJson: row(400, 'badRequest', rpcCodes.parseError),
   InvalidMessage: row(400, 'badRequest', rpcCodes.invalidRequest),
   HeaderMismatch: row(400, 'badRequest', rpcCodes.headerMismatch),
+  /** An answer to the request, not a failure of the connection. */
+  ToolDenied: row(200, 'toolDenied', rpcCodes.toolDenied),
   BrokerUnavailable: row(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),
   AuditUnavailable: row(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
   Overloaded: row(503, 'denied', rpcCodes.overloaded),

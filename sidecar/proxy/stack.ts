@@ -5,6 +5,7 @@ import type { Handler, IncomingRequest, Layer } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
 import { audit, type AuditQueue } from './layers/audit.ts';
+import { authorizeTool, toolsInForce } from './layers/authorize-tool.ts';
 import { bindSession } from './layers/bind-session.ts';
 import { checkHostOrigin, type HostsAndOrigins } from './layers/check-host-origin.ts';
 import { checkTarget, type Endpoint } from './layers/check-target.ts';
@@ -67,6 +68,7 @@ export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handl
 /** The layers of one server, to be put behind `front`. */
 export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   const title = (): string => parts.policy()?.title ?? parts.server.name;
+  const tools = toolsInForce(parts.policy);
   return (
     new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Takes its place in the queue before any work is done: no place, no request.
@@ -84,6 +86,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(classify())
       // Needs the user; before anything that answers from what a session says of its client.
       .push(bindSession())
+      // Needs the message; before a key is asked for that the call would not get.
+      .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
       .push(answerMissingKey({ title }))
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.

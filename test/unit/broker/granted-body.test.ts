@@ -33,8 +33,8 @@ describe('the body of a granted lease', () => {
     expect(parseLeaseResponse(read(body))).toEqual({
       ...terms,
       headers: [
-        { name: 'Authorization', value: 'Bearer ghp_abc' },
-        { name: 'X-Client-ID', value: '42' },
+        { name: 'Authorization', value: 'Bearer ghp_abc', key: { start: 7, end: 14 } },
+        { name: 'X-Client-ID', value: '42', key: { start: 0, end: 2 } },
       ],
     });
   });
@@ -68,8 +68,9 @@ describe('the body of a granted lease', () => {
             terms,
             values.map((value, index) => header(`X-${index}`, `${a}{value}${b}`, value)),
           );
-          const { headers } = read(body) as { headers: { value: string }[] };
+          const { headers } = read(body) as { headers: { value: string; key: { start: number; end: number } }[] };
           expect(headers.map(({ value }) => value)).toEqual(values.map((value) => `${a}${value}${b}`));
+          expect(headers.map(({ value, key }) => value.slice(key.start, key.end))).toEqual(values);
         },
       ),
     );

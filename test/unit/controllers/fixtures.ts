@@ -75,14 +75,20 @@ interface PolicyChange {
   readonly namespace?: string;
   readonly servers?: UserKeyPolicy['spec']['servers'];
   readonly keys?: UserKeyPolicy['spec']['keys'];
+  readonly tools?: UserKeyPolicy['spec']['tools'];
 }
 
-export function policy({ name = 'strict', namespace: ns = 'team-a', servers, keys }: PolicyChange = {}): UserKeyPolicy {
+export function policy(change: PolicyChange = {}): UserKeyPolicy {
+  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools } = change;
   return {
     apiVersion,
     kind: 'UserKeyPolicy',
     metadata: { name, namespace: ns, uid: `uid-${name}`, generation: 1 },
-    spec: { servers: servers ?? { selector: {} }, ...(keys === undefined ? {} : { keys }) },
+    spec: {
+      servers: servers ?? { selector: {} },
+      ...(keys === undefined ? {} : { keys }),
+      ...(tools === undefined ? {} : { tools }),
+    },
   };
 }
 

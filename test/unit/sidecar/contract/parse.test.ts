@@ -34,6 +34,11 @@ test.each([
   expect(parseLeaseResponse(lease)).toEqual(lease);
 });
 
+test('reads where the own part of the user lies in a value', () => {
+  const headers = [{ name: 'X-Api-Key', value: 'Bearer secret', key: { start: 7, end: 13 } }];
+  expect(parseLeaseResponse({ ...grantedLease, headers })).toEqual({ ...grantedLease, headers });
+});
+
 test('ignores fields that a newer broker may add', () => {
   expect(parseLeaseResponse({ ...grantedLease, quota: 7 })).toEqual(grantedLease);
 });
@@ -61,6 +66,10 @@ test.each<[string, unknown]>([
   ['a value with a space at its end', withHeader({ name: 'X-Api-Key', value: 'a ' })],
   ['an empty value', withHeader({ name: 'X-Api-Key', value: '' })],
   ['a value that is too long', withHeader({ name: 'X-Api-Key', value: 'a'.repeat(8_193) })],
+  ['an own part that is empty', withHeader({ name: 'X-A', value: 'abc', key: { start: 1, end: 1 } })],
+  ['an own part that ends behind the value', withHeader({ name: 'X-A', value: 'abc', key: { start: 1, end: 4 } })],
+  ['an own part that begins before the value', withHeader({ name: 'X-A', value: 'abc', key: { start: -1, end: 2 } })],
+  ['an own part without an end', withHeader({ name: 'X-A', value: 'abc', key: { start: 0 } })],
   ['a name with a line break', withHeader({ name: 'X-A\r\nX-B', value: 'a' })],
   ['a name with a colon', withHeader({ name: 'X-A:', value: 'a' })],
   ['a reserved name', withHeader({ name: 'Host', value: 'a' })],
@@ -94,6 +103,7 @@ const policy = { server: { namespace: 'a', name: 'b' }, title: 'B', headers: [{ 
 
 test.each([
   { kind: 'snapshot', revision: '1', policy },
+  { kind: 'snapshot', revision: '1', policy: { ...policy, tools: [{ deny: ['drop_*'] }, { allow: [] }, {}] } },
   { kind: 'invalidate', revision: '2', subjectKey: 'all' },
   { kind: 'heartbeat', revision: '3' },
 ])('reads a watch message of kind $kind', (message) => {
@@ -105,6 +115,19 @@ test.each<[string, unknown]>([
   ['no revision', { kind: 'heartbeat' }],
   ['no policy', { kind: 'snapshot', revision: '1' }],
   ['a header without required', { kind: 'snapshot', revision: '1', policy: { ...policy, headers: [{ name: 'X-A' }] } }],
+  ...[
+    { deny: 'x' },
+    [{ deny: 'x' }],
+    [{ allow: [''] }],
+    [{ allow: [7] }],
+    [{ deny: ['x'.repeat(257)] }],
+    [{ deny: Array(8_193).fill('x') }],
+    Array.from({ length: 65 }, () => ({})),
+    [null],
+  ].map((tools, index): [string, unknown] => [
+    `tool rules that are none (${index})`,
+    { kind: 'snapshot', revision: '1', policy: { ...policy, tools } },
+  ]),
   ['an invalidation of nobody', { kind: 'invalidate', revision: '1', subjectKey: '' }],
 ])('refuses a watch message with %s', (_reason, message) => {
   expect(() => parseWatchMessage(message)).toThrow(ContractError);
