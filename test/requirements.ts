@@ -28,6 +28,8 @@ export const requirements = {
     'install, upgrade with a CRD change, rollback and uninstall of the charts leave user data in place',
   'charts:helm-test': 'helm test passes',
   'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
+  'mcp:18-sse-parsing':
+    'event streams are read as they come, with LF, CR and CRLF, cut anywhere, and go on byte for byte',
   'mcp:29-audit-record':
     'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
   'mcp:31-trace-context': 'the trace is read from the message, then from the header, and is passed on as it came',
