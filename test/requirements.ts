@@ -34,6 +34,14 @@ export const requirements = {
     'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
   'mcp:31-trace-context': 'the trace is read from the message, then from the header, and is passed on as it came',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
+  'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",
+  'mcp:03-headers-repeat-body':
+    'a modern request whose headers do not repeat its body is refused with -32020 and its id',
+  'mcp:04-no-policy-on-headers': 'Mcp-Method and Mcp-Name of a legacy request decide nothing and pass unchanged',
+  'mcp:05-one-reading': 'a body that two parsers could read in two ways is refused, with its id where it is known',
+  'mcp:06-strip': 'no copy of an injected header, no credential and no identity header of a client reaches the server',
+  'mcp:15-own-codes':
+    'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
 } as const satisfies Record<string, string>;
 
 export type RequirementId = keyof typeof requirements;

@@ -9,6 +9,7 @@ import type { Era, RequestId } from './message.ts';
 export const rpcCodes = {
   parseError: -32_700,
   invalidRequest: -32_600,
+  invalidParams: -32_602,
   headerMismatch: -32_020,
   /** What servers of the official SDK say; clients know it. */
   sessionNotFound: -32_001,

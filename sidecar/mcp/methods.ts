@@ -3,29 +3,33 @@
 interface MethodFacts {
   /** Goes on without the user's key when there is none: handshake, discovery and lists must not depend on it. */
   readonly keyless?: true;
+  /** Changes nothing, or the same when it is done twice: may be sent again when nobody knows whether it arrived. */
+  readonly repeatable?: true;
   /** The parameter that the `Mcp-Name` header repeats (revision 2026-07-28, Streamable HTTP). */
-  readonly nameParameter?: 'name' | 'uri' | 'taskId';
+  readonly nameParameter?: NameParameter;
 }
 
+export type NameParameter = 'name' | 'uri' | 'taskId';
+
 const methods = {
-  initialize: { keyless: true },
-  ping: { keyless: true },
-  'server/discover': { keyless: true },
-  'tools/list': { keyless: true },
+  initialize: { keyless: true, repeatable: true },
+  ping: { keyless: true, repeatable: true },
+  'server/discover': { keyless: true, repeatable: true },
+  'tools/list': { keyless: true, repeatable: true },
   'tools/call': { nameParameter: 'name' },
-  'prompts/list': { keyless: true },
-  'prompts/get': { nameParameter: 'name' },
-  'resources/list': { keyless: true },
-  'resources/templates/list': { keyless: true },
-  'resources/read': { nameParameter: 'uri' },
-  'resources/subscribe': {},
-  'resources/unsubscribe': {},
-  'subscriptions/listen': { keyless: true },
-  'completion/complete': { keyless: true },
-  'logging/setLevel': {},
-  'tasks/list': { keyless: true },
-  'tasks/get': { nameParameter: 'taskId' },
-  'tasks/result': { nameParameter: 'taskId' },
+  'prompts/list': { keyless: true, repeatable: true },
+  'prompts/get': { nameParameter: 'name', repeatable: true },
+  'resources/list': { keyless: true, repeatable: true },
+  'resources/templates/list': { keyless: true, repeatable: true },
+  'resources/read': { nameParameter: 'uri', repeatable: true },
+  'resources/subscribe': { repeatable: true },
+  'resources/unsubscribe': { repeatable: true },
+  'subscriptions/listen': { keyless: true, repeatable: true },
+  'completion/complete': { keyless: true, repeatable: true },
+  'logging/setLevel': { repeatable: true },
+  'tasks/list': { keyless: true, repeatable: true },
+  'tasks/get': { nameParameter: 'taskId', repeatable: true },
+  'tasks/result': { nameParameter: 'taskId', repeatable: true },
   'tasks/update': { nameParameter: 'taskId' },
   'tasks/cancel': { nameParameter: 'taskId' },
   'notifications/initialized': { keyless: true },
@@ -46,7 +50,12 @@ export function isKeyless(method: string): boolean {
   return facts.get(method)?.keyless === true;
 }
 
-export function nameParameter(method: string): 'name' | 'uri' | 'taskId' | undefined {
+/** Whether a request may be sent a second time when the first was lost without an answer. A method nobody knows may do anything. */
+export function isRepeatable(method: string): boolean {
+  return facts.get(method)?.repeatable === true;
+}
+
+export function nameParameter(method: string): NameParameter | undefined {
   return facts.get(method)?.nameParameter;
 }
 

@@ -18,6 +18,7 @@ export const proxyErrors = {
   BodyUnexpected: row(400, 'badRequest', rpcCodes.invalidRequest),
   NotJson: row(400, 'badRequest', rpcCodes.parseError),
   InvalidMessage: row(400, 'badRequest', rpcCodes.invalidRequest),
+  InvalidEnvelope: row(400, 'badRequest', rpcCodes.invalidParams),
   HeaderMismatch: row(400, 'badRequest', rpcCodes.headerMismatch),
   /** An answer to the request, not a failure of the connection. */
   ToolDenied: row(200, 'toolDenied', rpcCodes.toolDenied),

@@ -15,7 +15,7 @@ export function rescue(report: (error: unknown) => void): Layer<IncomingRequest>
         const rescued = describe(error);
         if (rescued.unexpected) report(error);
         request.record.decision = rescued.decision;
-        return respond(rescued, requestIdOf(request.record, error));
+        return isUnanswered(request.record) ? refuse(rescued) : respond(rescued, requestIdOf(request.record, error));
       }
     };
 }
@@ -55,6 +55,15 @@ function retryHint(error: ProxyError): Readonly<Record<string, string>> {
 function requestIdOf(record: RequestRecord, error: unknown): RequestId | undefined {
   if (error instanceof ProxyError && error.requestId !== undefined) return error.requestId;
   return record.message?.kind === 'request' ? record.message.id : undefined;
+}
+
+/** JSON-RPC has no answer to a notification or to a response: there the status alone says it. */
+function isUnanswered({ message }: RequestRecord): boolean {
+  return message !== undefined && message.kind !== 'request';
+}
+
+function refuse({ status, headers }: Rescued): ProxyResponse {
+  return { status, headers: new Headers(headers), body: undefined };
 }
 
 function respond(rescued: Rescued, id: RequestId | undefined): ProxyResponse {

@@ -1,6 +1,6 @@
 import type { Message, MessageProblem, RequestId } from '../../mcp/message.ts';
-import { parseMessage } from '../../mcp/message.ts';
-import { findHeaderMismatch } from '../../mcp/standard-headers.ts';
+import { parseMessage, protocolVersionKey } from '../../mcp/message.ts';
+import { compareHeaders } from '../../mcp/standard-headers.ts';
 import { depthMax } from '../../mcp/strict-json.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
 import type { BoundedRequest, ClassifiedRequest, Layer } from '../exchange.ts';
@@ -19,14 +19,22 @@ function readMessage(request: BoundedRequest): Message {
   checkMediaType(request.headers.get('content-type'));
   const parsed = parseMessage(request.bytes);
   if (parsed.kind === 'invalid') throw invalidMessage(parsed.problem, parsed.id);
-  const { message } = parsed;
-  const mismatch = message.kind === 'request' ? findHeaderMismatch(message, request.headers) : undefined;
-  if (mismatch !== undefined && message.kind === 'request') {
-    throw new ProxyError('HeaderMismatch', `The header ${mismatch} does not repeat what the body says.`, {
-      requestId: message.id,
-    });
+  // Known from here on, also where it is refused: what is told to the client depends on its kind.
+  request.record.message = parsed.message;
+  const compared = compareHeaders(parsed.message, request.headers);
+  switch (compared.kind) {
+    case 'mismatch':
+      throw new ProxyError('HeaderMismatch', `The header ${compared.header} does not repeat what the body says.`);
+    case 'claimMissing':
+      throw new ProxyError(
+        'InvalidEnvelope',
+        `The header MCP-Protocol-Version names a revision that has to be in the body as well, in params._meta["${protocolVersionKey}"].`,
+      );
+    case 'request':
+    case 'notification':
+    case 'response':
+      return compared;
   }
-  return message;
 }
 
 /** Another charset would let the upstream read other text than the proxy did. */
@@ -50,9 +58,19 @@ const problems: Record<MessageProblem, { readonly code: ProxyErrorCode; readonly
   DuplicateKey: { code: 'InvalidMessage', message: 'An object in the body has the same key twice.' },
   Batch: { code: 'InvalidMessage', message: 'Send one message at a time: batches are not supported.' },
   NotJsonRpc: { code: 'InvalidMessage', message: 'The body is not a JSON-RPC 2.0 request, notification or response.' },
+  LookalikeKey: {
+    code: 'InvalidMessage',
+    message:
+      'A key in the body is one that the protocol knows, in other letters: some servers would take it for that one.',
+  },
   BadId: { code: 'InvalidMessage', message: 'The id of a message is a string or an integer.' },
   BadMethod: { code: 'InvalidMessage', message: 'The method of a message is a string.' },
   BadParams: { code: 'InvalidMessage', message: 'The params of a message are an object.' },
+  BadName: { code: 'InvalidMessage', message: 'The name or URI in the params is not valid Unicode.' },
+  BadProtocolVersion: {
+    code: 'InvalidEnvelope',
+    message: `params._meta["${protocolVersionKey}"] is a string.`,
+  },
 };
 
 function invalidMessage(problem: MessageProblem, requestId: RequestId | undefined): ProxyError {

@@ -1,3 +1,4 @@
+import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import type { Handler, OutgoingRequest, ProxyResponse } from '../exchange.ts';
 
@@ -10,11 +11,13 @@ export interface UpstreamRequest {
   readonly headers: Headers;
   readonly body: Uint8Array | undefined;
   readonly signal: AbortSignal;
+  /** Whether it may be sent again when a connection that was used before breaks off without an answer. */
+  readonly repeatable: boolean;
 }
 
 export type Upstream = (request: UpstreamRequest) => Promise<ProxyResponse>;
 
-/** Sends the request on, byte for byte. Nothing is sent twice. */
+/** Sends the request on, byte for byte. Nothing that has an effect is sent twice. */
 export function forward(upstream: Upstream, clock: { readonly nowMs: () => number }): Handler<OutgoingRequest> {
   return async function forwardToUpstream(request) {
     const { method, query, signal, bytes, outgoing: headers } = request;
@@ -24,7 +27,15 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
     const body = method === 'POST' ? bytes : undefined;
     try {
       const startedMs = clock.nowMs();
-      const response = await upstream({ method, path: request.path, query, headers, body, signal });
+      const response = await upstream({
+        method,
+        path: request.path,
+        query,
+        headers,
+        body,
+        signal,
+        repeatable: mayRepeat(request),
+      });
       request.record.upstreamFirstByteMs = clock.nowMs() - startedMs;
       return response;
     } catch (cause) {
@@ -32,4 +43,10 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
       throw new ProxyError('UpstreamUnavailable', 'The MCP server behind the proxy did not answer.', { cause });
     }
   };
+}
+
+/** HTTP has GET and DELETE safe to repeat (RFC 9110, 9.2.2). */
+function mayRepeat({ method, message }: OutgoingRequest): boolean {
+  if (message === undefined) return method !== 'POST';
+  return message.kind === 'request' && isRepeatable(message.method);
 }

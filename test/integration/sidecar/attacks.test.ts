@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import { verifies } from '#test/requirements.ts';
 import { BrokerDouble, granted, policy } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { Upstream } from './support/upstream.ts';
@@ -38,7 +39,8 @@ const wellFormed = [
   `Content-Length: ${body.length}`,
 ];
 
-test('nothing that a client sends in a key header reaches the upstream, in whatever case, number or spelling', async () => {
+// In whatever case, number or spelling.
+test(verifies('mcp:06-strip'), async () => {
   await using world = await setUp();
   const forged = [
     'X-Api-Key: forged-1',
