@@ -42,6 +42,7 @@ export const requirements = {
   'mcp:06-strip': 'no copy of an injected header, no credential and no identity header of a client reaches the server',
   'mcp:15-own-codes':
     'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
+  'mcp:33-conformance': 'the official conformance suite finds the same with and without the sidecar',
 } as const satisfies Record<string, string>;
 
 export type RequirementId = keyof typeof requirements;

@@ -8,7 +8,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSidecar } from '../../../../build/sidecar.ts';
-import { type BrokerDouble, podToken, serverRef } from './broker-double.ts';
+import type { ServerRef } from '#contract/lease.ts';
+import { podToken, serverRef } from './broker-double.ts';
 
 const executable = 'dist/sidecar/amd64/mcp-proxy';
 
@@ -27,9 +28,16 @@ const containedCommand = [
 ];
 
 export interface SidecarOptions {
-  readonly broker: BrokerDouble;
+  /** A `BrokerDouble`, or a real broker with the pod that it knows. */
+  readonly broker: {
+    readonly url: string;
+    readonly ca: string;
+    readonly pod?: { readonly server: ServerRef; readonly token: string };
+  };
   readonly upstreamPort: number;
-  readonly flags?: readonly string[];
+  /** Of the MCP endpoint, here and there; `/mcp` when absent. */
+  readonly path?: string;
+  readonly flags?: readonly string[] | ((port: number) => readonly string[]);
   readonly env?: Readonly<Record<string, string>>;
   /** Do not wait until it is ready. */
   readonly early?: boolean;
@@ -37,32 +45,37 @@ export interface SidecarOptions {
   readonly contained?: boolean;
 }
 
+interface Place {
+  readonly ports: readonly [ingress: number, health: number, metrics: number];
+  readonly path: string;
+  readonly directory: string;
+}
+
 export class SidecarProcess {
   readonly process: ChildProcess;
   readonly port: number;
+  readonly url: string;
   readonly health: string;
   readonly metricsUrl: string;
   readonly directory: string;
   output = '';
 
-  private constructor(child: ChildProcess, ports: readonly [number, number, number], directory: string) {
+  private constructor(child: ChildProcess, at: Place) {
     this.process = child;
-    this.port = ports[0];
-    this.health = `http://127.0.0.1:${ports[1]}`;
-    this.metricsUrl = `http://127.0.0.1:${ports[2]}/metrics`;
-    this.directory = directory;
+    this.port = at.ports[0];
+    this.url = `http://127.0.0.1:${at.ports[0]}${at.path}`;
+    this.health = `http://127.0.0.1:${at.ports[1]}`;
+    this.metricsUrl = `http://127.0.0.1:${at.ports[2]}/metrics`;
+    this.directory = at.directory;
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
     }
   }
 
-  get url(): string {
-    return `http://127.0.0.1:${this.port}/mcp`;
-  }
-
   static async start({
     broker,
     upstreamPort,
+    path = '/mcp',
     flags = [],
     env = {},
     early,
@@ -70,30 +83,31 @@ export class SidecarProcess {
   }: SidecarOptions): Promise<SidecarProcess> {
     const directory = await mkdtemp(join(tmpdir(), 'sidecar-'));
     await writeFile(join(directory, 'ca.crt'), broker.ca);
-    await writeFile(join(directory, 'token'), podToken);
+    const { server, token } = broker.pod ?? { server: serverRef, token: podToken };
+    await writeFile(join(directory, 'token'), token);
     const ports = [await freePort(), await freePort(), await freePort()] as const;
     const [command, ...before] = contained === true ? containedCommand : [executable];
     const child = spawn(
       command!,
       [
         ...before,
-        `--server=${serverRef.namespace}/${serverRef.name}`,
+        `--server=${server.namespace}/${server.name}`,
         `--upstream=http://127.0.0.1:${upstreamPort}`,
-        '--path=/mcp',
+        `--path=${path}`,
         `--broker=${broker.url}`,
         `--ca=${join(directory, 'ca.crt')}`,
         `--token=${join(directory, 'token')}`,
         `--listen=${ports[0]}`,
         `--health=${ports[1]}`,
         `--metrics=${ports[2]}`,
-        ...flags,
+        ...(typeof flags === 'function' ? flags(ports[0]) : flags),
       ],
       {
         env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', PATH: process.env['PATH'], ...env },
         stdio: ['pipe', 'pipe', 'pipe'],
       },
     );
-    const sidecar = new SidecarProcess(child, ports, directory);
+    const sidecar = new SidecarProcess(child, { ports, path, directory });
     await sidecar.#waitFor(early === true ? '/livez' : '/readyz');
     return sidecar;
   }

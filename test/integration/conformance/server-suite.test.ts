@@ -1,0 +1,52 @@
+/** The official suite's checks of a server: what it finds behind the sidecar is what it finds without. */
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { verifies } from '#test/requirements.ts';
+import { buildOnce, SidecarProcess } from '../sidecar/support/sidecar-process.ts';
+import { everythingV2 } from './servers/v2-everything.ts';
+import { type RealBroker, startRealBroker, upstreamAuthorization } from './suite/real-broker.ts';
+import { failuresOf, runSuite, type Verdicts } from './suite/run-suite.ts';
+
+let real: RealBroker;
+
+beforeAll(async () => {
+  await buildOnce();
+  real = await startRealBroker();
+});
+afterAll(() => real?.[Symbol.asyncDispose]());
+
+/** `failing`: what the server itself does not do, so that the suite finds it on either way. */
+const cases = [
+  { name: 'SDK v2', serve: everythingV2, revision: '2025-11-25', scenarios: 33, failing: /^$/ },
+  { name: 'SDK v2', serve: everythingV2, revision: '2026-07-28', scenarios: 50, failing: /^tasks-/ },
+] as const;
+
+describe(verifies('mcp:33-conformance'), () => {
+  test.each(cases)('a server of $name is the same at $revision', async ({ serve, revision, scenarios, failing }) => {
+    await using server = await listening(serve({ authorization: upstreamAuthorization }));
+    const flags = (port: number): string[] => [`--allow-host=localhost`, `--allow-origin=http://localhost:${port}`];
+    await using sidecar = await SidecarProcess.start({ broker: real.broker, upstreamPort: server.port, flags });
+    const direct = await checkServer(server.port, upstreamAuthorization, revision);
+    expect(Object.keys(direct)).toHaveLength(scenarios);
+    expect(failuresOf(direct).filter((failure) => !failing.test(failure))).toEqual([]);
+    expect(await checkServer(sidecar.port, real.authorization, revision)).toEqual(direct);
+  });
+});
+
+async function checkServer(port: number, authorization: string, revision: string): Promise<Verdicts> {
+  const url = `http://localhost:${port}/mcp`;
+  return runSuite({ args: ['server', '--url', url, '--requirements', revision], authorization });
+}
+
+async function listening(server: Server): Promise<AsyncDisposable & { readonly port: number }> {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

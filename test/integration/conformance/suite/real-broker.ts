@@ -1,0 +1,50 @@
+/** A compiled sidecar with everything behind it real: the broker, and an OpenID provider that says who alice is. */
+import type { RequestEvent } from '#contract/audit.ts';
+import { createIdentity } from '#operator/identity/create-identity.ts';
+import { createBroker } from '#operator/broker/broker.ts';
+import { brokerWorld, github, userKeyOf } from '#test/support/broker-world.ts';
+import { startOidcIssuer, testResource } from '#test/support/oidc-issuer.ts';
+import { makeTestCertificate } from '#test/support/test-certificates.ts';
+import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
+
+/** What the server behind has to be shown, and what alice's key makes of her requests. */
+export const upstreamAuthorization = 'Bearer key-of-alice';
+
+export interface RealBroker extends AsyncDisposable {
+  readonly broker: SidecarOptions['broker'];
+  /** What alice shows to the sidecar: a token of the provider, good for an hour. */
+  readonly authorization: string;
+  /** What the sidecars have reported of their requests. */
+  readonly requests: () => readonly RequestEvent[];
+}
+
+export async function startRealBroker(): Promise<RealBroker> {
+  const issuer = await startOidcIssuer({ tokenSeconds: 3_600 });
+  const world = brokerWorld();
+  const alice = { issuer: issuer.url, id: 'alice', name: 'alice@example.com' };
+  world.keyStore.set(alice, { Authorization: 'key-of-alice' });
+  world.sources.userKeys.put(userKeyOf(alice));
+  const claims = { subject: 'sub', groups: 'groups', name: 'email' };
+  const trusted = { type: 'OIDC', name: 'idp', issuerURL: issuer.url, audiences: [testResource], claims } as const;
+  const issuers = [{ ...trusted, caBundle: issuer.ca }];
+  world.tenancies.set(github.namespace, { kind: 'organization', name: 'default', issuers });
+  const time = { monotonicMs: () => performance.now(), now: () => new Date() };
+  const identity = createIdentity({ client: world.reviews, ...time });
+  const { cert, key, ca } = await makeTestCertificate(['localhost']);
+  const broker = createBroker({ ...world.options, ...identity, ...time, identity: { cert, key } });
+  const port = await broker.listen(0, '127.0.0.1');
+  return {
+    broker: {
+      url: `https://localhost:${port}`,
+      ca,
+      pod: { server: github, token: `pod:${github.namespace}/github-0` },
+    },
+    authorization: `Bearer ${await issuer.token('alice')}`,
+    requests: () => world.audit.events.filter((event) => event.type === 'request'),
+    async [Symbol.asyncDispose]() {
+      await broker.close();
+      await identity.close();
+      await issuer[Symbol.asyncDispose]();
+    },
+  };
+}
