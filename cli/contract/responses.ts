@@ -19,7 +19,7 @@ export type RefusalCode =
 export interface HeaderState {
   readonly name: string;
   readonly required: boolean;
-  readonly state: 'Configured' | 'Missing';
+  readonly state: 'Configured' | 'Missing' | 'Invalid';
 }
 
 /** A declared header, with what helps the user to provide it and what the CLI checks early. */
@@ -32,11 +32,11 @@ export interface DeclaredHeader extends HeaderState {
   readonly message?: string;
 }
 
-/** One server as its user sees it. `state` is about the required headers. */
+/** One server as its user sees it. `state` is about the required headers; `Invalid`: the upstream refuses the key that is set. */
 export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly server: string;
   readonly title?: string;
-  readonly state: 'Configured' | 'Missing' | 'NotNeeded';
+  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'NotNeeded';
   readonly version?: number;
   readonly setAt?: string;
   readonly headers: readonly Header[];

@@ -102,6 +102,10 @@ const reasonTable = {
     meaning: 'UserKey: the sealed key is older than the version on record.',
     runbook: 'key-rolled-back',
   },
+  KeyRejected: {
+    meaning: 'UserKey: the upstream refuses the key that is set (401).',
+    runbook: 'key-rejected',
+  },
   KeyUnreadable: { meaning: 'UserKey: the sealed key does not open.', runbook: 'key-unreadable' },
   ServerNotFound: { meaning: 'UserKey: the McpServer does not exist.', runbook: 'server-not-found' },
   NameMismatch: { meaning: 'UserKey: the name is not the one of its server and subject.', runbook: 'name-mismatch' },

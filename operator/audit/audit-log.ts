@@ -48,7 +48,7 @@ export interface LeaseEvent extends EventBase {
 }
 
 export interface KeyEvent extends EventBase {
-  readonly type: 'key.set' | 'key.delete' | 'key.destroyed';
+  readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected';
   readonly keyVersion?: number;
   readonly headerNames: readonly string[];
   /** Who did it, as the API server or the issuer names them. */
@@ -57,7 +57,7 @@ export interface KeyEvent extends EventBase {
 
 export interface DenialEvent extends EventBase {
   readonly type: 'denied';
-  /** What was asked for: `lease`, `watch`, `audit`, `user-key-request`. */
+  /** What was asked for: `lease`, `watch`, `audit`, `outcomes`, `user-key-request`. */
   readonly action: string;
   readonly reason: string;
   readonly message: string;

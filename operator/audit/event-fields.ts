@@ -25,6 +25,7 @@ const types: ClosedSet<AuditEvent['type']> = {
   'key.set': true,
   'key.delete': true,
   'key.destroyed': true,
+  'key.rejected': true,
   denied: true,
 };
 
@@ -55,6 +56,7 @@ function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
     case 'key.set':
     case 'key.delete':
     case 'key.destroyed':
+    case 'key.rejected':
       return readKey(event, type);
     default:
       return type satisfies never;

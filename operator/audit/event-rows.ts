@@ -69,6 +69,7 @@ function outcomeOf(event: AuditEvent): string | null {
     case 'key.set':
     case 'key.delete':
     case 'key.destroyed':
+    case 'key.rejected':
       return null;
     default:
       return event satisfies never;

@@ -9,6 +9,7 @@ import { PodIdentifier } from '#operator/identity/pod-identity.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { AuditIntake } from './audit-intake.ts';
@@ -16,6 +17,7 @@ import { Denials } from './denials.ts';
 import { followSources } from './follow-sources.ts';
 import { LeaseService } from './lease-service.ts';
 import { createBrokerObserver } from './metrics.ts';
+import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
 import { policySnapshot } from './policy-snapshot.ts';
 import { RefusalCounts } from './refusal-counts.ts';
@@ -33,6 +35,8 @@ export interface BrokerOptions {
   readonly tenancy: TenancyIndex;
   readonly keyStore: KeyStore;
   readonly audit: AuditLog;
+  /** Not fenced, for the marks of rejected keys. */
+  readonly client: Pick<KubeClient, 'apply'>;
   /** Both from `createIdentity`. */
   readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
@@ -80,6 +84,17 @@ export function createBroker(options: BrokerOptions): Broker {
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
+  const outcomes = new OutcomeIntake({
+    podGate,
+    observer,
+    log,
+    monotonicMs,
+    now,
+    tenancy,
+    audit,
+    client: options.client,
+    userKeys: sources.userKeys.store,
+  });
   const hub = new WatchHub({
     snapshotOf: ({ namespace, name }) => {
       const server = sources.mcpServers.store.get(namespace, name);
@@ -91,7 +106,7 @@ export function createBroker(options: BrokerOptions): Broker {
     random: Math.random,
   });
   followSources({ sources, keyStore, hub });
-  const routes = createRoutes({ leases, intake, hub, podGate, observer, monotonicMs });
+  const routes = createRoutes({ leases, intake, outcomes, hub, podGate, observer, monotonicMs });
   const server = new BrokerServer({ routes, identity: options.identity, observer, log });
   return {
     tls: server.tls,
@@ -103,7 +118,7 @@ export function createBroker(options: BrokerOptions): Broker {
       const closed = server.close();
       hub.drain();
       await closed;
-      await intake.close();
+      await Promise.all([intake.close(), outcomes.close()]);
     },
   };
 }

@@ -67,11 +67,14 @@ function specMatters(change: Change<KubeObject>): boolean {
   );
 }
 
-/** Of the status, the state and the version decide about a lease. */
+/** Of the status, the state, the version and the mark of a rejected one decide about a lease. */
 function userKeyMatters(change: Change<UserKey>): boolean {
   if (change.kind !== 'updated' || specMatters(change)) return true;
-  const { object, previous } = change;
-  return object.status?.state !== previous.status?.state || object.status?.version !== previous.status?.version;
+  return leaseFacts(change.object) !== leaseFacts(change.previous);
+}
+
+function leaseFacts({ status = {} }: UserKey): string {
+  return `${status.state} ${status.version} ${status.rejected?.version}`;
 }
 
 /** A pod that is gone, or that no longer says that it carries this sidecar. */

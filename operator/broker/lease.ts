@@ -2,7 +2,7 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { HeaderHint, Subject } from '#contract/lease.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { versionOnRecord } from '#operator/keystore/version.ts';
+import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import { hintOf } from './policy-snapshot.ts';
@@ -42,13 +42,21 @@ const refusalByState: Readonly<Record<KeyState, Refusal | undefined>> = {
  */
 export function decideOpening(userKey: UserKey | undefined, server: McpServer, subject: Subject): Opening {
   if (userKey === undefined || userKey.metadata.deletionTimestamp !== undefined) return { kind: 'nothingStored' };
-  const { spec, status } = userKey;
+  const { spec } = userKey;
   const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
   if (!isTheirs || spec.serverRef.name !== server.metadata.name) return { kind: 'mismatch' };
-  const refusal = status?.state === undefined ? undefined : refusalByState[status.state];
-  if (refusal !== undefined) return { kind: 'refused', refusal };
   const versionMin = versionOnRecord(userKey);
+  const refusal = refusalOf(userKey, versionMin ?? 0);
+  if (refusal !== undefined) return { kind: 'refused', refusal };
   return versionMin === undefined ? { kind: 'nothingStored' } : { kind: 'open', versionMin };
+}
+
+/** The mark of the rejected version counts, not the state `Invalid` that follows it: a new key must not wait for that to go away. */
+function refusalOf(userKey: UserKey, version: number): Refusal | undefined {
+  const { state, rejected } = userKey.status ?? {};
+  if (rejected !== undefined && version > 0 && isRejected(userKey, version)) return 'invalid';
+  if (state === undefined || (state === 'Invalid' && rejected !== undefined)) return undefined;
+  return refusalByState[state];
 }
 
 /** Which headers go out, or which are still asked of the user. */

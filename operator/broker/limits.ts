@@ -1,10 +1,12 @@
 import { auditBatchBytesMax, auditBatchMax } from '#contract/audit.ts';
 import { leaseRequestBytesMax } from '#contract/lease.ts';
+import { outcomeReportBytesMax } from '#contract/outcome.ts';
 
 /** Bounds of everything that the broker reads, keeps or waits for. */
 export const brokerLimits = {
   leaseBodyBytesMax: leaseRequestBytesMax,
   auditBodyBytesMax: auditBatchBytesMax,
+  outcomesBodyBytesMax: outcomeReportBytesMax,
   headerBytesMax: 16_384,
   podTokenCharsMax: 8_192,
 
@@ -19,6 +21,7 @@ export const brokerLimits = {
   watchesInFlightMax: 2_048,
   /** Few, because their bodies are large: all of them together bound the memory. */
   auditsInFlightMax: 32,
+  outcomesInFlightMax: 64,
   /** An answer that its reader does not take within this time is given up, and its key zeroed. */
   answerTimeoutMs: 10_000,
   drainMsMax: 20_000,
@@ -59,6 +62,15 @@ export const brokerLimits = {
   refusingPodsMax: 1_000,
   /** Counted requests of one pod that are known again when they are reported again: two batches. */
   repeatsKnownPerPodMax: 2 * auditBatchMax,
+  /** How long others have to be refused too before a rejection is taken for the key's fault. */
+  rejectionPatienceMs: 10_000,
+  /** Rejections of two users that lie no further apart are seen as one event. */
+  rejectionsTogetherMs: 60_000,
+  rejectionMemoryMs: 600_000,
+  rejectionSweepMs: 1_000,
+  /** Servers with rejections, and users of each, that are remembered; the one unheard of for longest is forgotten. */
+  rejectionServersMax: 1_000,
+  rejectionUsersMax: 1_000,
   /** Counts that wait for the disk. */
   openCountsMax: 10_000,
 } as const;

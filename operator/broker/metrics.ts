@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import type { LeaseResponse } from '#contract/lease.ts';
 
 import type { BrokerErrorCode } from './errors.ts';
+import type { MarkResult } from './mark-rejected.ts';
 
 /** What is told about the broker while it works. Labels come from closed sets: no user, pod or server is named. */
 export interface BrokerObserver {
@@ -14,6 +15,7 @@ export interface BrokerObserver {
   callFailed(route: string, code: BrokerErrorCode): void;
   denialNotRecorded(): void;
   requestsCounted(count: number): void;
+  keyRejection(result: MarkResult | 'upstreamSuspected' | 'failed'): void;
 }
 
 export type StreamEnd = 'clientGone' | 'slow' | 'lifetime' | 'podGone' | 'serverGone' | 'draining';
@@ -55,6 +57,12 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
     help: 'Requests of nobody known that were only counted, because their pod refused too many in a minute',
     registers,
   });
+  const rejections = new Counter({
+    name: 'mcpkeyring_key_rejections_total',
+    help: 'Keys that upstreams refused, by what became of it',
+    labelNames: ['result'],
+    registers,
+  });
   return {
     leaseAnswered: (result, reason) => releases.inc({ result, reason }),
     leaseTook: (seconds) => duration.observe(seconds),
@@ -63,5 +71,6 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
     callFailed: (route, code) => failures.inc({ route, code }),
     denialNotRecorded: () => unrecorded.inc(),
     requestsCounted: (count) => counted.inc(count),
+    keyRejection: (result) => rejections.inc({ result }),
   };
 }

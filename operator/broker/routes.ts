@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ContractError } from '#contract/fields.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { parseServerRef } from '#contract/parse-common.ts';
-import { parseAuditBatch, parseLeaseRequest } from '#contract/parse-requests.ts';
+import { parseAuditBatch, parseLeaseRequest, parseOutcomeReport } from '#contract/parse-requests.ts';
 
 import type { AuditIntake } from './audit-intake.ts';
 import { BrokerError } from './errors.ts';
@@ -11,6 +11,7 @@ import { bearerOf, readContract, sendGranted, sendJson } from './http.ts';
 import type { LeaseAnswer, LeaseService } from './lease-service.ts';
 import { brokerLimits } from './limits.ts';
 import type { BrokerObserver } from './metrics.ts';
+import type { OutcomeIntake } from './outcomes.ts';
 import type { PodGate } from './pod-gate.ts';
 import type { Route } from './server.ts';
 import type { WatchHub } from './watch-hub.ts';
@@ -18,6 +19,7 @@ import type { WatchHub } from './watch-hub.ts';
 export interface RoutesOptions {
   readonly leases: Pick<LeaseService, 'lease'>;
   readonly intake: Pick<AuditIntake, 'take'>;
+  readonly outcomes: Pick<OutcomeIntake, 'take'>;
   readonly hub: Pick<WatchHub, 'open'>;
   readonly podGate: Pick<PodGate, 'admit' | 'knock'>;
   readonly observer: BrokerObserver;
@@ -26,7 +28,7 @@ export interface RoutesOptions {
 
 /** Everything that the broker answers, by path. */
 export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route> {
-  const { leasesInFlightMax, auditsInFlightMax, watchesInFlightMax } = brokerLimits;
+  const { leasesInFlightMax, auditsInFlightMax, watchesInFlightMax, outcomesInFlightMax } = brokerLimits;
   const routes: readonly Route[] = [
     {
       path: '/v1/leases',
@@ -48,6 +50,13 @@ export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route>
       method: 'POST',
       inFlightMax: auditsInFlightMax,
       serve: (...exchange) => serveAudit(options, ...exchange),
+    },
+    {
+      path: '/v1/outcomes',
+      name: 'outcomes',
+      method: 'POST',
+      inFlightMax: outcomesInFlightMax,
+      serve: (...exchange) => serveOutcomes(options, ...exchange),
     },
   ];
   return new Map(routes.map((route) => [route.path, route]));
@@ -105,4 +114,16 @@ async function serveAudit(options: RoutesOptions, request: IncomingMessage, resp
   const events = await readContract(request, brokerLimits.auditBodyBytesMax, parseAuditBatch);
   const accepted = await options.intake.take(events, token);
   sendJson(response, { status: 200, body: { accepted } });
+}
+
+async function serveOutcomes(
+  options: RoutesOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const token = bearerOf(request);
+  await options.podGate.knock(token, 'outcomes');
+  const report = await readContract(request, brokerLimits.outcomesBodyBytesMax, parseOutcomeReport);
+  const received = await options.outcomes.take(report, token);
+  sendJson(response, { status: 200, body: { received } });
 }

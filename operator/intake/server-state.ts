@@ -1,6 +1,8 @@
 import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/responses.ts';
 import type { McpServer, McpServerHeader } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
 
 /** What a user may know of one server and their key for it. Never a value. */
@@ -9,10 +11,11 @@ export interface ServerFacts {
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
   readonly stored: StoredKey | undefined;
+  readonly userKey: UserKey | undefined;
 }
 
 export function serverState(facts: ServerFacts): ServerState {
-  return { ...summary(facts), headers: facts.headers.map((header) => headerState(header, facts.stored)) };
+  return { ...summary(facts), headers: facts.headers.map((header) => headerState(header, facts)) };
 }
 
 /** With what the CLI asks and checks by. */
@@ -21,7 +24,7 @@ export function detailedServerState(facts: ServerFacts): ServerState<DeclaredHea
 }
 
 /** Required headers without a value. */
-export function missingHeaders({ headers, stored }: Omit<ServerFacts, 'server'>): readonly string[] {
+export function missingHeaders({ headers, stored }: Pick<ServerFacts, 'headers' | 'stored'>): readonly string[] {
   return headers.filter((header) => header.required && !isSet(header, stored)).map(({ name }) => name);
 }
 
@@ -42,18 +45,24 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
 
 function stateOf(facts: ServerFacts): ServerState['state'] {
   if (missingHeaders(facts).length > 0) return 'Missing';
-  return facts.stored === undefined ? 'NotNeeded' : 'Configured';
+  if (facts.stored === undefined) return 'NotNeeded';
+  return isRefused(facts) ? 'Invalid' : 'Configured';
 }
 
-function headerState(header: EffectiveHeader, stored: StoredKey | undefined): HeaderState {
-  return { name: header.name, required: header.required, state: isSet(header, stored) ? 'Configured' : 'Missing' };
+function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
+  const set = isRefused(facts) ? 'Invalid' : 'Configured';
+  return { name: header.name, required: header.required, state: isSet(header, facts.stored) ? set : 'Missing' };
 }
 
-function declaredHeader(header: EffectiveHeader, { server, stored }: ServerFacts): DeclaredHeader {
+function isRefused({ stored, userKey }: ServerFacts): boolean {
+  return stored !== undefined && userKey !== undefined && isRejected(userKey, stored.version);
+}
+
+function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {
   const { template, title, help, helpURL } = header;
-  const { prefixes, message } = formatOf(server, header.name) ?? {};
+  const { prefixes, message } = formatOf(facts.server, header.name) ?? {};
   return {
-    ...headerState(header, stored),
+    ...headerState(header, facts),
     template,
     ...(title !== undefined && { title }),
     ...(help !== undefined && { help }),

@@ -23,3 +23,8 @@ export function versionOnRecord({ status }: Pick<UserKey, 'status'>): number | u
   const version = status?.version ?? 0;
   return version > 0 ? version : undefined;
 }
+
+/** Whether the upstream has refused this version, or a later one: then it is not handed out again. */
+export function isRejected({ status }: Pick<UserKey, 'status'>, version: number): boolean {
+  return (status?.rejected?.version ?? 0) >= version;
+}

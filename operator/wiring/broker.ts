@@ -23,13 +23,14 @@ export interface BrokerWiring {
 /** Serves sidecars as soon as there is a certificate. */
 export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
   const { platform, serving, identity } = wiring;
-  const { options, clock, log, metrics } = platform;
+  const { options, clock, log, metrics, client } = platform;
   const broker: Broker = createBroker({
     identity: await serving.ready(wiring.signal),
     sources: wiring.informers,
     tenancy: wiring.tenancy,
     keyStore: wiring.keys.keyStore,
     audit: wiring.audit,
+    client,
     users: identity.users,
     reviewer: identity.reviewer,
     registry: metrics.registry,

@@ -158,7 +158,7 @@ function startUserKeys(options: ControllersOptions, start: Start): Controller {
       name: 'user-key',
       type: userKeys,
       announces: false,
-      foreignStatusFields: ['version'],
+      foreignStatusFields: ['version', 'rejected'],
       observe: (key) => observeUserKey({ sources, tenancy, keyStore }, key),
       decide: decideUserKey,
       act: userKeyActions({ keyStore, audit, now: () => new Date() }),

@@ -1,6 +1,6 @@
 /**
  * What a broker receives. Input is a value out of `JSON.parse`; the caller bounds the bytes first (`leaseRequestBytesMax`,
- * `auditBatchBytesMax`). Unknown fields are ignored, so that a newer sidecar may say more; unknown values are refused.
+ * `auditBatchBytesMax`, `outcomeReportBytesMax`). Unknown fields are ignored, so that a newer sidecar may say more; unknown values are refused.
  */
 import type { HttpMethod, RequestDecision, RequestEra, RequestEvent } from './audit.ts';
 import { auditBatchMax, auditTextCharsMax } from './audit.ts';
@@ -8,6 +8,8 @@ import type { ClosedSet, JsonObject, TextBounds } from './fields.ts';
 import { ifPresent, present, readBoolean, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
 import type { LeaseRequest } from './lease.ts';
 import { credentialBytesMax } from './lease.ts';
+import type { KeyOutcome, OutcomeReport } from './outcome.ts';
+import { outcomesMax } from './outcome.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
 
 /** @throws ContractError */
@@ -25,6 +27,29 @@ export function parseLeaseRequest(value: unknown): LeaseRequest {
 
 /** Visible ASCII only, so that characters are bytes. RFC 6750 allows less; issuers know their own tokens. */
 const credentialShape = /^[\x21-\x7e]+$/;
+
+/** @throws ContractError */
+export function parseOutcomeReport(value: unknown): OutcomeReport {
+  const { server, outcomes } = readObject(value, 'outcome report');
+  return {
+    server: parseServerRef(server, 'server'),
+    outcomes: readList(outcomes, 'outcomes', { itemsMax: outcomesMax, item: parseOutcome }),
+  };
+}
+
+function parseOutcome(value: unknown, path: string): KeyOutcome {
+  const { subjectKey, keyVersion, outcome } = readObject(value, path);
+  return {
+    // It becomes part of an object's name.
+    subjectKey: readText(subjectKey, `${path}.subjectKey`, {
+      charsMax: 128,
+      pattern: /^[a-z0-9]+$/,
+      expected: 'a subject key',
+    }),
+    keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    outcome: readOneOf(outcome, `${path}.outcome`, { accepted: true, rejected: true }),
+  };
+}
 
 /** @throws ContractError */
 export function parseAuditBatch(value: unknown): readonly RequestEvent[] {

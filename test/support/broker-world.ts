@@ -17,6 +17,7 @@ import { unauthenticated } from '#operator/identity/identification-results.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
+import { KubeError } from '#operator/kube/errors.ts';
 import { silentLog } from '#operator/kube/observers.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
@@ -237,6 +238,7 @@ export function brokerWorld() {
     tenancy: { organizationOf: (namespace: string): Tenancy => tenancies.get(namespace) ?? { kind: 'none' } },
     keyStore,
     audit,
+    client: fakeUserKeyClient(sources.userKeys),
     users: {
       /** A token that begins with `review:` is one that only the API server can judge. */
       proofOf: (credential: string): Proof => {
@@ -259,6 +261,20 @@ export function brokerWorld() {
 }
 
 export type BrokerWorld = ReturnType<typeof brokerWorld>;
+
+/** Takes what is applied to the status of a UserKey into the cache, as the API server and the informer would. */
+function fakeUserKeyClient(userKeys: ReturnType<typeof memorySource<UserKey>>): BrokerOptions['client'] {
+  return {
+    apply: (_type, object) => {
+      const { name = '', namespace = '' } = object.metadata;
+      const known = userKeys.store.get(namespace, name);
+      if (known === undefined) throw new KubeError('NotFound', `userkeys ${name}`);
+      const { status } = object as Pick<UserKey, 'status'>;
+      userKeys.put({ ...known, status: { ...known.status, ...status } });
+      return Promise.resolve(known as never);
+    },
+  };
+}
 
 /** `pod:<namespace>/<name>` is the token of that pod. */
 function reviewPod(token: string, audiences: readonly string[]) {

@@ -27,7 +27,7 @@ export function servicesOf(world: BrokerWorld) {
   const leases = new LeaseService({ podGate, userGate, tenancy, sources, keyStore, audit, denials, log, now, newId });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
-  return { leases, intake, denials, unrecorded: () => unrecorded, counted: () => counted };
+  return { leases, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
 }
 
 /** The answer as the sidecar would read it. */

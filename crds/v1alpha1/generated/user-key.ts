@@ -30,6 +30,11 @@ export interface UserKeySpec {
   readonly subject: UserKeySubject;
 }
 
+export interface UserKeyRejected {
+  readonly version: number;
+  readonly at: string;
+}
+
 export interface UserKeyHeader {
   readonly name: string;
   readonly state:
@@ -69,6 +74,8 @@ export interface UserKeyStatus {
     | 'Unverified';
   /** Version of the key that was set last: the time at which it was sealed, in milliseconds since 1970. An older sealed Secret is not opened, and none at all while this is absent. */
   readonly version?: number;
+  /** The newest version that the upstream has refused with 401. Unless a newer one is set, the key is Invalid. */
+  readonly rejected?: UserKeyRejected;
   /** The earliest expiry of any header. */
   readonly expiresAt?: string;
   /** When the key was last handed to a sidecar. */

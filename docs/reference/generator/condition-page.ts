@@ -37,6 +37,7 @@ A UserKey lists its headers in \`status.headers\`, each with a state and, when i
 | \`NotSet\` | The header is required and has no value. |
 | \`OptionalNotSet\` | The header is optional and has no value; the key works without it. |
 | \`KeyRolledBack\` | There is a sealed key, but it is older than the version on record, so nothing of it is used. |
+| \`KeyRejected\` | The upstream refuses the key that the value came with. |
 `;
 
 /** Types and reasons; a reason that asks for somebody's action links to what to do. */

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
-
 import type { AuditLog, KeyEvent } from '#operator/audit/audit-log.ts';
+import { uuidOf } from '#operator/audit/event-ids.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 
 import type { UserKeyAction } from './decide.ts';
@@ -47,12 +46,4 @@ function destroyedEvent({ userKey, organization }: RecordDestroyed, now: Date): 
     headerNames: (status?.headers ?? []).filter(({ state }) => state === 'Configured').map(({ name }) => name),
     actor,
   };
-}
-
-/** RFC 9562, version 8: the content is ours to define. */
-function uuidOf(text: string): string {
-  const bytes = createHash('sha256').update(text).digest().subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -1,5 +1,5 @@
 import type { StoredKey } from '#operator/keystore/key-store.ts';
-import { versionOnRecord } from '#operator/keystore/version.ts';
+import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
 
 import type { ObservedUserKey } from './observe.ts';
@@ -13,6 +13,8 @@ export type UserKeyFinding =
       readonly headers: readonly EffectiveHeader[];
       readonly missing: readonly string[];
     }
+  /** The upstream has refused it with 401. */
+  | { readonly kind: 'rejected'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
   | { readonly kind: 'keyMissing'; readonly headers: readonly EffectiveHeader[] }
   /** A sealed key, and no version on record: it is being set right now, or it is from before this UserKey. */
   | { readonly kind: 'notOnRecord'; readonly headers: readonly EffectiveHeader[] }
@@ -34,6 +36,7 @@ export function findingOf(observed: ObservedUserKey): UserKeyFinding {
   const onRecord = versionOnRecord(object);
   if (onRecord === undefined) return { kind: 'notOnRecord', headers };
   if (stored.version < onRecord) return { kind: 'rolledBack', stored, headers };
+  if (isRejected(object, stored.version)) return { kind: 'rejected', stored, headers };
   const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
   return missing.length > 0
     ? { kind: 'headersMissing', stored, headers, missing }

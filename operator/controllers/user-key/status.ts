@@ -11,20 +11,31 @@ export interface UserKeyOutcome {
   readonly now: Date;
 }
 
-/** All but `version`, which makes a rolled-back Secret worthless: only who has sealed a version puts it on record. */
+/**
+ * All but `version`, which makes a rolled-back Secret worthless: only who has sealed a version puts it on record; and but `rejected`,
+ * which the broker writes that hears of it.
+ */
 export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome): UserKeyStatus {
   const { generation } = userKey.metadata;
   const previous = userKey.status?.conditions;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    state: finding.kind === 'configured' ? 'Configured' : 'Missing',
+    state: stateOf(finding),
     ...('headers' in finding ? { headers: finding.headers.map((header) => headerStatus(header, finding)) } : {}),
     conditions: stampConditions(conditionsOf(userKey, finding), { previous, generation, now }),
   };
 }
 
+function stateOf({ kind }: UserKeyFinding): NonNullable<UserKeyStatus['state']> {
+  if (kind === 'configured') return 'Configured';
+  return kind === 'rejected' ? 'Invalid' : 'Missing';
+}
+
 function headerStatus(header: EffectiveHeader, finding: UserKeyFinding): UserKeyHeader {
   const { name, required } = header;
+  if (finding.kind === 'rejected' && has(finding.stored, header)) {
+    return { ...configured(name, finding.stored), state: 'Invalid', reason: 'KeyRejected' };
+  }
   const usable = finding.kind === 'configured' || finding.kind === 'headersMissing' ? finding.stored : undefined;
   if (usable !== undefined && has(usable, header)) return configured(name, usable);
   if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };
@@ -49,13 +60,9 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
         notReady('KeyMissing', `There is a sealed key that is not on record, so it is not used. ${setCommand(server)}`),
       ];
     case 'rolledBack':
-      return [
-        notReady(
-          'KeyRolledBack',
-          `The stored key is version ${finding.stored.version}, on record is ${userKey.status?.version}; ` +
-            `an older key is never used. ${setCommand(server)}`,
-        ),
-      ];
+      return [rolledBack(userKey, finding.stored)];
+    case 'rejected':
+      return [rejected(userKey)];
     case 'serverNotFound':
       return [
         notReady(
@@ -82,6 +89,17 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
     default:
       return finding satisfies never;
   }
+}
+
+function rolledBack({ spec, status }: UserKey, stored: StoredKey): KeyringCondition {
+  const versions = `The stored key is version ${stored.version}, on record is ${status?.version}`;
+  return notReady('KeyRolledBack', `${versions}; an older key is never used. ${setCommand(spec.serverRef.name)}`);
+}
+
+function rejected({ spec, status }: UserKey): KeyringCondition {
+  const { name } = spec.serverRef;
+  const since = status?.rejected === undefined ? '' : ` since ${status.rejected.at}`;
+  return notReady('KeyRejected', `The upstream of ${name} refuses the stored key${since}. ${setCommand(name)}`);
 }
 
 function mismatch(expectedName: string): readonly KeyringCondition[] {

@@ -59,6 +59,30 @@ describe('whether a stored key is opened', () => {
   });
 });
 
+describe('a version that the upstream has refused', () => {
+  const at = '2026-11-24T10:00:00Z';
+
+  test.each([
+    ['stays shut', { version: 3, state: 'Configured', rejected: { version: 3, at } }, 'invalid'],
+    [
+      'stays shut when an older one is put back',
+      { version: 3, state: 'Invalid', rejected: { version: 4, at } },
+      'invalid',
+    ],
+    ['does not shut a newer one', { version: 4, state: 'Configured', rejected: { version: 3, at } }, 'open'],
+    ['nor does the state that followed it', { version: 4, state: 'Invalid', rejected: { version: 3, at } }, 'open'],
+    [
+      'opens no door that another state shuts',
+      { version: 4, state: 'Expired', rejected: { version: 3, at } },
+      'expired',
+    ],
+    ['is not there without a key', { rejected: { version: 3, at } }, 'nothingStored'],
+  ] as const)('%s', (_, status, expected) => {
+    const opening = decideOpening(userKeyOf(alice, github, status), server, alice);
+    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+  });
+});
+
 function declared(name: string, required: boolean): EffectiveHeader {
   return { name, template: '{value}', required, decidedBy: { kind: 'server' } };
 }

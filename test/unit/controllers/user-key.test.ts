@@ -87,6 +87,23 @@ describe('the state of a UserKey', () => {
     expect(steps).toEqual([]);
   });
 
+  test('is Invalid in the version that the upstream refuses, and Configured again in the next', () => {
+    const rejectedAt = (rejectedVersion: number) =>
+      userKey({
+        metadata: { finalizers: [userKeyFinalizer] },
+        status: { version, rejected: { version: rejectedVersion, at: '2026-03-01T00:00:00Z' } },
+      });
+    const { status } = decideUserKey(observed({ object: rejectedAt(version) }), now);
+    expect(brief(status)).toBe('Ready=False/KeyRejected');
+    expect(messageOf(status)).toMatch(/refuses.*since 2026-03-01.*kubectl mcpkeys set github/);
+    expect(status).toMatchObject({
+      state: 'Invalid',
+      headers: [{ name: 'Authorization', state: 'Invalid', reason: 'KeyRejected', version }],
+    });
+    expect(status).not.toHaveProperty('rejected');
+    expect(decideUserKey(observed({ object: rejectedAt(version - 1) }), now).status?.state).toBe('Configured');
+  });
+
   test('tells of every declared header since when it is set', () => {
     const { status } = decideUserKey(observed({ server: optional }), now);
     expect(status?.headers).toEqual([

@@ -390,6 +390,21 @@ describe('asking', () => {
     expect(response).toMatchObject({ more: 13 });
   });
 
+  test('shows a key that the upstream refuses as Invalid, until its user sets another', async () => {
+    const world = await testIntake();
+    await world.ask(set('github'), { Authorization: 'ghp_a' });
+    const [userKey] = userKeysIn(world);
+    const version = userKey!.status!.version!;
+    world.cluster.put(userKeys, {
+      ...userKey!,
+      status: { version, rejected: { version, at: '2026-11-24T10:00:00Z' } },
+    });
+    expect(await world.ask(status('github'))).toMatchObject({
+      key: { state: 'Invalid', headers: [{ name: 'Authorization', state: 'Invalid' }] },
+    });
+    expect(await world.ask(set('github'), { Authorization: 'ghp_b' })).toMatchObject({ key: { state: 'Configured' } });
+  });
+
   test('for the status gives what the CLI asks and checks by', async () => {
     const world = await testIntake();
     expect(await world.ask(status('github'))).toMatchObject({

@@ -1,0 +1,80 @@
+import type { OutcomeReport } from '#contract/outcome.ts';
+import type { Log } from '#operator/kube/observers.ts';
+
+import { brokerLimits } from './limits.ts';
+import { markRejected, type MarkerOptions } from './mark-rejected.ts';
+import type { BrokerObserver } from './metrics.ts';
+import type { PodGate } from './pod-gate.ts';
+import { type Rejection, Rejections } from './rejections.ts';
+
+export interface OutcomeIntakeOptions extends MarkerOptions {
+  readonly podGate: Pick<PodGate, 'admit'>;
+  readonly observer: Pick<BrokerObserver, 'keyRejection'>;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+}
+
+/** Takes what sidecars tell of keys that upstreams refused, and marks those that are at fault. A pod speaks for its own server only. */
+export class OutcomeIntake {
+  readonly #options: OutcomeIntakeOptions;
+  readonly #rejections: Rejections;
+  /** Marks that have to be written, and could not yet. */
+  readonly #unmarked = new Map<string, Rejection>();
+  readonly #sweep: NodeJS.Timeout;
+  #marking: Promise<void> | undefined;
+
+  constructor(options: OutcomeIntakeOptions) {
+    this.#options = options;
+    this.#rejections = new Rejections(options);
+    this.#sweep = setInterval(() => void this.settle(), brokerLimits.rejectionSweepMs);
+    this.#sweep.unref();
+  }
+
+  /** Resolves the number of outcomes taken. @throws BrokerError */
+  async take({ server, outcomes }: OutcomeReport, podToken: string | undefined): Promise<number> {
+    await this.#options.podGate.admit({ token: podToken, server, purpose: 'serving', action: 'outcomes' });
+    if (outcomes.length > 0) this.#rejections.take(server, outcomes);
+    return outcomes.length;
+  }
+
+  /** Judges, and writes the marks that are due. Never rejects: what fails is tried again with the next sweep. */
+  async settle(): Promise<void> {
+    if (this.#rejections.isEmpty && this.#unmarked.size === 0) return;
+    for (const { verdict, isNews, ...rejection } of this.#rejections.judgeAll()) {
+      if (verdict === 'key') this.#unmarked.set(keyOf(rejection), rejection);
+      else if (isNews) this.#suspectUpstream(rejection);
+    }
+    this.#marking ??= this.#markAll().finally(() => (this.#marking = undefined));
+    await this.#marking;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweep);
+    await this.#marking;
+  }
+
+  #suspectUpstream({ server }: Rejection): void {
+    this.#options.observer.keyRejection('upstreamSuspected');
+    this.#options.log.warn('an upstream refuses several users at once: no key is marked', {
+      namespace: server.namespace,
+      server: server.name,
+    });
+  }
+
+  async #markAll(): Promise<void> {
+    for (const [key, rejection] of this.#unmarked) {
+      try {
+        this.#options.observer.keyRejection(await markRejected(this.#options, rejection));
+        this.#unmarked.delete(key);
+      } catch (error) {
+        this.#options.observer.keyRejection('failed');
+        this.#options.log.error('a rejected key could not be marked', error instanceof Error ? { error } : {});
+        return;
+      }
+    }
+  }
+}
+
+function keyOf({ server, subjectKey }: Rejection): string {
+  return `${server.namespace}/${server.name}/${subjectKey}`;
+}

@@ -1,0 +1,26 @@
+import type { ServerRef } from './lease.ts';
+
+/**
+ * `POST /v1/outcomes`: what an upstream made of the keys that a sidecar put into requests. The broker answers `{ received: n }`; a
+ * report that is lost or repeated does no harm. Parsers live in `parse-requests.ts`.
+ */
+export interface OutcomeReport {
+  readonly server: ServerRef;
+  /** At most `outcomesMax`, one for each user and version: the latest. */
+  readonly outcomes: readonly KeyOutcome[];
+}
+
+export interface KeyOutcome {
+  readonly subjectKey: string;
+  readonly keyVersion: number;
+  /**
+   * `rejected`: the upstream answered 401. `accepted`: it answered a request that needs a key with success; only told while there are
+   * rejections to weigh it against. 403, 429 and 5xx are neither.
+   */
+  readonly outcome: 'accepted' | 'rejected';
+}
+
+export const outcomesMax = 500;
+
+/** Largest `POST /v1/outcomes` body. */
+export const outcomeReportBytesMax = 131_072;
