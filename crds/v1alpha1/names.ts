@@ -7,6 +7,8 @@ export const apiVersion = `${group}/${version}`;
 export const labels = {
   /** On a pod: the McpServer (same namespace) whose sidecar it gets. On objects we own: the server they belong to. */
   server: `${group}/server`,
+  /** On a pod, `true`: it gets the sidecar on its loopback, for the servers that it calls. */
+  agent: `${group}/agent`,
   /** Set by the injector on a pod that carries the sidecar. */
   injected: `${group}/injected`,
   /** On every object that the operator writes; also the cache selector in the key namespace. */
@@ -20,6 +22,10 @@ export const labels = {
 export const annotations = {
   /** JSON that the injector writes on a pod: template hash, image, containers, volumes. */
   sidecarStatus: `${group}/sidecar-status`,
+  /** On an agent pod, by its author: the servers it calls, `<namespace>/<name>` separated by commas; absent: the remote ones beside it. */
+  agentServers: `${group}/agent-servers`,
+  /** On an agent pod, by the injector: the servers that its sidecar may ask leases for, in the same form. */
+  injectedServers: `${group}/injected-servers`,
   /** On a sealed Secret, for people: the namespace of the server it is for. */
   namespace: `${group}/namespace`,
   /** On a sealed Secret, for people: the name of its UserKey in that namespace. */

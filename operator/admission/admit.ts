@@ -1,5 +1,6 @@
 import { decideInjection } from './inject/decide.ts';
-import type { Injection, InjectionWorld } from './inject/decide.ts';
+import type { Injection } from './inject/decide.ts';
+import type { InjectionWorld } from './inject/plan.ts';
 import type { Refusal, RefusalReason, SkipReason } from './inject/reasons.ts';
 import type { AdmissionAnswer, AdmissionRequest } from './review.ts';
 

@@ -7,6 +7,7 @@ import type { ServingCertificate } from '#operator/certificates/serving-certific
 import { brokerServiceName } from '#operator/certificates/serving-names.ts';
 
 import type { OperatorOptions } from '#operator/options.ts';
+import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Informers } from './informers.ts';
 import type { Platform } from './platform.ts';
@@ -21,6 +22,7 @@ export interface AdmissionWiring {
   readonly platform: Platform;
   readonly informers: Informers;
   readonly serving: ServingCertificate;
+  readonly tenancy: TenancyIndex;
   readonly signal: AbortSignal;
 }
 
@@ -30,11 +32,13 @@ export function brokerUrlOf({ namespace }: OperatorOptions): string {
 }
 
 /** Serves the mutating webhook as soon as there is a certificate. */
-export async function startAdmission({ platform, informers, serving, signal }: AdmissionWiring): Promise<Listener> {
+export async function startAdmission(wiring: AdmissionWiring): Promise<Listener> {
+  const { platform, informers, serving, signal, tenancy } = wiring;
   const { options, clock, log, metrics, version } = platform;
   const world = {
     servers: informers.mcpServers,
     configMaps: informers.operatorConfigMaps,
+    tenancy,
     operatorNamespace: options.namespace,
     brokerUrl: brokerUrlOf(options),
     injectorVersion: version,

@@ -185,7 +185,7 @@ export class Operator {
     const { serving } = parts.certificates;
     const common = { platform: this.#platform, informers: this.#informers, serving, signal: this.#stopping.signal };
     if (this.#runs('admission')) {
-      const admission = await startAdmission(common);
+      const admission = await startAdmission({ ...common, tenancy: parts.tenancy });
       this.#listeners.push(admission);
       log.info('serving admission', { port: admission.port });
     }

@@ -1,4 +1,4 @@
-import { annotations, brokerAudience, sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
+import { annotations, brokerAudience, labels, sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
 
 import { checkInjectedLabel } from './annotations.ts';
 import { hasSidecar } from './patch.ts';
@@ -16,6 +16,7 @@ type Check = (pod: PodView) => Refusal | undefined;
  * so that what another webhook adds later is caught when the API server asks again.
  */
 const checks: readonly Check[] = [
+  checkRole,
   checkOperatingSystem,
   checkSharedNamespaces,
   ...privilegeChecks,
@@ -34,6 +35,17 @@ export function firstRefusal(pod: PodView): Refusal | undefined {
     if (refusal !== undefined) return refusal;
   }
   return undefined;
+}
+
+function checkRole(pod: PodView): Refusal | undefined {
+  const agent = pod.labels?.[labels.agent];
+  if (agent === undefined) return undefined;
+  if (agent !== 'true') {
+    return refuse('agentLabelInvalid', `label ${labels.agent} is ${quote(agent)}; write "true", or remove it`);
+  }
+  if (pod.labels?.[labels.server] === undefined) return undefined;
+  const message = `the pod has the labels ${labels.server} and ${labels.agent}, and there is one sidecar in a pod; let the agent run in a pod of its own`;
+  return refuse('agentAndServer', message);
 }
 
 function checkOperatingSystem(pod: PodView): Refusal | undefined {
@@ -105,8 +117,12 @@ function checkPorts(pod: PodView): Refusal | undefined {
   return undefined;
 }
 
+const injectorAnnotations = [annotations.sidecarStatus, annotations.injectedServers] as const;
+
 function checkStatus(pod: PodView): Refusal | undefined {
-  if (hasSidecar(pod) || pod.annotations?.[annotations.sidecarStatus] === undefined) return undefined;
-  const message = `annotation ${annotations.sidecarStatus} is set, but the sidecar is not there; remove the annotation from the pod template`;
+  if (hasSidecar(pod)) return undefined;
+  const forged = injectorAnnotations.find((name) => pod.annotations?.[name] !== undefined);
+  if (forged === undefined) return undefined;
+  const message = `annotation ${forged} is set, but the sidecar is not there; remove the annotation from the pod template`;
   return refuse('statusForged', message);
 }

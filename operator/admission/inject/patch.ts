@@ -27,7 +27,7 @@ const meshContainers: ReadonlySet<string> = new Set([
 
 /** The container that a person means when they name none. */
 export function firstApplicationContainer(pod: PodView): string | undefined {
-  const application = pod.containers.find((container) => !meshContainers.has(container.name));
+  const application = pod.containers.find((container) => !isMeshContainer(container.name));
   return (application ?? pod.containers[0])?.name;
 }
 
@@ -42,7 +42,7 @@ export function addSidecar(pod: PodView, container: Fields): PatchOperation {
 }
 
 function meshPrefixLength(containers: readonly ContainerView[]): number {
-  const index = containers.findIndex((container) => !meshContainers.has(container.name));
+  const index = containers.findIndex((container) => !isMeshContainer(container.name));
   return index === -1 ? containers.length : index;
 }
 
@@ -61,6 +61,22 @@ export function addEntries(
   if (missing.length === 0) return [];
   if (present === undefined) return [add(`/metadata/${field}`, Object.fromEntries(missing))];
   return missing.map(([key, value]) => add(`/metadata/${field}/${escapePointer(key)}`, value));
+}
+
+/** Adds to a container that has `environment` already, or none at all. `path` is that of the container. */
+export function addVariables(
+  path: string,
+  environment: readonly unknown[] | undefined,
+  variables: readonly object[],
+): readonly PatchOperation[] {
+  if (variables.length === 0) return [];
+  if (environment === undefined) return [add(`${path}/env`, variables)];
+  return variables.map((variable) => add(`${path}/env/-`, variable));
+}
+
+/** Whether it belongs to a service mesh, which sets up the pod for the others. */
+export function isMeshContainer(name: string): boolean {
+  return meshContainers.has(name);
 }
 
 function add(path: string, value: unknown): PatchOperation {

@@ -18,6 +18,8 @@ export interface PodView {
 
 export interface ContainerView {
   readonly name: string;
+  /** `undefined`: it has no list of variables yet, so a patch has to make it. */
+  readonly environment: readonly VariableView[] | undefined;
   readonly ports: readonly number[];
   /** Names of the volumes it mounts, as file system or as block device. */
   readonly volumeNames: readonly string[];
@@ -28,6 +30,12 @@ export interface ContainerView {
   /** Of an init container: it goes on running beside the application. */
   readonly isRestarted: boolean;
   readonly raw: Fields;
+}
+
+export interface VariableView {
+  readonly name: string;
+  /** `undefined`: it is empty, or comes from elsewhere. */
+  readonly value: string | undefined;
 }
 
 export interface VolumeView {
@@ -66,6 +74,7 @@ function parseContainer(value: unknown): ContainerView {
   const mounts = [...listAt(raw['volumeMounts'], 'volumeMounts'), ...listAt(raw['volumeDevices'], 'volumeDevices')];
   return {
     name: requiredText(raw['name'], 'container name'),
+    environment: optionalList(raw['env'], 'env', parseVariable),
     ports: listAt(raw['ports'], 'ports').map(
       (port) => numberAt(objectAt(port, 'port')?.['containerPort'], 'port') ?? 0,
     ),
@@ -73,6 +82,14 @@ function parseContainer(value: unknown): ContainerView {
     isRestarted: textAt(raw['restartPolicy'], 'restartPolicy') === 'Always',
     ...parsePrivileges(objectAt(raw['securityContext'], 'securityContext') ?? {}),
     raw,
+  };
+}
+
+function parseVariable(value: unknown): VariableView {
+  const variable = requiredObject(value, 'variable');
+  return {
+    name: requiredText(variable['name'], 'variable name'),
+    value: textAt(variable['value'], 'variable value'),
   };
 }
 

@@ -2,7 +2,7 @@
 export const skipReasons = {
   unsupportedResource: 'the object is not a pod',
   unsupportedOperation: 'the pod is not being created',
-  notLabelled: 'the pod does not carry the server label',
+  notLabelled: 'the pod carries neither the server label nor the agent label',
   mirrorPod: 'the pod mirrors a static pod of a kubelet, which takes no changes',
   alreadyInjected: 'the pod carries the sidecar as this injector writes it',
 } as const;
@@ -11,6 +11,12 @@ export const skipReasons = {
 export const refusalReasons = {
   notReady: 'the injector has not read the cluster yet, or does not know the sidecar image',
   podMalformed: 'the pod is not of the shape that the API server sends',
+  agentAndServer: 'the pod is labelled as a server and as an agent',
+  agentLabelInvalid: 'the agent label has another value than true',
+  agentServersInvalid: 'the annotation with the servers of the agent cannot be used',
+  agentServersMissing: 'there is no server that the agent could call',
+  agentServerNotFound: 'a server of the agent does not exist in its organization',
+  environmentTaken: 'a container sets a variable of the injector to something else',
   serverLabelInvalid: 'the server label is not the name of an McpServer',
   serverNotFound: 'the namespace has no McpServer of that name',
   serverNotInjectable: 'the McpServer has no workload that could carry a sidecar',

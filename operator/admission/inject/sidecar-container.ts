@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
+import type { ServerRef } from '#contract/lease.ts';
 import { sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
 
 import { isFields } from '../fields.ts';
@@ -23,9 +24,15 @@ export interface InjectionTarget {
   readonly path: string;
 }
 
+/** What the sidecar is there for. */
+export type SidecarRole =
+  | { readonly kind: 'server'; readonly target: InjectionTarget }
+  /** It listens on the loopback of a pod that calls these servers; sorted, at least one. */
+  | { readonly kind: 'agent'; readonly servers: readonly ServerRef[] };
+
 export interface SidecarOptions {
   readonly settings: InjectionSettings;
-  readonly target: InjectionTarget;
+  readonly role: SidecarRole;
   readonly tuning: Tuning;
 }
 
@@ -33,13 +40,13 @@ export interface SidecarOptions {
  * A native sidecar: an init container that goes on running, so that it is there before the application and Jobs still complete. All
  * defaults of the API server are written out, so that a second look at the pod compares equal.
  */
-export function sidecarContainer({ settings, target, tuning }: SidecarOptions): Fields {
+export function sidecarContainer({ settings, role, tuning }: SidecarOptions): Fields {
   return {
     name: sidecarContainerName,
     image: settings.sidecarImage,
-    args: sidecarArgs(settings, target),
+    args: [...roleArgs(role), ...commonArgs(settings)],
     ports: [
-      { name: 'mcp-ingress', containerPort: sidecarPorts.ingress, protocol: 'TCP' },
+      ...(role.kind === 'agent' ? [] : [{ name: 'mcp-ingress', containerPort: sidecarPorts.ingress, protocol: 'TCP' }]),
       { name: 'mcp-health', containerPort: sidecarPorts.health, protocol: 'TCP' },
       { name: 'mcp-metrics', containerPort: sidecarPorts.metrics, protocol: 'TCP' },
     ],
@@ -73,16 +80,24 @@ export function sidecarContainer({ settings, target, tuning }: SidecarOptions): 
   };
 }
 
-function sidecarArgs(settings: InjectionSettings, target: InjectionTarget): readonly string[] {
+function roleArgs(role: SidecarRole): readonly string[] {
+  if (role.kind === 'agent') return ['--mode=egress', ...role.servers.map((server) => `--server=${refText(server)}`)];
+  const { target } = role;
   return [
-    `--server=${target.namespace}/${target.name}`,
+    `--server=${refText(target)}`,
     `--upstream=http://127.0.0.1:${target.port}`,
     // The kubelet expands $(NAME) in arguments; $$ stands for one $.
     `--path=${target.path.replaceAll('$', '$$$$')}`,
-    `--broker=${settings.brokerUrl}`,
-    `--ca=${caBundlePath}`,
-    `--token=${identityTokenPath}`,
   ];
+}
+
+/** As in arguments and annotations. */
+export function refText({ namespace, name }: ServerRef): string {
+  return `${namespace}/${name}`;
+}
+
+function commonArgs(settings: InjectionSettings): readonly string[] {
+  return [`--broker=${settings.brokerUrl}`, `--ca=${caBundlePath}`, `--token=${identityTokenPath}`];
 }
 
 function healthCheck(path: string): Fields {

@@ -33,6 +33,7 @@ export interface InjectableServer {
     readonly upstream: {
       readonly workload?: InjectableWorkload | undefined;
       readonly managed?: InjectableWorkload | undefined;
+      readonly remote?: object | undefined;
     };
   };
 }
@@ -40,6 +41,13 @@ export interface InjectableServer {
 interface InjectableWorkload {
   readonly port: number;
   readonly path?: string | undefined;
+}
+
+/** McpServer names are bound by the schema to this; anything else cannot name one. */
+const serverNamePattern = /^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+
+export function isServerName(text: string): boolean {
+  return serverNamePattern.test(text);
 }
 
 const reservedPorts: readonly number[] = Object.values(sidecarPorts);
@@ -64,5 +72,7 @@ export function currentTemplateHash(
   settings: InjectionSettings,
 ): string | undefined {
   const tuned = readTuning(podAnnotations);
-  return tuned.kind === 'refuse' ? undefined : sidecarTemplate({ settings, target, tuning: tuned.tuning }).hash;
+  return tuned.kind === 'refuse'
+    ? undefined
+    : sidecarTemplate({ settings, role: { kind: 'server', target }, tuning: tuned.tuning }).hash;
 }

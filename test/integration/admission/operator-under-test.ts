@@ -95,6 +95,7 @@ export class OperatorUnderTest implements AsyncDisposable {
     const options = {
       servers: this.#servers,
       configMaps: this.#configMaps,
+      tenancy: { organizationOf: () => ({ kind: 'organization', name: 'default', issuers: [] }) as const },
       operatorNamespace,
       brokerUrl: testSettings.brokerUrl,
       injectorVersion: '0.0.0-test',

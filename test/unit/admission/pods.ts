@@ -1,7 +1,7 @@
 import assert from 'node:assert';
 
-import type { InjectionWorld } from '#operator/admission/inject/decide.ts';
 import type { PatchOperation } from '#operator/admission/inject/patch.ts';
+import type { InjectionWorld } from '#operator/admission/inject/plan.ts';
 import type { InjectableServer } from '#operator/admission/inject/template.ts';
 import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 
@@ -19,18 +19,44 @@ export const testServers: Readonly<Record<string, InjectableServer>> = {
   weather: { spec: { upstream: { workload: { port: 8080, path: '/mcp' } } } },
   managed: { spec: { upstream: { managed: { port: 9000 } } } },
   'odd-path': { spec: { upstream: { workload: { port: 8080, path: '/$(KUBERNETES_PORT)/mcp' } } } },
-  remote: { spec: { upstream: {} } },
+  remote: { spec: { upstream: { remote: { url: 'https://mcp.example.com/mcp' } } } },
 };
+
+/** McpServers of other namespaces. */
+const foreignServers: Readonly<Record<string, InjectableServer>> = {
+  'team-b/remote': { spec: { upstream: { remote: { url: 'https://b.example.com/mcp' } } } },
+  'team-b/issue-tracker': { spec: { upstream: { remote: { url: 'https://issues.example.com/mcp' } } } },
+  'team-x/payroll': { spec: { upstream: { remote: { url: 'https://payroll.example.com/mcp' } } } },
+};
+
+/** Organizations by namespace; `team-none` has none. */
+const testOrganizations: Readonly<Record<string, string>> = { 'team-a': 'default', 'team-b': 'default', 'team-x': 'x' };
 
 export const testNamespace = 'team-a';
 
 export function testWorld(changes: Partial<InjectionWorld> = {}): InjectionWorld {
   return {
-    findServer: (namespace, name) =>
-      namespace === testNamespace && Object.hasOwn(testServers, name) ? testServers[name] : undefined,
+    findServer,
+    remoteServersIn: (namespace) => (namespace === testNamespace ? ['remote'] : []),
+    organizationOf: (namespace) => testOrganizations[namespace],
     settings: testSettings,
     injectorVersion: '0.0.0-test',
     ...changes,
+  };
+}
+
+function findServer(namespace: string, name: string): InjectableServer | undefined {
+  if (namespace === testNamespace) return Object.hasOwn(testServers, name) ? testServers[name] : undefined;
+  return foreignServers[`${namespace}/${name}`];
+}
+
+/** A pod that asks for the sidecar of an agent. */
+export function agentPod(changes: { readonly metadata?: Json; readonly spec?: Json } = {}): Json {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'assistant', labels: { 'mcpkeyring.io/agent': 'true' }, ...changes.metadata },
+    spec: { containers: [{ name: 'agent', image: 'registry.example.com/assistant:3' }], ...changes.spec },
   };
 }
 

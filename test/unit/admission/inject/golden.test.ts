@@ -105,15 +105,29 @@ function withoutOurs(pod: Json): Json {
       annotations: entriesWithout(
         metadata['annotations'],
         'mcpkeyring.io/sidecar-status',
+        'mcpkeyring.io/injected-servers',
         'kubectl.kubernetes.io/default-container',
       ),
     },
     spec: {
       ...spec,
-      initContainers: ((spec['initContainers'] ?? []) as unknown[]).filter((item) => !isOurs(item)),
+      containers: listOf(spec['containers']).map(withoutVariables),
+      initContainers: listOf(spec['initContainers'])
+        .filter((item) => !isOurs(item))
+        .map(withoutVariables),
       volumes: ((spec['volumes'] ?? []) as unknown[]).filter((item) => !isOurs(item)),
     },
   };
+}
+
+/** One of the pods has something else in the place of a list. */
+function listOf(value: unknown): readonly Json[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function withoutVariables(container: Json): Json {
+  const variables = (container['env'] ?? []) as Json[];
+  return { ...container, env: variables.filter(({ name }) => !/^MCP_SERVER_\w+_URL$/.test(String(name))) };
 }
 
 function entriesWithout(map: unknown, ...keys: readonly string[]): Json {
