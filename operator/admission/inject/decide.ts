@@ -43,9 +43,8 @@ export function decideInjection(object: unknown, namespace: string, world: Injec
 }
 
 function decideForPod(pod: PodView, namespace: string, world: InjectionWorld): Injection {
-  const isOurs = pod.labels?.[labels.server] !== undefined || pod.labels?.[labels.agent] !== undefined;
-  if (!isOurs) return { kind: 'skip', reason: 'notLabelled' };
-  if (pod.annotations?.[mirrorAnnotation] !== undefined) return { kind: 'skip', reason: 'mirrorPod' };
+  const skipped = skipReasonOf(pod);
+  if (skipped !== undefined) return { kind: 'skip', reason: skipped };
   const refusal = firstRefusal(pod);
   if (refusal !== undefined) return refusal;
   if (world.settings === undefined)
@@ -57,6 +56,12 @@ function decideForPod(pod: PodView, namespace: string, world: InjectionWorld): I
   const template = sidecarTemplate({ settings: world.settings, role: plan.role, tuning: tuned.tuning });
   if (hasSidecar(pod)) return reinjection(pod, template, plan);
   return injection(pod, { template, plan, injector: world.injectorVersion, warnings: tuned.warnings });
+}
+
+function skipReasonOf(pod: PodView): SkipReason | undefined {
+  const isLabelled = pod.labels?.[labels.server] !== undefined || pod.labels?.[labels.agent] !== undefined;
+  if (!isLabelled) return 'notLabelled';
+  return pod.annotations?.[mirrorAnnotation] === undefined ? undefined : 'mirrorPod';
 }
 
 interface NewInjection {

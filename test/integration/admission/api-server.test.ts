@@ -22,6 +22,7 @@ import { MeddlingWebhook } from './meddling-webhook.ts';
 import { OperatorUnderTest } from './operator-under-test.ts';
 import {
   asList,
+  foreignTeams,
   injectionConfigMap,
   operatorObjects,
   teamNamespace,
@@ -51,6 +52,7 @@ beforeAll(async () => {
   await apply([...operatorObjects, injectionConfigMap(testSettings.sidecarImage)]);
   await apply(teamNamespace('team-a').slice(0, 1));
   await apply([...teamNamespace('team-a'), ...restrictedNamespace()]);
+  await apply(foreignTeams);
   operator = new OperatorUnderTest(plane, { lifetimes, nowMs: () => Date.now() + aheadMs });
   await operator.serve();
   const url = `https://localhost:${operator.port}/inject`;
@@ -152,14 +154,7 @@ describe('a pod that the real API server creates', () => {
 });
 
 /** The API server itself cannot decode these, or takes no pod with that annotation from an administrator. */
-const notForApiServer = [
-  'refuse-malformed',
-  'refuse-malformed-labels',
-  'skip-mirror',
-  'openshift',
-  'run-as-user',
-  'refuse-server-remote',
-];
+const notForApiServer = ['refuse-malformed', 'refuse-malformed-labels', 'skip-mirror', 'openshift', 'run-as-user'];
 const goldenDirectory = join(import.meta.dirname, '../../golden/inject');
 const goldenCases = readdirSync(goldenDirectory)
   .filter((file) => file.endsWith('.in.yaml'))
@@ -238,10 +233,12 @@ describe('the CA on the real API server', () => {
     ]);
     const stored = JSON.parse(text) as { metadata: { managedFields: { manager: string; fieldsV1: Json }[] } };
     const ours = stored.metadata.managedFields.filter(({ manager }) => manager === 'mcp-keyring-certificates');
+    const bundleOnly = { '.': {}, 'f:clientConfig': { 'f:caBundle': {} }, 'f:name': {} };
     expect(ours.map(({ fieldsV1 }) => fieldsV1)).toEqual([
       {
         'f:webhooks': {
-          'k:{"name":"inject.mcpkeyring.io"}': { '.': {}, 'f:clientConfig': { 'f:caBundle': {} }, 'f:name': {} },
+          'k:{"name":"inject.mcpkeyring.io"}': bundleOnly,
+          'k:{"name":"agent-inject.mcpkeyring.io"}': bundleOnly,
         },
       },
     ]);

@@ -23,10 +23,15 @@ import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 import { configMaps, mutatingWebhookConfigurations, secrets } from '#operator/kube/resources.ts';
 import { createTransport } from '#operator/kube/transport.ts';
 import type { Transport } from '#operator/kube/transport.ts';
+import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 import type { ControlPlane } from '#test/support/control-plane.ts';
 import { testSettings } from '#test/unit/admission/pods.ts';
 
 const operatorNamespace = 'mcp-keyring';
+
+function organizationOf(namespace: string): Tenancy {
+  return { kind: 'organization', name: namespace === 'team-x' ? 'x' : 'default', issuers: [] };
+}
 
 /** Admission and certificates of one replica, wired as in the operator, against a real API server. */
 export class OperatorUnderTest implements AsyncDisposable {
@@ -95,7 +100,7 @@ export class OperatorUnderTest implements AsyncDisposable {
     const options = {
       servers: this.#servers,
       configMaps: this.#configMaps,
-      tenancy: { organizationOf: () => ({ kind: 'organization', name: 'default', issuers: [] }) as const },
+      tenancy: { organizationOf },
       operatorNamespace,
       brokerUrl: testSettings.brokerUrl,
       injectorVersion: '0.0.0-test',

@@ -10,27 +10,25 @@ export interface Registration {
   readonly caBundle?: string;
 }
 
+/** One webhook for servers and one for agents. */
 export function webhookConfiguration({ name, webhookName, url, caBundle }: Registration): object {
+  const webhook = (label: string, prefix: string): object => ({
+    name: `${prefix}${webhookName}`,
+    admissionReviewVersions: ['v1'],
+    sideEffects: 'None',
+    failurePolicy: 'Ignore',
+    timeoutSeconds: 5,
+    matchPolicy: 'Equivalent',
+    reinvocationPolicy: 'IfNeeded',
+    clientConfig: { url, ...(caBundle === undefined ? {} : { caBundle }) },
+    rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'], scope: 'Namespaced' }],
+    objectSelector: { matchExpressions: [{ key: label, operator: 'Exists' }] },
+  });
   return {
     apiVersion: admissionApi,
     kind: 'MutatingWebhookConfiguration',
     metadata: { name },
-    webhooks: [
-      {
-        name: webhookName,
-        admissionReviewVersions: ['v1'],
-        sideEffects: 'None',
-        failurePolicy: 'Ignore',
-        timeoutSeconds: 5,
-        matchPolicy: 'Equivalent',
-        reinvocationPolicy: 'IfNeeded',
-        clientConfig: { url, ...(caBundle === undefined ? {} : { caBundle }) },
-        rules: [
-          { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'], scope: 'Namespaced' },
-        ],
-        objectSelector: { matchExpressions: [{ key: 'mcpkeyring.io/server', operator: 'Exists' }] },
-      },
-    ],
+    webhooks: [webhook('mcpkeyring.io/server', ''), webhook('mcpkeyring.io/agent', 'agent-')],
   };
 }
 
@@ -65,9 +63,18 @@ export function teamNamespace(name: string, labels: Readonly<Record<string, stri
     serviceAccount('weather'),
     mcpServer(name, 'weather', { workload: { port: 8080 } }),
     mcpServer(name, 'managed', { managed: { image: 'registry.example.com/managed:1', port: 9000 } }),
+    mcpServer(name, 'remote', { remote: { url: 'https://mcp.example.com/mcp' } }),
     mcpServer(name, 'odd-path', { workload: { port: 8080, path: '/$(KUBERNETES_PORT)/mcp' } }),
   ];
 }
+
+/** Namespaces with servers that agents of another one ask for; `team-x` is of another organization. */
+export const foreignTeams: readonly object[] = [
+  ...['team-b', 'team-x'].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
+  mcpServer('team-b', 'remote', { remote: { url: 'https://b.example.com/mcp' } }),
+  mcpServer('team-b', 'issue-tracker', { remote: { url: 'https://issues.example.com/mcp' } }),
+  mcpServer('team-x', 'payroll', { remote: { url: 'https://payroll.example.com/mcp' } }),
+];
 
 function mcpServer(namespace: string, name: string, upstream: object): object {
   const authentication = { headers: [{ name: 'X-API-Key', title: 'API key' }] };

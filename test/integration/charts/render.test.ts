@@ -159,7 +159,7 @@ describe('the policies of the chart', () => {
   test('leave namespaces of Kubernetes and of MCP Keyring alone, and the webhook the same ones', async () => {
     const excluded = ['kube-system', 'kube-public', 'kube-node-lease', 'mcp-keyring', 'mcp-keyring-keys'];
     const text = JSON.stringify(await render());
-    expect(text.split(JSON.stringify(excluded))).toHaveLength(6);
+    expect(text.split(JSON.stringify(excluded))).toHaveLength(10);
   });
 });
 
