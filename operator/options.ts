@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 
+import { assumedClientsMax, keyPageUrlCharsMax, keyPageUrlForm } from '#contract/key-page.ts';
+
 import { auditLimits } from './audit/audit-limits.ts';
+import { type KeyPageTemplate, keyPageUrlOf, unknownPlaceholders } from './policy/key-page.ts';
 
 /** Parts that big installations run apart; each may run in several replicas. */
 export const targets = ['controllers', 'admission', 'broker'] as const;
@@ -24,6 +27,8 @@ export interface OperatorOptions {
   readonly auditDir: string;
   /** At this size the audit log is full, and no key is handed out. Below what the volume holds: a full one may lose the log. */
   readonly auditBytesMax: number;
+  /** Absent: users are told in words what to do, and no link is offered. */
+  readonly keyPage?: KeyPageOptions;
   readonly logLevel: LogLevel;
   readonly bindAddress: string;
   readonly brokerPort: number;
@@ -32,6 +37,12 @@ export interface OperatorOptions {
   readonly metricsPort: number;
   /** Names this replica in lease and events. */
   readonly podName: string;
+}
+
+export interface KeyPageOptions {
+  readonly template: KeyPageTemplate;
+  /** Clients that open URLs for their users although they do not say so. */
+  readonly assumedClients: readonly string[];
 }
 
 export type ParsedOptions =
@@ -60,6 +71,13 @@ const flags = {
     default: String(auditLimits.databaseBytesMax),
     help: 'size at which the audit log is full; keep it below that of the volume',
   },
+  'key-page-url': {
+    help: 'URL of the page where users set their keys, with {namespace} and {server}; none given: no links are offered',
+  },
+  'key-page-clients': {
+    default: '',
+    help: 'names of MCP clients that open links although they do not say so, separated by commas',
+  },
   'log-level': { default: 'info', help: logLevels.join(', ') },
   'bind-address': { default: '0.0.0.0', help: 'address that every port listens on' },
   'broker-port': { default: '8443', help: 'HTTPS for sidecars; 0 takes any free port' },
@@ -73,6 +91,7 @@ type FlagName = keyof typeof flags;
 type FlagValues = Readonly<Partial<Record<FlagName, string>>>;
 
 const portMax = 65_535;
+const clientNameCharsMax = 128;
 /** The least holds a busy minute; the most is where one file stops being practical. */
 const auditBytes = { min: 16 * 1024 ** 2, max: 1024 ** 4 } as const;
 /** RFC 1123 label. */
@@ -94,6 +113,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: reader.nonEmpty('kubeconfig') }),
     auditDir: reader.nonEmpty('audit-dir'),
     auditBytesMax: reader.bytes('audit-bytes-max', auditBytes),
+    ...reader.keyPage(),
     logLevel: reader.logLevel(),
     bindAddress: reader.nonEmpty('bind-address'),
     brokerPort: reader.port('broker-port'),
@@ -180,6 +200,28 @@ class Reader {
     for (const name of unknown)
       this.#problems.push(`--targets has ${name || 'an empty part'}; known are ${targets.join(', ')}`);
     return new Set(targets.filter((target) => wanted.includes(target)));
+  }
+
+  keyPage(): { readonly keyPage?: KeyPageOptions } {
+    const template = this.#text('key-page-url');
+    const assumedClients = this.#text('key-page-clients')
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+    if (assumedClients.length > assumedClientsMax || assumedClients.some((name) => name.length > clientNameCharsMax)) {
+      this.#problems.push(`--key-page-clients has more than ${assumedClientsMax} names, or one that is too long`);
+    }
+    if (template === '') return {};
+    for (const text of unknownPlaceholders(template)) {
+      this.#problems.push(`--key-page-url has ${text}; known are {namespace} and {server}`);
+    }
+    const longest = keyPageUrlOf(template, { namespace: 'n'.repeat(63), name: 's'.repeat(46) });
+    if (!keyPageUrlForm.test(longest) || longest.length > keyPageUrlCharsMax || !URL.canParse(longest)) {
+      this.#problems.push(
+        `--key-page-url=${template} is not an https URL, for example https://keys.example.com/{namespace}/{server}`,
+      );
+    }
+    return { keyPage: { template, assumedClients } };
   }
 
   logLevel(): LogLevel {

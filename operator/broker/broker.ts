@@ -3,6 +3,8 @@ import type { Server } from 'node:https';
 
 import type { Registry } from 'prom-client';
 
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { KeyPage } from '#contract/key-page.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { UserProver } from '#operator/identity/identification.ts';
 import { PodIdentifier } from '#operator/identity/pod-identity.ts';
@@ -37,6 +39,8 @@ export interface BrokerOptions {
   readonly audit: AuditLog;
   /** Not fenced, for the marks of rejected keys. */
   readonly client: Pick<KubeClient, 'apply'>;
+  /** Where users of a server set their keys. */
+  readonly keyPageOf: (server: McpServer) => KeyPage | undefined;
   /** Both from `createIdentity`. */
   readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
@@ -98,7 +102,13 @@ export function createBroker(options: BrokerOptions): Broker {
   const hub = new WatchHub({
     snapshotOf: ({ namespace, name }) => {
       const server = sources.mcpServers.store.get(namespace, name);
-      return server && policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace));
+      if (server === undefined) return undefined;
+      const keyPage = options.keyPageOf(server);
+      return policySnapshot(
+        server,
+        sources.userKeyPolicies.store.listNamespace(namespace),
+        keyPage === undefined ? {} : { keyPage },
+      );
     },
     observer,
     monotonicMs,

@@ -6,8 +6,15 @@ import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import { toolRules } from '#operator/policy/tool-rules.ts';
 
+/** What of a snapshot comes from neither the server nor a policy. */
+export type SnapshotExtras = Pick<PolicySnapshot, 'keyPage'>;
+
 /** Pure. What a sidecar holds of its server and of the policies that are for it. */
-export function policySnapshot(server: McpServer, policies: readonly UserKeyPolicy[]): PolicySnapshot {
+export function policySnapshot(
+  server: McpServer,
+  policies: readonly UserKeyPolicy[],
+  extras: SnapshotExtras = {},
+): PolicySnapshot {
   const { name, namespace = '' } = server.metadata;
   const tools = toolRules(server, policies);
   return {
@@ -15,6 +22,7 @@ export function policySnapshot(server: McpServer, policies: readonly UserKeyPoli
     title: server.spec.title ?? name,
     headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
     ...(tools.length === 0 ? {} : { tools }),
+    ...extras,
   };
 }
 

@@ -1,7 +1,11 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { KeyPage } from '#contract/key-page.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { type Broker, createBroker } from '#operator/broker/broker.ts';
 import type { ServingCertificate } from '#operator/certificates/serving-certificate.ts';
 import type { Identity } from '#operator/identity/create-identity.ts';
+import type { KeyPageOptions } from '#operator/options.ts';
+import { keyPageUrlOf } from '#operator/policy/key-page.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Listener } from './admission.ts';
@@ -31,6 +35,7 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     keyStore: wiring.keys.keyStore,
     audit: wiring.audit,
     client,
+    keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),
     users: identity.users,
     reviewer: identity.reviewer,
     registry: metrics.registry,
@@ -45,4 +50,18 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     await broker.close();
   };
   return { port, close };
+}
+
+function keyPageOf(
+  { metadata }: McpServer,
+  page: KeyPageOptions | undefined,
+  { stateKeyOf }: Pick<Keys, 'stateKeyOf'>,
+): KeyPage | undefined {
+  if (page === undefined) return undefined;
+  const server = { namespace: metadata.namespace ?? '', name: metadata.name };
+  return {
+    url: keyPageUrlOf(page.template, server),
+    stateKey: stateKeyOf(server, metadata.uid ?? ''),
+    ...(page.assumedClients.length === 0 ? {} : { assumedClients: page.assumedClients }),
+  };
 }

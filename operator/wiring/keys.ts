@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
+import type { ServerRef } from '#contract/lease.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { namespaces, secrets } from '#operator/kube/resources.ts';
@@ -9,6 +10,7 @@ import { LocalKekStore } from '#operator/keystore/kek-store.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
 import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
+import { stateKeyOf } from '#operator/keystore/state-key.ts';
 
 import type { Informers } from './informers.ts';
 import type { Platform } from './platform.ts';
@@ -16,6 +18,8 @@ import type { Platform } from './platform.ts';
 export interface Keys {
   readonly keyStore: KeyStore;
   readonly keks: LocalKekStore;
+  /** `KeyPage.stateKey` of a server. */
+  readonly stateKeyOf: (server: ServerRef, serverUid: string) => string;
 }
 
 /**
@@ -41,18 +45,19 @@ export async function openKeys(platform: Platform, informers: Informers, writer:
     clock,
     log,
   });
+  const indexKey = await openIndexKey(material);
   const keyStore = new SealedKeyStore({
     client: writer,
     informer: informers.sealedSecrets,
     view,
     keyNamespace,
     clusterUid: await clusterUidOf(client),
-    indexKey: await openIndexKey(material),
+    indexKey,
     keks,
     randomness,
     now: () => new Date(),
   });
-  return { keyStore, keks };
+  return { keyStore, keks, stateKeyOf: (server, serverUid) => stateKeyOf(indexKey, server, serverUid) };
 }
 
 /** The identity of a cluster, by convention: sealed keys that are copied to another one do not open there. */

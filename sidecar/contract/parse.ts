@@ -16,6 +16,7 @@ import {
   readText,
 } from './fields.ts';
 import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
+import { parseKeyPage } from './key-page.ts';
 import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
 import { headersMax, leaseTtlMsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
@@ -180,6 +181,7 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
     tools: ifPresent(policy['tools'], (rules) =>
       readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
     ),
+    keyPage: ifPresent(policy['keyPage'], (found) => parseKeyPage(found, 'policy.keyPage')),
   });
 }
 

@@ -1,3 +1,4 @@
+import type { KeyPage } from './key-page.ts';
 import type { HeaderHint, ServerRef } from './lease.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface PolicySnapshot {
   readonly headers: readonly (HeaderHint & { readonly required: boolean })[];
   /** A tool may be called when every one of these lets it. Absent or empty: every tool. */
   readonly tools?: readonly ToolRules[];
+  /** Absent: users are told in words what to do, and no link is offered. */
+  readonly keyPage?: KeyPage;
 }
 
 /** Patterns of tool names: `*` stands for any characters, case counts. */

@@ -239,6 +239,7 @@ export function brokerWorld() {
     keyStore,
     audit,
     client: fakeUserKeyClient(sources.userKeys),
+    keyPageOf: () => undefined,
     users: {
       /** A token that begins with `review:` is one that only the API server can judge. */
       proofOf: (credential: string): Proof => {

@@ -36,6 +36,16 @@ describe('the command line', () => {
     });
   });
 
+  test('takes a page for keys, which is reached over TLS', () => {
+    const template = 'https://keys.example.com/{namespace}/{server}';
+    const parsed = parseOptions([`--key-page-url=${template}`, '--key-page-clients=ide, desktop']);
+    expect(parsed).toMatchObject({ options: { keyPage: { template, assumedClients: ['ide', 'desktop'] } } });
+    for (const url of ['http://keys.example.com/{server}', 'keys.example.com', 'https://a b/', 'https://u:p@keys/']) {
+      expect(problemsOf(`--key-page-url=${url}`)).toEqual([expect.stringContaining('is not an https URL')]);
+    }
+    expect(problemsOf('--key-page-url=https://keys/{user}')[0]).toContain('{user}; known are {namespace} and {server}');
+  });
+
   test('takes values with and without an equals sign', () => {
     const parsed = parseOptions(['--targets=broker', '--broker-port', '0', '--kubeconfig=/tmp/k', '--log-level=debug']);
     expect(parsed).toMatchObject({
