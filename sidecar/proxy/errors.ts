@@ -14,6 +14,11 @@ export const proxyErrors = {
   Unauthenticated: row(401, 'unauthenticated', rpcCodes.unauthenticated),
   AccessDenied: row(403, 'denied', rpcCodes.denied),
   SessionNotFound: row(404, 'denied', rpcCodes.sessionNotFound),
+  TaskNotFound: row(404, 'denied', rpcCodes.invalidParams),
+  /** The client answers what the server did not ask it. */
+  NotAsked: row(400, 'badRequest', rpcCodes.invalidRequest),
+  /** The server was asked for a stream, and said something else. */
+  StreamNotOffered: row(405, 'forwarded', rpcCodes.methodNotAllowed),
   MediaTypeUnsupported: row(415, 'badRequest', rpcCodes.mediaType),
   BodyUnexpected: row(400, 'badRequest', rpcCodes.invalidRequest),
   NotJson: row(400, 'badRequest', rpcCodes.parseError),
@@ -70,4 +75,8 @@ export const lastRequest: Readonly<Record<string, string>> = { connection: 'clos
 
 export function bodyTooLarge(bytesMax: number): ProxyError {
   return new ProxyError('BodyTooLarge', `The request body is larger than ${bytesMax} bytes.`, { headers: lastRequest });
+}
+
+export function auditUnavailable(): ProxyError {
+  return new ProxyError('AuditUnavailable', 'Requests cannot be recorded right now, so this one was not forwarded.');
 }

@@ -15,6 +15,7 @@ export function rescue(report: (error: unknown) => void): Layer<IncomingRequest>
         const rescued = describe(error);
         if (rescued.unexpected) report(error);
         request.record.decision = rescued.decision;
+        request.record.rpcStatus = rescued.rpcCode;
         return isUnanswered(request.record) ? refuse(rescued) : respond(rescued, requestIdOf(request.record, error));
       }
     };

@@ -1,6 +1,6 @@
 import type { RequestEvent } from '../../contract/audit.ts';
 import type { ServerRef } from '../../contract/lease.ts';
-import { ProxyError } from '../errors.ts';
+import { auditUnavailable } from '../errors.ts';
 import type { IncomingRequest, Layer, RequestRecord } from '../exchange.ts';
 import { openingEvent, requestEvent } from '../record.ts';
 
@@ -32,10 +32,6 @@ export function audit(options: AuditOptions): Layer<IncomingRequest> {
       record.whenEnded.push((ended) => queue.fill(requestEvent(ended, server)));
       return inner(request);
     };
-}
-
-function auditUnavailable(): ProxyError {
-  return new ProxyError('AuditUnavailable', 'Requests cannot be recorded right now, so this one was not forwarded.');
 }
 
 function reportOpen(record: RequestRecord, { queue, server, clock }: AuditOptions): boolean {

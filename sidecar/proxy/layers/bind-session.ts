@@ -1,7 +1,8 @@
-import { initialize } from '../../mcp/methods.ts';
+import { initialize, nameParameter } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
-import type { BoundToSession, ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
-import { hashOf, newSessions, type Session, type Sessions, userOf } from '../sessions.ts';
+import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse } from '../exchange.ts';
+import type { Ownership } from '../ownership.ts';
+import { hashOf, type Sessions, userOf } from '../sessions.ts';
 
 const sessionHeader = 'mcp-session-id';
 
@@ -10,26 +11,29 @@ const sessionIdForm = /^[\x21-\x7e]+$/;
 
 /**
  * Keeps a session (revisions up to 2025-11-25) to the user who began it: a server may have kept that user's key with it. To
- * anybody else it does not exist (MCP security best practices, "Session Hijacking"). Only the upstream's answers bind: what it
- * begins belongs to whom it answers, whoever named that id before, and an id that is not remembered, as after a restart of the
- * sidecar alone, to the first user whom the upstream lets in with it.
+ * anybody else it does not exist (MCP security best practices, "Session Hijacking"); the same holds for tasks, and for the questions
+ * that the server asks. Only the upstream's answers bind: what it begins belongs to whom it answers, whoever named that id before,
+ * and an id that is not remembered, as after a restart of the sidecar alone, to the first user whom the upstream lets in with it.
  */
-export function bindSession(sessions: Sessions = newSessions()): Layer<ClassifiedRequest, BoundToSession> {
+export function bindSession(ownership: Ownership): Layer<ClassifiedRequest, BoundToSession> {
   return (inner) =>
     function bindSessionToUser(request) {
       const shown = request.headers.get(sessionHeader);
-      if (shown !== null) return useSession(sessions, shown, { request, inner });
-      if (beginsSession(request)) return beginSession(sessions, { request, inner });
-      return inner({ ...request, session: undefined });
+      if (shown !== null) return useSession({ request, inner, ownership }, shown);
+      if (beginsSession(request)) return beginSession({ request, inner, ownership });
+      return passOn({ request, inner, ownership }, undefined);
     };
 }
 
 interface Step {
   readonly request: ClassifiedRequest;
-  readonly inner: (request: BoundToSession) => Promise<ProxyResponse>;
+  readonly inner: Handler<BoundToSession>;
+  readonly ownership: Ownership;
 }
 
-async function useSession(sessions: Sessions, shown: string, { request, inner }: Step): Promise<ProxyResponse> {
+async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
+  const { request, ownership } = step;
+  const { sessions } = ownership;
   const user = userOf(request.record.subject);
   const key = hashOf(shown);
   request.record.sessionIdHash = key;
@@ -37,16 +41,38 @@ async function useSession(sessions: Sessions, shown: string, { request, inner }:
   if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
-  const response = await inner({ ...request, session });
+  const response = await passOn(step, session);
   if (beginsSession(request)) bindBegun(sessions, { request, response, user });
-  // Read anew: while the upstream thought, somebody else may have begun a session of this id.
   else learnFromUse(sessions, { key, user, request, response });
   return response;
 }
 
-async function beginSession(sessions: Sessions, { request, inner }: Step): Promise<ProxyResponse> {
-  const response = await inner({ ...request, session: undefined });
-  bindBegun(sessions, { request, response, user: userOf(request.record.subject) });
+async function beginSession(step: Step): Promise<ProxyResponse> {
+  const response = await passOn(step, undefined);
+  const { request, ownership } = step;
+  bindBegun(ownership.sessions, { request, response, user: userOf(request.record.subject) });
+  return response;
+}
+
+/** Sends on what names nothing that is another user's. */
+function passOn({ request, inner, ownership }: Step, session: BoundToSession['session']): Promise<ProxyResponse> {
+  const { message, record } = request;
+  if (message?.kind === 'response') return passAnswerOn({ request, inner, ownership }, session);
+  const taskId = message?.kind === 'request' && nameParameter(message.method) === 'taskId' ? message.name : undefined;
+  if (taskId !== undefined && !ownership.mayUseTask(record, taskId)) {
+    throw new ProxyError('TaskNotFound', 'Task not found');
+  }
+  return inner({ ...request, session });
+}
+
+async function passAnswerOn(step: Step, session: BoundToSession['session']): Promise<ProxyResponse> {
+  const { request, inner, ownership } = step;
+  const { message, record } = request;
+  if (message?.kind !== 'response' || !ownership.isAsked(record, message.id)) {
+    throw new ProxyError('NotAsked', 'The server has asked nothing with this id.');
+  }
+  const response = await inner({ ...request, session });
+  if (isSuccess(response)) ownership.answer(record, message.id);
   return response;
 }
 
@@ -57,6 +83,7 @@ interface Use {
   readonly response: ProxyResponse;
 }
 
+/** Looks anew: while the upstream thought, somebody else may have begun a session of this id. */
 function learnFromUse(sessions: Sessions, { key, user, request, response }: Use): void {
   const session = sessions.get(key);
   if ((session?.owner ?? user) !== user) return;
@@ -77,7 +104,7 @@ function beginsSession({ message }: ClassifiedRequest): boolean {
   return message?.kind === 'request' && message.method === initialize;
 }
 
-function elicitsUrl({ message }: ClassifiedRequest): Session['elicitsUrl'] {
+function elicitsUrl({ message }: ClassifiedRequest): boolean {
   return message?.kind === 'request' && message.elicitsUrl;
 }
 

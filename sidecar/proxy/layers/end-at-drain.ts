@@ -1,6 +1,6 @@
-import { isSubscription } from '../../mcp/methods.ts';
 import type { Chunks } from '../chunks.ts';
-import { type ClassifiedRequest, isChunks, type Layer, type OutgoingRequest } from '../exchange.ts';
+import { isChunks, type Layer, type OutgoingRequest } from '../exchange.ts';
+import { isOpenEnded } from './watch-answer.ts';
 
 export interface DrainSignal {
   /** Calls `end` when the sidecar stops; the result takes that back. */
@@ -19,10 +19,6 @@ export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
         ? { ...response, body: endable(response.body, drain) }
         : response;
     };
-}
-
-function isOpenEnded({ method, message }: ClassifiedRequest): boolean {
-  return method === 'GET' || (message?.kind === 'request' && isSubscription(message.method));
 }
 
 function endable(source: Chunks, drain: DrainSignal): Chunks {

@@ -1,0 +1,119 @@
+import type { EventLines } from '../mcp/event-lines.ts';
+import type { Chunks } from './chunks.ts';
+import type { Pulse } from './pulse.ts';
+
+/** Longest that the head of an event stream waits for the first event. */
+export const headFlushMs = 5;
+
+const comment = new TextEncoder().encode(':\n\n');
+const byteOrderMark = [0xef, 0xbb, 0xbf] as const;
+
+/**
+ * An event stream on its way to the client: the chunks as they come, looked at and not changed, and a comment where there is silence,
+ * which is nothing to a client (HTML standard, "Interpreting an event stream") but keeps proxies on the way from giving up.
+ * The first silence is that before the first event: the HTTP server and some edges keep the head of a response back until the first
+ * byte of its body (oven-sh/bun#33660), and a client could not tell an open stream from a dead server.
+ */
+export class EventChunks implements Chunks {
+  readonly #source: Chunks;
+  readonly #lines: EventLines;
+  readonly #pulse: Pulse;
+  #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined;
+  #isPulling = false;
+  #isBegun = false;
+  /** A comment was put before the first byte of the upstream. */
+  #isCommented = false;
+  #isFirst = true;
+  #silentBeats = 0;
+  /** What came from the upstream while nobody read, because a comment was handed out meanwhile. */
+  #held: (() => Promise<Uint8Array | undefined>) | undefined;
+  #flush: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(source: Chunks, lines: EventLines, pulse: Pulse) {
+    this.#source = source;
+    this.#lines = lines;
+    this.#pulse = pulse;
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    const held = this.#held;
+    if (held !== undefined) {
+      this.#held = undefined;
+      return held();
+    }
+    const reader = Promise.withResolvers<Uint8Array | undefined>();
+    this.#reader = reader;
+    if (!this.#isPulling) this.#pull();
+    if (!this.#isBegun) this.#begin();
+    return reader.promise;
+  }
+
+  cancel(): void {
+    this.#end();
+    this.#source.cancel();
+    this.#reader?.resolve(undefined);
+    this.#reader = undefined;
+  }
+
+  beat(): void {
+    this.#silentBeats += 1;
+    if (this.#silentBeats >= this.#pulse.silentBeats) this.#comment();
+  }
+
+  #begin(): void {
+    this.#isBegun = true;
+    this.#pulse.add(this);
+    this.#flush = setTimeout(() => this.#comment(), headFlushMs);
+  }
+
+  #end(): void {
+    clearTimeout(this.#flush);
+    this.#pulse.delete(this);
+  }
+
+  #comment(): void {
+    if (this.#reader === undefined || !this.#lines.atBoundary) return;
+    this.#silentBeats = 0;
+    this.#isCommented ||= this.#isFirst;
+    this.#reader.resolve(comment.slice());
+    this.#reader = undefined;
+  }
+
+  #pull(): void {
+    this.#isPulling = true;
+    this.#source.read().then(
+      (chunk) => this.#pulled(chunk),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  #pulled(chunk: Uint8Array | undefined): void {
+    this.#isPulling = false;
+    this.#silentBeats = 0;
+    const passed = chunk === undefined ? undefined : this.#look(chunk);
+    if (chunk === undefined) this.#end();
+    const reader = this.#reader;
+    this.#reader = undefined;
+    if (reader === undefined) this.#held = () => Promise.resolve(passed);
+    else reader.resolve(passed);
+  }
+
+  #failed(error: unknown): void {
+    this.#isPulling = false;
+    this.#end();
+    const reader = this.#reader;
+    this.#reader = undefined;
+    if (reader === undefined) this.#held = () => Promise.reject(error);
+    else reader.reject(error);
+  }
+
+  #look(chunk: Uint8Array): Uint8Array {
+    this.#lines.feed(chunk);
+    if (!this.#isFirst) return chunk;
+    this.#isFirst = false;
+    clearTimeout(this.#flush);
+    // A mark is one only at the very beginning; after a comment it would be part of a field's name.
+    const isMarked = this.#isCommented && byteOrderMark.every((byte, index) => chunk[index] === byte);
+    return isMarked ? chunk.subarray(byteOrderMark.length) : chunk;
+  }
+}
