@@ -6,6 +6,7 @@ import { FileSource } from './leases/file-source.ts';
 import { type Options, parseOptions } from './options.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
 import { Drain } from './proxy/drain.ts';
+import { Pulse } from './proxy/pulse.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
 import { createBrokerFetch, createUpstream } from './proxy/upstream.ts';
@@ -96,6 +97,7 @@ function listen(options: Options, sidecar: Sidecar, drain: Drain) {
     queue: sidecar.queue,
     metrics: sidecar.metrics,
     drain,
+    pulse: new Pulse(),
     upstream: createUpstream({ origin: options.upstream, path: options.path }),
     clock: { nowMs },
     reportUnexpected: (error) => log('error', 'a request failed in a way nobody thought of', errorFields(error)),

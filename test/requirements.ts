@@ -28,6 +28,16 @@ export const requirements = {
     'install, upgrade with a CRD change, rollback and uninstall of the charts leave user data in place',
   'charts:helm-test': 'helm test passes',
   'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
+  'mcp:08-session-owner': 'a session belongs to the user who began it; to another it does not exist',
+  'mcp:08-tasks': 'a task belongs to the user for whom it was begun; to another it does not exist',
+  'mcp:09-same-user':
+    'streams, resumed streams and the end of a session go with the key of the user whose session it is',
+  'mcp:09-posted-answers': 'a client may answer only what the server asked that user in that session, once',
+  'mcp:17-no-stream': 'a GET that is answered without a stream is 405; a refusal of the server goes through as it is',
+  'mcp:18-sse-bytes': 'chunks of a stream go on as they come, byte for byte',
+  'mcp:19-keep-alive': 'a silent stream gets a comment at once and every 15 s, between events only',
+  'mcp:19-stream-headers': 'event streams are marked not to be buffered or transformed on the way',
+  'mcp:29-stream-events': 'a stream has one event at its opening and one at its end',
   'mcp:18-sse-parsing':
     'event streams are read as they come, with LF, CR and CRLF, cut anywhere, and go on byte for byte',
   'mcp:29-audit-record':

@@ -35,6 +35,7 @@ const members: Readonly<Record<ShapeName, ReadonlyMap<string, ShapeName | 'value
 /** Longest text that is kept: of a key, a method, an id. */
 const textBytesMax = 512;
 
+const space = 0x20;
 const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
@@ -97,14 +98,30 @@ export class AnswerScanner {
         this.#beginString();
         return at + 1;
       }
-      if (byte > comma && byte !== colon && byte < openBracket) this.#scalar(byte);
-      else if (byte === openBrace || byte === openBracket) this.#enter(byte);
-      else if (byte === closeBrace || byte === closeBracket) this.#leave();
-      else if (byte === comma) this.#nextMember();
-      else if (byte === colon) this.#expectsKey = false;
-      else if (byte > 0x20) this.#scalar(byte);
+      if (byte > space) this.#take(byte);
     }
     return end;
+  }
+
+  #take(byte: number): void {
+    switch (byte) {
+      case openBrace:
+      case openBracket:
+        this.#enter(byte);
+        break;
+      case closeBrace:
+      case closeBracket:
+        this.#leave();
+        break;
+      case comma:
+        this.#nextMember();
+        break;
+      case colon:
+        this.#expectsKey = false;
+        break;
+      default:
+        this.#scalar(byte);
+    }
   }
 
   #beginString(): void {

@@ -8,6 +8,10 @@ export const headFlushMs = 5;
 const comment = new TextEncoder().encode(':\n\n');
 const byteOrderMark = [0xef, 0xbb, 0xbf] as const;
 
+type Pulled =
+  | { readonly kind: 'chunk'; readonly chunk: Uint8Array | undefined }
+  | { readonly kind: 'failure'; readonly error: unknown };
+
 /**
  * An event stream on its way to the client: the chunks as they come, looked at and not changed, and a comment where there is silence,
  * which is nothing to a client (HTML standard, "Interpreting an event stream") but keeps proxies on the way from giving up.
@@ -26,7 +30,7 @@ export class EventChunks implements Chunks {
   #isFirst = true;
   #silentBeats = 0;
   /** What came from the upstream while nobody read, because a comment was handed out meanwhile. */
-  #held: (() => Promise<Uint8Array | undefined>) | undefined;
+  #held: Pulled | undefined;
   #flush: ReturnType<typeof setTimeout> | undefined;
 
   constructor(source: Chunks, lines: EventLines, pulse: Pulse) {
@@ -36,14 +40,10 @@ export class EventChunks implements Chunks {
   }
 
   read(): Promise<Uint8Array | undefined> {
-    const held = this.#held;
-    if (held !== undefined) {
-      this.#held = undefined;
-      return held();
-    }
     const reader = Promise.withResolvers<Uint8Array | undefined>();
     this.#reader = reader;
-    if (!this.#isPulling) this.#pull();
+    if (this.#held !== undefined) this.#settle(this.#held);
+    else if (!this.#isPulling) this.#pull();
     if (!this.#isBegun) this.#begin();
     return reader.promise;
   }
@@ -90,21 +90,23 @@ export class EventChunks implements Chunks {
   #pulled(chunk: Uint8Array | undefined): void {
     this.#isPulling = false;
     this.#silentBeats = 0;
-    const passed = chunk === undefined ? undefined : this.#look(chunk);
     if (chunk === undefined) this.#end();
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (reader === undefined) this.#held = () => Promise.resolve(passed);
-    else reader.resolve(passed);
+    this.#settle({ kind: 'chunk', chunk: chunk === undefined ? undefined : this.#look(chunk) });
   }
 
   #failed(error: unknown): void {
     this.#isPulling = false;
     this.#end();
+    this.#settle({ kind: 'failure', error });
+  }
+
+  /** Gives it to whoever reads, or keeps it until somebody does. */
+  #settle(pulled: Pulled): void {
     const reader = this.#reader;
     this.#reader = undefined;
-    if (reader === undefined) this.#held = () => Promise.reject(error);
-    else reader.reject(error);
+    this.#held = reader === undefined ? pulled : undefined;
+    if (pulled.kind === 'chunk') reader?.resolve(pulled.chunk);
+    else reader?.reject(pulled.error);
   }
 
   #look(chunk: Uint8Array): Uint8Array {

@@ -3,7 +3,6 @@ import type { Endpoint } from '../health.ts';
 import { streamOf } from './chunks.ts';
 import type { Drain } from './drain.ts';
 import { type BodySource, type Handler, type IncomingRequest, isChunks, type ProxyResponse } from './exchange.ts';
-import { flushHead, isPlainEventStream } from './head-flush.ts';
 import { newRecord } from './record.ts';
 
 export interface IngressOptions {
@@ -141,7 +140,6 @@ function outgoing(response: ProxyResponse, draining: boolean): Response {
   return new Response(bodiless.has(status) ? null : bodyOf(response), { status, headers });
 }
 
-function bodyOf({ body, headers }: ProxyResponse): Uint8Array | ReadableStream<Uint8Array> | null {
-  if (!isChunks(body)) return body ?? null;
-  return streamOf(isPlainEventStream(headers) ? flushHead(body) : body);
+function bodyOf({ body }: ProxyResponse): Uint8Array | ReadableStream<Uint8Array> | null {
+  return isChunks(body) ? streamOf(body) : (body ?? null);
 }

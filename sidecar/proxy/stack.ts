@@ -20,6 +20,9 @@ import { observe } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
 import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
+import { watchAnswer } from './layers/watch-answer.ts';
+import { Ownership } from './ownership.ts';
+import type { Pulse } from './pulse.ts';
 import { rescue } from './rescue.ts';
 
 /** What a request meets first, whichever server it is for. */
@@ -39,6 +42,8 @@ export interface ServerParts {
   readonly clock: { readonly nowMs: () => number };
   readonly queue: AuditQueue;
   readonly drain: DrainSignal;
+  /** Shared by all streams of one proxy. */
+  readonly pulse: Pulse;
   readonly upstream: Upstream;
   /** Shared by all servers of one proxy, as its memory is one. */
   readonly bodies: BodyBudget;
@@ -69,6 +74,7 @@ export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handl
 export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   const title = (): string => parts.policy()?.title ?? parts.server.name;
   const tools = toolsInForce(parts.policy);
+  const ownership = new Ownership();
   return (
     new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Takes its place in the queue before any work is done: no place, no request.
@@ -85,7 +91,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs the user; before anything that answers from what a session says of its client.
-      .push(bindSession())
+      .push(bindSession(ownership))
       // Needs the message; before a key is asked for that the call would not get.
       .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
@@ -96,9 +102,12 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(dropHopByHop())
       // After everything that takes headers away, so that the key stays.
       .push(attach())
+      // From here on layers work on the response. This one holds the stream that the client reads.
+      .push(endAtDrain(parts.drain))
+      // Sees what the client will see, and puts its comments around it.
+      .push(watchAnswer({ ownership, pulse: parts.pulse }))
       // Sees what the upstream answered to what was attached.
       .push(observe())
-      .push(endAtDrain(parts.drain))
       .serve(forward(parts.upstream, parts.clock))
   );
 }

@@ -134,7 +134,7 @@ describe(verifies('mcp:15-own-codes'), () => {
 
   test.each([
     ['a notification', { jsonrpc: '2.0', method: 'notifications/cancelled', params: { _meta: meta } }, 400],
-    ['a response', { jsonrpc: '2.0', id: 5, result: {} }, 502],
+    ['a response', { jsonrpc: '2.0', id: 5, result: {} }, 400],
   ])('%s that fails is answered without a body', async (_what, message, status) => {
     const { send } = world({ respond: () => Promise.reject(new Error('gone')) });
     const response = await send({ body: JSON.stringify(message), headers: { 'mcp-protocol-version': '2025-11-25' } });

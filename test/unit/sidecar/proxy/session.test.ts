@@ -1,7 +1,25 @@
 import { describe, expect, test } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
+import { parseMessage } from '#sidecar/mcp/message.ts';
+import type { ClassifiedRequest } from '#sidecar/proxy/exchange.ts';
+import { bindSession } from '#sidecar/proxy/layers/bind-session.ts';
+import { Ownership } from '#sidecar/proxy/ownership.ts';
+import { newRecord } from '#sidecar/proxy/record.ts';
 import { sessionBounds } from '#sidecar/proxy/sessions.ts';
-import { alice, granted, json, jsonOf, missing, rpc, world, type WorldOptions } from './world.ts';
+import { verifies } from '#test/requirements.ts';
+import {
+  alice,
+  bodyOf,
+  granted,
+  json,
+  jsonOf,
+  missing,
+  policy,
+  rpc,
+  stream,
+  world,
+  type WorldOptions,
+} from './world.ts';
 
 describe('a session', () => {
   const begin = (id: string) => () => json(200, {}, { 'mcp-session-id': id });
@@ -12,7 +30,7 @@ describe('a session', () => {
     return { who, ...world({ lease: async () => who.lease, respond, places: Infinity }) };
   }
 
-  test('belongs to the user who began it; to another it does not exist', async () => {
+  test(verifies('mcp:08-session-owner'), async () => {
     const { who, send, forwarded, events } = setUp();
     await send({ body: rpc('initialize') });
     expect((await send({ headers: { 'mcp-session-id': 's-1' } })).status).toBe(200);
@@ -102,9 +120,157 @@ describe('a session', () => {
     expect((await send({ headers: { 'mcp-session-id': 's-3' } })).status).toBe(status);
   });
 
+  test(verifies('mcp:09-same-user'), async () => {
+    const { who, send, forwarded } = setUp(({ method }) =>
+      method === 'POST' ? begin('s-1')() : stream('data: 1\n\n'),
+    );
+    await send({ body: rpc('initialize') });
+    const headers = { 'mcp-session-id': 's-1', 'last-event-id': '7' };
+    for (const method of ['GET', 'DELETE']) {
+      who.lease = bob;
+      expect((await send({ method, headers })).status).toBe(404);
+      who.lease = granted;
+      expect((await send({ method, headers })).status).toBe(200);
+      expect(forwarded.at(-1)!.headers.get('x-api-key')).toBe('key-of-alice');
+      expect(forwarded.at(-1)!.headers.get('last-event-id')).toBe('7');
+    }
+    expect(forwarded).toHaveLength(3);
+  });
+
+  test('says what its client can do', async () => {
+    const ownership = new Ownership();
+    const seen: unknown[] = [];
+    const handler = bindSession(ownership)(async (request) => {
+      seen.push(request.session?.elicitsUrl);
+      return json(200, {}, { 'mcp-session-id': 's-1' });
+    });
+    for (const capabilities of [{ elicitation: { url: {} } }, {}]) {
+      for (const body of [rpc('initialize', { capabilities }), rpc('tools/list')]) {
+        await handler(classified(body, body.includes('initialize') ? {} : { 'mcp-session-id': 's-1' }));
+      }
+    }
+    expect(seen).toEqual([undefined, true, undefined, false]);
+  });
+
   test.each(['s-1, s-2', 's 1', 'é'])('has no id like %j', async (id) => {
     const { send, forwarded } = setUp();
     expect((await send({ headers: { 'mcp-session-id': id } })).status).toBe(404);
     expect(forwarded).toHaveLength(0);
+  });
+});
+
+function classified(body: string, headers: Record<string, string>): ClassifiedRequest {
+  const bytes = new TextEncoder().encode(body);
+  const parsed = parseMessage(bytes);
+  if (parsed.kind === 'invalid') throw new Error(parsed.problem);
+  const record = newRecord('POST', { startedMs: 0, at: new Date(0) });
+  const stream = (): null => null;
+  return {
+    method: 'POST',
+    path: '/mcp',
+    query: '',
+    headers: new Headers(headers),
+    body: { declaredBytes: bytes.byteLength, whole: async () => bytes, stream },
+    signal: new AbortController().signal,
+    record,
+    permission: granted,
+    bytes,
+    message: parsed.message,
+  };
+}
+
+describe('two users of one server', () => {
+  const bob = { ...granted, subject: { ...alice, id: 'u-2' } };
+  const answer = (id: string | number): string => JSON.stringify({ jsonrpc: '2.0', id, result: { action: 'accept' } });
+  const question = (id: string | number): string =>
+    `data: ${JSON.stringify({ jsonrpc: '2.0', id, method: 'elicitation/create', params: {} })}\n\n`;
+
+  function setUp(respond: NonNullable<WorldOptions['respond']>) {
+    const who = { lease: granted as LeaseResponse };
+    const { send, ...rest } = world({ policy: () => policy, lease: async () => who.lease, respond, places: Infinity });
+    const statusOf = async (body: string, session?: string): Promise<number> =>
+      (await send({ body, headers: session === undefined ? {} : { 'mcp-session-id': session } })).status;
+    return { who, send, statusOf, ...rest };
+  }
+
+  test(verifies('mcp:09-posted-answers'), async () => {
+    const { who, send, statusOf, forwarded } = setUp(({ method, headers }) => {
+      if (method === 'GET') return stream(question('e-1'), question(7));
+      return { status: headers.has('refuse') ? 500 : 202, headers: new Headers(), body: undefined };
+    });
+    const headers = { 'mcp-session-id': 's-1' };
+    expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
+    await bodyOf(await send({ method: 'GET', headers }));
+    const before = forwarded.length;
+    expect(await statusOf(answer('e-2'), 's-1')).toBe(400);
+    expect(await statusOf(answer('7'), 's-1')).toBe(400);
+    expect(await statusOf(answer('e-1'), 's-2')).toBe(400);
+    expect(await statusOf(answer('e-1'))).toBe(400);
+    who.lease = bob;
+    expect(await statusOf(answer('e-1'), 's-1')).toBe(404);
+    expect(await statusOf(answer('e-1'))).toBe(400);
+    expect(forwarded).toHaveLength(before);
+    who.lease = granted;
+    expect((await send({ body: answer('e-1'), headers: { ...headers, refuse: '1' } })).status).toBe(500);
+    expect(await statusOf(answer('e-1'), 's-1')).toBe(202);
+    expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
+    expect(await statusOf(answer(7), 's-1')).toBe(202);
+  });
+
+  test('a server without sessions gets answers from whom it asked', async () => {
+    const { who, send, statusOf } = setUp(({ body }) =>
+      new TextDecoder().decode(body).includes('tools/call')
+        ? stream(question(0))
+        : { status: 202, headers: new Headers(), body: undefined },
+    );
+    await bodyOf(await send());
+    who.lease = bob;
+    expect(await statusOf(answer(0))).toBe(400);
+    who.lease = granted;
+    expect(await statusOf(answer(0))).toBe(202);
+  });
+
+  test.each<[string, object]>([
+    ['2025-11-25', { task: { taskId: 't-1', status: 'working' } }],
+    ['2026-07-28', { resultType: 'task', taskId: 't-1' }],
+  ])(`${verifies('mcp:08-tasks')} (%s)`, async (_revision, result) => {
+    const { who, send, forwarded } = setUp(() => json(200, { jsonrpc: '2.0', id: 1, result }));
+    await send();
+    who.lease = bob;
+    for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/update']) {
+      const response = await send({ body: rpc(method, { taskId: 't-1' }, 'x') });
+      expect(response.status).toBe(404);
+      expect(await jsonOf(response)).toEqual({
+        jsonrpc: '2.0',
+        id: 'x',
+        error: { code: -32_602, message: 'Task not found' },
+      });
+    }
+    expect(forwarded).toHaveLength(1);
+    who.lease = granted;
+    expect((await send({ body: rpc('tasks/get', { taskId: 't-1' }) })).status).toBe(200);
+  });
+
+  test('a task that is not remembered belongs to the first who gets a result for it', async () => {
+    const known = { is: false };
+    const { who, statusOf } = setUp(() =>
+      json(200, { jsonrpc: '2.0', id: 1, ...(known.is ? { result: {} } : { error: { code: -32_602, message: '' } }) }),
+    );
+    const get = rpc('tasks/get', { taskId: 't-1' });
+    who.lease = bob;
+    expect(await statusOf(get)).toBe(200);
+    known.is = true;
+    who.lease = granted;
+    expect(await statusOf(get)).toBe(200);
+    who.lease = bob;
+    expect(await statusOf(get)).toBe(404);
+  });
+
+  test('a task that began in a stream belongs to whose stream it was', async () => {
+    const begun = `data: ${JSON.stringify({ jsonrpc: '2.0', id: 1, result: { task: { taskId: 't-1' } } })}\n\n`;
+    const { who, send, statusOf } = setUp(() => stream(begun));
+    await bodyOf(await send());
+    who.lease = bob;
+    expect(await statusOf(rpc('tasks/get', { taskId: 't-1' }))).toBe(404);
   });
 });

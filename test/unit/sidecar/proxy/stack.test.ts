@@ -15,6 +15,7 @@ import {
   missing,
   rpc,
   silence,
+  stream,
   streamFrom,
   toolCall,
   world,
@@ -88,13 +89,13 @@ describe('a missing key', () => {
     expect(forwarded[0]!.headers.has('authorization')).toBe(false);
   });
 
-  test.each([
-    { jsonrpc: '2.0', method: 'notifications/made-up' },
-    { jsonrpc: '2.0', id: 1, result: {} },
-  ])('does not stop %j', async (message) => {
-    const { send, forwarded } = world({ lease: missing });
-    await send({ body: JSON.stringify(message) });
-    expect(forwarded).toHaveLength(1);
+  test('does not stop notifications and answers', async () => {
+    const question = 'data: {"jsonrpc":"2.0","id":1,"method":"roots/list"}\n\n';
+    const { send, forwarded } = world({ lease: missing, respond: () => stream(question) });
+    await send({ body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/made-up' }) });
+    await bodyOf(await send({ body: rpc('tools/list') }));
+    await send({ body: JSON.stringify({ jsonrpc: '2.0', id: 1, result: {} }) });
+    expect(forwarded).toHaveLength(3);
   });
 
   test.each(['GET', 'DELETE'])('does not stop %s', async (method) => {
@@ -511,7 +512,7 @@ describe('failures', () => {
 });
 
 describe('drain', () => {
-  const open = () => ({ status: 200, headers: new Headers(), body: silence() });
+  const open = () => ({ ...stream(), body: silence() });
 
   test('ends streams that clients keep open, cleanly', async () => {
     const { send, drain, events } = world({ respond: open });
@@ -520,7 +521,7 @@ describe('drain', () => {
     const texts = [bodyOf(get), bodyOf(listen)];
     drain.stop();
     expect(await Promise.all(texts)).toEqual(['', '']);
-    expect(events).toHaveLength(2);
+    expect(events.map(({ phase }) => phase)).toEqual(['open', 'open', 'close', 'close']);
     expect(await bodyOf(await send({ method: 'GET' }))).toBe('');
   });
 

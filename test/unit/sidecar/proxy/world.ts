@@ -8,6 +8,7 @@ import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
 import type { BodyLimits } from '#sidecar/proxy/layers/read-body.ts';
+import { Pulse } from '#sidecar/proxy/pulse.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
 
@@ -103,6 +104,7 @@ export function world(options: WorldOptions = {}): World {
     },
     metrics: { begin: () => {}, end: (request) => ended.push(request) },
     drain,
+    pulse: new Pulse(),
     upstream: async (request) => {
       forwarded.push(request);
       return respond(request);
@@ -125,6 +127,11 @@ export const toolCall = rpc('tools/call', { name: 'search', arguments: {} });
 export function json(status: number, value: unknown, headers: Record<string, string> = {}): ProxyResponse {
   const body = new TextEncoder().encode(JSON.stringify(value));
   return { status, headers: new Headers({ 'content-type': 'application/json', ...headers }), body };
+}
+
+/** An event stream that yields the texts one by one. */
+export function stream(...texts: readonly string[]): ProxyResponse {
+  return { status: 200, headers: new Headers({ 'content-type': 'text/event-stream' }), body: chunksFrom(...texts) };
 }
 
 function incoming(sent: Partial<SentRequest>): IncomingRequest {
