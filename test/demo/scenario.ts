@@ -1,3 +1,5 @@
+import { labels } from '#crds/v1alpha1/names.ts';
+
 import type { Cluster } from './cluster.ts';
 import { issuer, type DemoKeys } from './install.ts';
 
@@ -61,13 +63,13 @@ function setKey(cluster: Cluster, token: string, key: string): string {
 }
 
 function showSealedSecret(cluster: Cluster, keys: DemoKeys): void {
-  heading('What is stored: ciphertext only (kubectl get secrets -n mcp-keyring-keys)');
-  const secrets = cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'yaml');
-  print(cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets'));
-  const [first = ''] = cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'name').split('\n');
-  print(cluster.kubectl('-n', 'mcp-keyring-keys', 'get', first, '-o', 'jsonpath={.data.ciphertext}').slice(0, 120));
+  heading('What is stored: ciphertext only (kubectl get secrets -n mcp-keyring-keys -l mcpkeyring.io/managed=true)');
+  const sealed = ['-n', 'mcp-keyring-keys', 'get', 'secrets', '-l', `${labels.managed}=true`];
+  const all = cluster.kubectl('-n', 'mcp-keyring-keys', 'get', 'secrets', '-o', 'yaml');
+  print(cluster.kubectl(...sealed));
+  print(cluster.kubectl(...sealed, '-o', 'jsonpath={.items[0].data.ciphertext}').slice(0, 120));
   for (const key of Object.values(keys)) {
-    expectAnswer(!secrets.includes(Buffer.from(key).toString('base64')), 'a stored Secret holds a readable key');
+    expectAnswer(!all.includes(Buffer.from(key).toString('base64')), 'a stored Secret holds a readable key');
   }
 }
 
