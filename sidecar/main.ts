@@ -1,17 +1,25 @@
-/** The sidecar: the only file here that knows arguments, signals, clock and standard output. */
+/** The proxy: the only file here that knows arguments, signals, clock and standard output. */
 import { dlopen, FFIType } from 'bun:ffi';
+import { lookup } from 'node:dns/promises';
+import type { ServerRef } from './contract/lease.ts';
+import { Destination } from './destinations/destination.ts';
+import { assembleGateway } from './gateway/gateway.ts';
+import type { RemoteUpstream } from './gateway/remote.ts';
 import { answerHealth, answerMetrics } from './health.ts';
 import { BrokerClient } from './leases/broker-client.ts';
 import { FileSource } from './leases/file-source.ts';
 import { type Options, parseOptions } from './options.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
 import { Drain } from './proxy/drain.ts';
+import type { Handler, IncomingRequest } from './proxy/exchange.ts';
+import type { Upstream } from './proxy/layers/forward.ts';
+import { createRelay, createRemoteUpstream } from './proxy/outside-upstreams.ts';
 import { Pulse } from './proxy/pulse.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
 import { createBrokerFetch, createUpstream } from './proxy/upstream.ts';
 import { createLog, errorFields } from './telemetry/log.ts';
-import { assemble, type Sidecar } from './sidecar.ts';
+import { assemble } from './sidecar.ts';
 
 const log = createLog(
   (line) => process.stdout.write(line),
@@ -69,42 +77,100 @@ function main(): void {
 
 function start(options: Options): void {
   warnOfFewConnections();
-  const file = (path: string, ageMsMax: number): FileSource =>
-    new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
-  const fetchBroker = createBrokerFetch({ origin: options.broker, ca: file(options.caFile, caAgeMsMax) });
-  const broker = new BrokerClient(fetchBroker, file(options.tokenFile, tokenAgeMsMax));
-  const sidecar = assemble({ server: options.server, broker, nowMs, log, process: processReadings });
   const drain = new Drain();
-  const servers = listen(options, sidecar, drain);
-  sidecar.start();
-  log('info', 'serving', { server: `${options.server.namespace}/${options.server.name}`, port: servers.ingress.port });
+  const proxy = createProxy(options, drain);
+  const servers = listen(options, proxy, drain);
+  proxy.start();
+  log('info', 'serving', { mode: options.serving.mode, port: servers.ingress.port });
   process.on(drainSignal, () => drain.begin());
-  onceStopped(() => void end({ options, sidecar, drain, servers }));
+  onceStopped(() => void end({ options, proxy, drain, servers }));
+}
+
+/** What answers requests, in whichever mode. */
+interface Proxy {
+  readonly handler: Handler<IncomingRequest>;
+  readonly metrics: { expose(): string };
+  readonly notReady: () => readonly string[];
+  readonly start: () => void;
+  readonly stop: (flushMsMax: number) => Promise<number>;
+}
+
+function createProxy(options: Options, drain: Drain): Proxy {
+  const { serving, bodyBytesMax } = options;
+  const common = {
+    limits: { bodyBytesMax, bodyMsMax, windowBytesMin, windowMs },
+    bodies: new BodyBudget(bodiesBytesMax),
+    drain,
+    pulse: new Pulse(),
+    reportUnexpected: (error: unknown) =>
+      log('error', 'a request failed in a way nobody thought of', errorFields(error)),
+  };
+  const surroundings = { broker: createBroker(options), nowMs, log, process: processReadings };
+  const allowed = { hosts: options.allowedHosts, origins: options.allowedOrigins };
+  const many = { ...surroundings, ...common, createRemote, relay: createRelay(), notReady: () => [] };
+  switch (serving.mode) {
+    case 'sidecar': {
+      const { server, path, upstream } = serving;
+      const sidecar = assemble({ ...surroundings, server });
+      const handler = ingress({
+        ...sidecar,
+        ...common,
+        server,
+        endpoint: { path, prefix: '' },
+        allowed,
+        upstream: createUpstream({ origin: upstream, path }),
+        clock: { nowMs },
+      });
+      return { ...sidecar, handler };
+    }
+    case 'gateway':
+      return { ...many, ...assembleGateway({ ...many, allowed, externalUrl: serving.externalUrl }) };
+    case 'egress':
+      return {
+        ...many,
+        ...assembleGateway({ ...many, allowed: ownPod, servers: serving.servers, externalUrl: undefined }),
+      };
+  }
+}
+
+/** Under other names nobody in the pod asks; a web page could (DNS rebinding). */
+const ownPod = { hosts: ['127.0.0.1', 'localhost'], origins: [] };
+
+function createBroker({ broker, caFile, tokenFile }: Options): BrokerClient {
+  const fetchBroker = createBrokerFetch({ origin: broker, ca: file(caFile, caAgeMsMax) });
+  return new BrokerClient(fetchBroker, file(tokenFile, tokenAgeMsMax));
+}
+
+function file(path: string, ageMsMax: number): FileSource {
+  return new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
+}
+
+function createRemote(server: ServerRef, remote: RemoteUpstream): Upstream {
+  const named = { server: `${server.namespace}/${server.name}` };
+  const destination = new Destination({
+    hostname: new URL(remote.url).hostname,
+    allowPrivateAddresses: remote.allowPrivateAddresses,
+    lookup: lookupAll,
+    nowMs,
+    refused: (address) =>
+      log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
+  });
+  return createRemoteUpstream(remote, destination, (error) =>
+    log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) }),
+  );
+}
+
+async function lookupAll(hostname: string): Promise<readonly string[]> {
+  return (await lookup(hostname, { all: true })).map(({ address }) => address);
 }
 
 type Servers = ReturnType<typeof listen>;
 
-function listen(options: Options, sidecar: Sidecar, drain: Drain) {
-  const { address, ports } = options;
-  const handler = ingress({
-    server: options.server,
-    endpoint: { path: options.path, prefix: '' },
-    allowed: { hosts: options.allowedHosts, origins: options.allowedOrigins },
-    limits: { bodyBytesMax: options.bodyBytesMax, bodyMsMax, windowBytesMin, windowMs },
-    bodies: new BodyBudget(bodiesBytesMax),
-    leases: sidecar.leases,
-    policy: sidecar.policy,
-    queue: sidecar.queue,
-    metrics: sidecar.metrics,
-    drain,
-    pulse: new Pulse(),
-    upstream: createUpstream({ origin: options.upstream, path: options.path }),
-    clock: { nowMs },
-    reportUnexpected: (error) => log('error', 'a request failed in a way nobody thought of', errorFields(error)),
-  });
-  const notReady = (): readonly string[] => [...sidecar.notReady(), ...(drain.begun ? ['draining'] : [])];
+function listen({ address, ports, serving }: Options, proxy: Proxy, drain: Drain) {
+  const notReady = (): readonly string[] => [...proxy.notReady(), ...(drain.begun ? ['draining'] : [])];
+  const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
-    ingress: serveIngress({ address, port: ports.ingress, handler, drain, nowMs }),
+    ingress: serveIngress({ address: clients, port: ports.ingress, handler: proxy.handler, drain, nowMs }),
     health: serveEndpoints({
       address,
       port: ports.health,
@@ -113,20 +179,20 @@ function listen(options: Options, sidecar: Sidecar, drain: Drain) {
     metrics: serveEndpoints({
       address,
       port: ports.metrics,
-      answer: (path) => answerMetrics(() => sidecar.metrics.expose(), path),
+      answer: (path) => answerMetrics(() => proxy.metrics.expose(), path),
     }),
   };
 }
 
 interface Ending {
   readonly options: Options;
-  readonly sidecar: Sidecar;
+  readonly proxy: Proxy;
   readonly drain: Drain;
   readonly servers: Servers;
 }
 
 /** Nothing new, let requests under way finish, hand over what is still to be recorded, go. */
-async function end({ options, sidecar, drain, servers }: Ending): Promise<void> {
+async function end({ options, proxy, drain, servers }: Ending): Promise<void> {
   drain.begin();
   drain.stop();
   const finished = await within(options.drainSeconds * 1_000, servers.ingress.stop());
@@ -134,7 +200,7 @@ async function end({ options, sidecar, drain, servers }: Ending): Promise<void> 
     log('warn', 'requests under way did not finish in time');
     await within(flushMsMax, servers.ingress.close());
   }
-  const lost = await sidecar.stop(flushMsMax);
+  const lost = await proxy.stop(flushMsMax);
   if (lost > 0) log('error', 'audit events could not be sent', { lost });
   log('info', 'stopped', { lost });
   process.exit(0);

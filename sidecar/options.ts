@@ -1,11 +1,8 @@
 import type { ServerRef } from './contract/lease.ts';
 
-/** Everything that can be told a sidecar. All of it comes from arguments, none from the environment. */
+/** Everything that can be told a proxy. All of it comes from arguments, none from the environment. */
 export interface Options {
-  readonly server: ServerRef;
-  /** Scheme, host and port of the MCP server's container. */
-  readonly upstream: string;
-  readonly path: string;
+  readonly serving: Serving;
   readonly broker: string;
   readonly caFile: string;
   readonly tokenFile: string;
@@ -16,6 +13,21 @@ export interface Options {
   readonly allowedOrigins: readonly string[];
   readonly drainSeconds: number;
 }
+
+/** Which servers, and where they are. */
+export type Serving =
+  /** The one in this pod. */
+  | {
+      readonly mode: 'sidecar';
+      readonly server: ServerRef;
+      /** Scheme, host and port of the MCP server's container. */
+      readonly upstream: string;
+      readonly path: string;
+    }
+  /** Every one that the broker lets this pod serve. */
+  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined }
+  /** The named ones, for the other containers of this pod. */
+  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[] };
 
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: Options }
@@ -28,16 +40,30 @@ interface Flag {
   readonly help: string;
   readonly fallback?: string;
   readonly repeatable?: true;
+  /** Absent: every mode takes it. */
+  readonly modes?: readonly Serving['mode'][];
 }
 
 const flags = {
-  server: { help: '<namespace>/<name> of the McpServer in this pod' },
-  upstream: { help: 'http://127.0.0.1:<port> of its container' },
-  path: { help: 'path of the MCP endpoint, here and there', fallback: '/mcp' },
+  mode: { help: 'sidecar of one server, gateway to all servers, or egress of an agent to some', fallback: 'sidecar' },
+  server: {
+    help: '<namespace>/<name> of the McpServer in this pod; egress: of one that is served, repeatable',
+    modes: ['sidecar', 'egress'],
+    repeatable: true,
+  },
+  upstream: { help: 'http://127.0.0.1:<port> of its container', modes: ['sidecar'] },
+  path: { help: 'path of the MCP endpoint, here and there', fallback: '/mcp', modes: ['sidecar'] },
+  'external-url': {
+    help: 'https://<host> that clients use; none given: what they say in Host',
+    modes: ['gateway'],
+  },
   broker: { help: 'https://<host>:<port> of the key broker' },
   ca: { help: 'file with the certificates that the broker is verified with' },
   token: { help: 'file with the pod token that the broker is shown' },
-  address: { help: 'address to listen on; :: is every address of both families', fallback: '::' },
+  address: {
+    help: 'address to listen on; :: is every address of both families. For clients egress listens on 127.0.0.1 only',
+    fallback: '::',
+  },
   listen: { help: 'port for MCP clients', fallback: '15080' },
   health: { help: 'port of /livez and /readyz', fallback: '15081' },
   metrics: { help: 'port of /metrics', fallback: '15082' },
@@ -54,10 +80,10 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
   if (argv.includes('--help')) return { kind: 'help', text: helpText() };
   if (argv.length === 1 && argv[0] === '--drain') return { kind: 'drain' };
   const reader = new FlagReader(argv);
+  const mode = reader.read('mode', readMode);
+  reader.keepTo(mode);
   const options: Options = {
-    server: reader.read('server', readServerRef),
-    upstream: reader.read('upstream', readUpstream),
-    path: reader.read('path', readPath),
+    serving: readServing(mode, reader),
     broker: reader.read('broker', readBroker),
     caFile: reader.read('ca', readFilePath),
     tokenFile: reader.read('token', readFilePath),
@@ -75,6 +101,22 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
   return reader.problems.length === 0 ? { kind: 'options', options } : { kind: 'invalid', problems: reader.problems };
 }
 
+function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
+  switch (mode) {
+    case 'sidecar':
+      return {
+        mode,
+        server: reader.read('server', readServerRef),
+        upstream: reader.read('upstream', readUpstream),
+        path: reader.read('path', readPath),
+      };
+    case 'gateway':
+      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0] };
+    case 'egress':
+      return { mode, servers: reader.readSome('server', readServerRef) };
+  }
+}
+
 /** `expected` completes the sentence "--flag is …, expected …"; with it, `value` only holds a place. */
 interface Reading<T> {
   readonly value: T;
@@ -85,7 +127,7 @@ type Reader<T> = (text: string) => Reading<T>;
 
 class FlagReader {
   readonly problems: string[] = [];
-  readonly #values = new Map<string, string[]>();
+  readonly #values = new Map<FlagName, string[]>();
 
   constructor(argv: readonly string[]) {
     for (const argument of argv) this.#take(argument);
@@ -105,9 +147,23 @@ class FlagReader {
     return (this.#values.get(name) ?? []).map((text) => this.#readText(name, text, { reader, report: true }));
   }
 
+  /** At least one. */
+  readSome<T>(name: FlagName, reader: Reader<T>): readonly T[] {
+    if (!this.#values.has(name)) this.problems.push(`--${name} is missing, expected ${flags[name].help}`);
+    return this.readAll(name, reader);
+  }
+
+  /** Reports what another mode would take. */
+  keepTo(mode: Serving['mode']): void {
+    for (const name of this.#values.keys()) {
+      const { modes }: Flag = flags[name];
+      if (modes?.includes(mode) === false) this.problems.push(`--${name} is not for --mode=${mode}`);
+    }
+  }
+
   #take(argument: string): void {
     const [, name, value] = /^--([a-z-]+)=(.*)$/s.exec(argument) ?? [];
-    if (name === undefined || value === undefined || !Object.hasOwn(flags, name)) {
+    if (name === undefined || value === undefined || !isFlag(name)) {
       this.problems.push(`${argument.slice(0, 64)} is not an option, see --help`);
       return;
     }
@@ -120,6 +176,21 @@ class FlagReader {
       this.problems.push(`--${name} is ${JSON.stringify(text.slice(0, 256))}, expected ${reading.expected}`);
     }
     return reading.value;
+  }
+}
+
+function isFlag(name: string): name is FlagName {
+  return Object.hasOwn(flags, name);
+}
+
+function readMode(text: string): Reading<Serving['mode']> {
+  switch (text) {
+    case 'sidecar':
+    case 'gateway':
+    case 'egress':
+      return { value: text };
+    default:
+      return { value: 'sidecar', expected: 'sidecar, gateway or egress' };
   }
 }
 
@@ -138,6 +209,10 @@ function matching(pattern: RegExp, expected: string): Reader<string> {
 /** Keys travel on this hop in the clear, so it must not leave the pod. */
 const readUpstream = matching(/^http:\/\/(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}\/?$/, flags.upstream.help);
 const readBroker = matching(/^https:\/\/[^/?#@\s]+\/?$/, flags.broker.help);
+const readExternalUrl = matching(
+  /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?\/?$/,
+  'a scheme and a host, as in https://mcp.example.com',
+);
 const readOrigin = matching(/^https?:\/\/[^/?#@\s]+$/, 'an origin, as in https://example.com');
 const readHost = matching(/^[a-z0-9.-]+$/, 'a host name in lower case, without port');
 const readFilePath = matching(/^\/./, 'an absolute path');
@@ -158,14 +233,15 @@ function integerBetween(min: number, max: number): Reader<number> {
 }
 
 function helpText(): string {
-  const lines = Object.entries<Flag>(flags).map(([name, { help, fallback }]) => {
+  const lines = Object.entries<Flag>(flags).map(([name, { help, fallback, modes }]) => {
     const note = fallback === undefined ? '' : ` (${fallback})`;
-    return `  --${name}=  ${help}${note}`;
+    const only = modes === undefined ? '' : ` [${modes.join(', ')}]`;
+    return `  --${name}=  ${help}${note}${only}`;
   });
   return [
-    'The sidecar of MCP Keyring: gives every request the key of the user who makes it.',
+    'The proxy of MCP Keyring: gives every request the key of the user who makes it.',
     ...lines,
-    '  --drain  alone: tell the sidecar of this container that its pod is about to end (the preStop hook)',
+    '  --drain  alone: tell the proxy of this container that its pod is about to end (the preStop hook)',
     '',
   ].join('\n');
 }

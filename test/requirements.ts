@@ -43,6 +43,12 @@ export const requirements = {
   'mcp:29-audit-record':
     'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
   'mcp:31-trace-context': 'the trace is read from the message, then from the header, and is passed on as it came',
+  'mcp:07-own-challenge': 'only who cannot be identified gets a 401, with our own challenge that names where to log in',
+  'mcp:25-no-redirects': 'a redirect of the upstream is not followed and not passed on',
+  'mcp:25-checked-addresses':
+    'no key goes to an address that is private, loopback, link-local or of a metadata service',
+  'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
+  'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",
   'mcp:03-headers-repeat-body':

@@ -3,6 +3,7 @@ import { ContractError, readInteger, readObject } from '#contract/fields.ts';
 
 /** Whether a request can have ended so before anybody was known. Where it cannot, each one is on record by itself. */
 const endsUnknown: Readonly<Record<RequestDecision, boolean>> = {
+  metadata: true,
   unauthenticated: true,
   denied: true,
   badRequest: true,

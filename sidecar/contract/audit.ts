@@ -59,6 +59,8 @@ export type HttpMethod = 'POST' | 'GET' | 'DELETE' | 'PUT' | 'PATCH' | 'HEAD' | 
 
 export type RequestDecision =
   | 'forwarded'
+  /** The proxy itself said where to log in (RFC 9728). */
+  | 'metadata'
   | 'unauthenticated'
   | 'keyMissing'
   | 'denied'

@@ -70,6 +70,7 @@ const httpMethods: ClosedSet<HttpMethod> = {
 
 const requestDecisions: ClosedSet<RequestDecision> = {
   forwarded: true,
+  metadata: true,
   unauthenticated: true,
   keyMissing: true,
   denied: true,

@@ -20,8 +20,15 @@ import { parseKeyPage } from './key-page.ts';
 import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
 import { headersMax, leaseTtlMsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
-import type { PolicySnapshot, ToolRules, WatchMessage } from './watch.ts';
-import { toolPatternCharsMax, toolPatternsMax, toolRulesMax } from './watch.ts';
+import type { PolicySnapshot, ServerUpstream, ToolRules, WatchMessage } from './watch.ts';
+import {
+  caBundleCharsMax,
+  issuersMax,
+  toolPatternCharsMax,
+  toolPatternsMax,
+  toolRulesMax,
+  upstreamUrlCharsMax,
+} from './watch.ts';
 
 const decisions: ClosedSet<LeaseResponse['decision']> = {
   granted: true,
@@ -182,6 +189,10 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
       readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
     ),
     keyPage: ifPresent(policy['keyPage'], (found) => parseKeyPage(found, 'policy.keyPage')),
+    issuers: ifPresent(policy['issuers'], (issuers) =>
+      readList(issuers, 'policy.issuers', { itemsMax: issuersMax, item: parseHttpsUrl }),
+    ),
+    upstream: ifPresent(policy['upstream'], parseUpstream),
   });
 }
 
@@ -195,4 +206,39 @@ function parseToolRules(value: unknown, path: string): ToolRules {
       }),
     );
   return present({ allow: patterns('allow'), deny: patterns('deny') });
+}
+
+const upstreamKinds: ClosedSet<ServerUpstream['kind']> = { remote: true, cluster: true };
+
+function parseUpstream(value: unknown): ServerUpstream {
+  const path = 'policy.upstream';
+  const upstream = readObject(value, path);
+  const kind = readOneOf(upstream['kind'], `${path}.kind`, upstreamKinds);
+  switch (kind) {
+    case 'remote':
+      return present({
+        kind,
+        url: parseHttpsUrl(upstream['url'], `${path}.url`),
+        ca: ifPresent(upstream['ca'], (ca) => readText(ca, `${path}.ca`, { charsMax: caBundleCharsMax })),
+        allowPrivateAddresses: readBoolean(upstream['allowPrivateAddresses'], `${path}.allowPrivateAddresses`),
+      });
+    case 'cluster':
+      return {
+        kind,
+        url: readText(upstream['url'], `${path}.url`, {
+          charsMax: upstreamUrlCharsMax,
+          pattern: /^http:\/\/[a-z0-9][-a-z0-9.]*(?::\d{1,5})?\/[^\s?#]*$/,
+          expected: 'the http URL of a Service',
+        }),
+      };
+  }
+}
+
+/** Neither user nor fragment. */
+function parseHttpsUrl(value: unknown, path: string): string {
+  return readText(value, path, {
+    charsMax: upstreamUrlCharsMax,
+    pattern: /^https:\/\/[^\s/?#@]+(?:[/?][^\s#]*)?$/,
+    expected: 'an https URL',
+  });
 }

@@ -21,6 +21,10 @@ export interface PolicySnapshot {
   readonly tools?: readonly ToolRules[];
   /** Absent: users are told in words what to do, and no link is offered. */
   readonly keyPage?: KeyPage;
+  /** URLs of the OpenID Connect issuers that users log in at (RFC 9728, `authorization_servers`). */
+  readonly issuers?: readonly string[];
+  /** For proxies outside the server's pod. Absent: it cannot be reached from there. */
+  readonly upstream?: ServerUpstream;
 }
 
 /** Patterns of tool names: `*` stands for any characters, case counts. */
@@ -38,6 +42,23 @@ export const toolPatternsMax = 8_192;
 export const toolPatternCharsMax = 256;
 /** Largest JSON of all rules of a server, so that a snapshot stays one line. */
 export const toolRulesBytesMax = 524_288;
+
+export type ServerUpstream =
+  /** Outside the cluster: the proxy puts the keys on, and sends them to this origin only. */
+  | {
+      readonly kind: 'remote';
+      /** https, with the path of the MCP endpoint. */
+      readonly url: string;
+      /** PEM of the certificates that it is verified with; absent: the public roots. */
+      readonly ca?: string;
+      readonly allowPrivateAddresses: boolean;
+    }
+  /** In the cluster: requests go to the sidecar's Service as they come, and the sidecar puts the keys on. */
+  | { readonly kind: 'cluster'; readonly url: string };
+
+export const upstreamUrlCharsMax = 1_024;
+export const caBundleCharsMax = 262_144;
+export const issuersMax = 16;
 
 export const heartbeatMs = 3_000;
 export const silenceMsMax = 10_000;

@@ -58,6 +58,7 @@ export class BrokerClient {
 
 function codeOf(status: number): LeaseErrorCode {
   if (status === 401 || status === 403) return 'PodRefused';
+  if (status === 404) return 'ServerNotFound';
   return status >= 400 && status < 500 ? 'RequestRefused' : 'BrokerUnavailable';
 }
 

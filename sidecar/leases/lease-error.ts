@@ -4,6 +4,8 @@ export type LeaseErrorCode =
   | 'NotWatching'
   /** The broker could not be reached, or did not answer in time, or not according to the contract. */
   | 'BrokerUnavailable'
+  /** The broker knows no such server. */
+  | 'ServerNotFound'
   /** The broker does not accept this pod. */
   | 'PodRefused'
   /** The broker does not take this request, for example because the pod shows too many bad credentials. */

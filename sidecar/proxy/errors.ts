@@ -31,6 +31,7 @@ export const proxyErrors = {
   AuditUnavailable: row(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
   Overloaded: row(503, 'denied', rpcCodes.overloaded),
   UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  DestinationRefused: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   /** Nobody reads this response. */
   ClientClosed: row(499, 'clientClosed', rpcCodes.internal),
 } as const;

@@ -18,6 +18,7 @@ import { identify, type LeaseSource } from './layers/identify.ts';
 import { limitHead } from './layers/limit-head.ts';
 import { observe } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
+import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
@@ -35,6 +36,8 @@ export interface FrontParts {
 export interface ServerParts {
   readonly server: ServerRef;
   readonly endpoint: Endpoint;
+  /** Scheme and host of the URLs that clients use. Absent: what they say in `Host`. */
+  readonly externalUrl?: string | undefined;
   readonly allowed: HostsAndOrigins;
   readonly limits: BodyLimits;
   readonly leases: LeaseSource;
@@ -75,17 +78,21 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   const title = (): string => parts.policy()?.title ?? parts.server.name;
   const tools = toolsInForce(parts.policy);
   const ownership = new Ownership();
+  const { endpoint, externalUrl, policy } = parts;
+  const resource = { endpoint, externalUrl, policy };
   return (
     new Stack<IncomingRequest, IncomingRequest>((inner) => inner)
       // Takes its place in the queue before any work is done: no place, no request.
       .push(audit({ queue: parts.queue, server: parts.server, clock: parts.clock }))
+      // Before the checks that let only MCP through; a public document of ours, which the server never hears of.
+      .push(serveMetadata(resource))
       // Cheapest checks first: none of these three needs the body.
       .push(checkTarget(parts.endpoint))
       .push(checkHostOrigin(parts.allowed))
       // Before the broker is asked: an oversized request costs it nothing.
       .push(limitHead(parts.limits))
       // Needs the head alone, and comes before the body: a stranger takes no memory, and learns nothing from how it is judged.
-      .push(identify(parts.leases))
+      .push(identify(parts.leases, resource))
       // From here on the body is whole and bounded.
       .push(readBody(parts.limits, parts.bodies))
       // What is asked. Everything below decides on this, never on headers.

@@ -10,7 +10,10 @@ export const durationBucketsSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 /** What is read when metrics are asked for. */
 export interface Gauges {
   readonly leases: () => number;
+  /** One stream, or every one of a proxy of many servers. */
   readonly watchConnected: () => boolean;
+  /** Servers that are open; absent in a sidecar. */
+  readonly servers?: () => number;
   readonly auditQueue: () => number;
   readonly residentBytes: () => number;
   readonly cpuSeconds: () => number;
@@ -56,6 +59,9 @@ export class SidecarMetrics {
       gauge('mcpkeyring_requests_in_flight', 'Requests under way, open streams among them.', () => this.#inFlight),
       gauge('mcpkeyring_leases', 'Leases and refusals held in memory.', gauges.leases),
       gauge('mcpkeyring_watch_connected', '1 while the watch stream is open.', () => Number(gauges.watchConnected())),
+      ...(gauges.servers === undefined
+        ? []
+        : [gauge('mcpkeyring_servers', 'MCP servers that are open, each with a watch stream.', gauges.servers)]),
       gauge('mcpkeyring_audit_queue', 'Audit events that wait to be sent.', gauges.auditQueue),
       gauge('process_resident_memory_bytes', 'Resident memory size in bytes.', gauges.residentBytes),
       new Reading(

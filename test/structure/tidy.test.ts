@@ -93,6 +93,7 @@ describe('import arrows', () => {
       'sidecar/main.ts',
       'sidecar/proxy/server.ts',
       'sidecar/proxy/upstream.ts',
+      'sidecar/proxy/outside-upstreams.ts',
       'build/sidecar.ts',
     ]);
     const wrong = shipped.filter((file) => !edge.has(file) && /(?<!`)\bBun\.|from ['"]bun/u.test(read(file)));

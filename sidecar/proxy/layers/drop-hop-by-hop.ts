@@ -6,10 +6,10 @@ import type { Layer, OutgoingRequest } from '../exchange.ts';
  */
 export function dropHopByHop(): Layer<OutgoingRequest> {
   return (inner) =>
-    async function dropHopByHopFields(request) {
-      drop(request.outgoing);
+    async function dropOnBothWays(request) {
+      dropHopByHopFields(request.outgoing);
       const response = await inner(request);
-      drop(response.headers);
+      dropHopByHopFields(response.headers);
       return response;
     };
 }
@@ -27,7 +27,7 @@ const hopByHop = [
   'upgrade',
 ];
 
-function drop(headers: Headers): void {
+export function dropHopByHopFields(headers: Headers): void {
   const nominated = headers.get('connection');
   if (nominated !== null) for (const name of nominated.split(',')) deleteField(headers, name.trim());
   for (const name of hopByHop) headers.delete(name);

@@ -39,6 +39,7 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
       request.record.upstreamFirstByteMs = clock.nowMs() - startedMs;
       return response;
     } catch (cause) {
+      if (cause instanceof ProxyError) throw cause;
       if (signal.aborted) throw new ProxyError('ClientClosed', 'The client has gone.', { cause });
       throw new ProxyError('UpstreamUnavailable', 'The MCP server behind the proxy did not answer.', { cause });
     }

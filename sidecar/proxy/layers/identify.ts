@@ -1,6 +1,7 @@
 import type { LeaseResponse, UnauthenticatedReason } from '../../contract/lease.ts';
 import { brokerUnavailable } from '../rescue.ts';
 import { ProxyError } from '../errors.ts';
+import { metadataParameter, type ProtectedResource } from '../protected-resource.ts';
 import type { IdentifiedRequest, IncomingRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
 
 export interface LeaseSource {
@@ -9,15 +10,33 @@ export interface LeaseSource {
 }
 
 /** Learns from the broker who calls. Every request is identified: a session is not an identity. */
-export function identify(leases: LeaseSource): Layer<IncomingRequest, IdentifiedRequest> {
+export function identify(leases: LeaseSource, resource: ProtectedResource): Layer<IncomingRequest, IdentifiedRequest> {
   return (inner) =>
     async function identifyUser(request) {
-      const credential = readCredential(request.headers.get('authorization'));
-      const lease = await leases.lease(credential);
-      remember(request.record, lease);
-      return inner({ ...request, permission: permit(lease) });
+      let permission: Permission;
+      try {
+        const credential = readCredential(request.headers.get('authorization'));
+        const lease = await leases.lease(credential);
+        remember(request.record, lease);
+        permission = permit(lease);
+      } catch (error) {
+        throw sayWhereToLogIn(error, resource, request);
+      }
+      return inner({ ...request, permission });
     };
 }
+
+/** The challenge of a 401 leads the client to the identity provider, where there is one. */
+function sayWhereToLogIn(error: unknown, resource: ProtectedResource, request: IncomingRequest): unknown {
+  if (!(error instanceof ProxyError) || error.code !== 'Unauthenticated') return error;
+  const metadata = metadataParameter(resource, request);
+  if (metadata === undefined) return error;
+  const { message, headers } = error;
+  const challenge = `${headers[challengeHeader]}, ${metadata}`;
+  return new ProxyError('Unauthenticated', message, { headers: { [challengeHeader]: challenge } });
+}
+
+const challengeHeader = 'www-authenticate';
 
 /** RFC 6750, 2.1. Two fields arrive joined by a comma and a space, which no token has. */
 const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
@@ -76,6 +95,6 @@ function remember(record: RequestRecord, lease: LeaseResponse): void {
 function unauthenticated(reason: UnauthenticatedReason, message: string): ProxyError {
   const failed = reason === 'CredentialMissing' ? '' : `, error="invalid_token", error_description="${reason}"`;
   return new ProxyError('Unauthenticated', message, {
-    headers: { 'www-authenticate': `Bearer realm="mcp-keyring"${failed}` },
+    headers: { [challengeHeader]: `Bearer realm="mcp-keyring"${failed}` },
   });
 }

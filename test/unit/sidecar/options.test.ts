@@ -15,9 +15,12 @@ test('reads what the injector writes, with defaults for the rest', () => {
   expect(parseOptions(injected)).toEqual({
     kind: 'options',
     options: {
-      server: { namespace: 'team-a', name: 'notes' },
-      upstream: 'http://127.0.0.1:3000',
-      path: '/mcp',
+      serving: {
+        mode: 'sidecar',
+        server: { namespace: 'team-a', name: 'notes' },
+        upstream: 'http://127.0.0.1:3000',
+        path: '/mcp',
+      },
       broker: 'https://mcp-keyring-broker.mcp-keyring.svc:443',
       caFile: '/var/run/mcp-keyring/ca/ca.crt',
       tokenFile: '/var/run/mcp-keyring/identity/token',
@@ -38,7 +41,7 @@ test('reports every problem at once', () => {
     problems: [
       '--colour=red is not an option, see --help',
       'what is not an option, see --help',
-      '--server is "notes", expected <namespace>/<name> of the McpServer in this pod',
+      '--server is "notes", expected <namespace>/<name> of the McpServer in this pod; egress: of one that is served, repeatable',
       '--upstream is missing, expected http://127.0.0.1:<port> of its container',
       '--path is given 2 times, expected once',
       '--broker is missing, expected https://<host>:<port> of the key broker',
@@ -46,6 +49,42 @@ test('reports every problem at once', () => {
       '--token is missing, expected file with the pod token that the broker is shown',
       '--listen is "70000", expected an integer from 0 to 65535',
     ],
+  });
+});
+
+const connected = injected.slice(3);
+
+test('reads what a gateway and what the proxy of an agent is started with', () => {
+  expect(parseOptions([...connected, '--mode=gateway'])).toMatchObject({
+    options: { serving: { mode: 'gateway', externalUrl: undefined } },
+  });
+  expect(parseOptions([...connected, '--mode=gateway', '--external-url=https://mcp.example/'])).toMatchObject({
+    options: { serving: { mode: 'gateway', externalUrl: 'https://mcp.example' } },
+  });
+  expect(parseOptions([...connected, '--mode=egress', '--server=team-a/notes', '--server=team-b/wiki'])).toMatchObject({
+    options: {
+      serving: {
+        mode: 'egress',
+        servers: [
+          { namespace: 'team-a', name: 'notes' },
+          { namespace: 'team-b', name: 'wiki' },
+        ],
+      },
+    },
+  });
+});
+
+test.each([
+  [['--mode=proxy'], '--mode is "proxy", expected sidecar, gateway or egress'],
+  [['--mode=gateway', '--server=a/b'], '--server is not for --mode=gateway'],
+  [['--mode=egress', '--server=a/b', '--upstream=http://127.0.0.1:1'], '--upstream is not for --mode=egress'],
+  [['--mode=egress', '--server=a/b', '--external-url=https://a'], '--external-url is not for --mode=egress'],
+  [['--mode=egress'], '--server is missing'],
+  [['--mode=gateway', '--external-url=https://a/b'], '--external-url is'],
+])('refuses what does not belong together: %s', (argv, problem) => {
+  expect(parseOptions([...connected, ...argv])).toMatchObject({
+    kind: 'invalid',
+    problems: expect.arrayContaining([expect.stringContaining(problem)]),
   });
 });
 

@@ -51,7 +51,8 @@ type LeaseRule = LeaseResponse | ((request: LeaseRequest) => LeaseResponse | Pro
 export class BrokerDouble {
   readonly #certificate: TestCertificate;
   readonly #rules = new Map<string, LeaseRule>();
-  readonly #watchers = new Set<ServerResponse>();
+  /** With the server that each is for. */
+  readonly #watchers = new Map<ServerResponse, string>();
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -65,6 +66,8 @@ export class BrokerDouble {
   readonly tokens = new Set<string>();
   readonly watchPaths: string[] = [];
   policy = policy;
+  /** Policies of further servers, by `namespace/name`; one that is in neither does not exist. */
+  readonly others = new Map<string, PolicySnapshot>();
   acceptedToken = podToken;
   /** Answers audit batches with this instead of keeping them. */
   auditStatus = 200;
@@ -102,9 +105,11 @@ export class BrokerDouble {
   }
 
   publish(next: PolicySnapshot): void {
-    this.policy = next;
+    const key = keyOf(next.server);
+    if (key === keyOf(serverRef)) this.policy = next;
+    else this.others.set(key, next);
     this.#revision += 1;
-    this.#send({ kind: 'snapshot', revision: this.#revisionText(), policy: next });
+    this.#send({ kind: 'snapshot', revision: this.#revisionText(), policy: next }, key);
   }
 
   /** Listens on the port it had; a broker that comes back is another process, so revisions begin anew. */
@@ -138,7 +143,7 @@ export class BrokerDouble {
 
   /** Ends the watch streams; lease calls go on. */
   cutWatches(): void {
-    for (const watcher of this.#watchers) watcher.destroy();
+    for (const watcher of this.#watchers.keys()) watcher.destroy();
     this.#watchers.clear();
   }
 
@@ -150,8 +155,10 @@ export class BrokerDouble {
     return `${this.#epoch}-${this.#revision}`;
   }
 
-  #send(message: WatchMessage): void {
-    for (const watcher of this.#watchers) watcher.write(`${JSON.stringify(message)}\n`);
+  #send(message: WatchMessage, only?: string): void {
+    for (const [watcher, key] of this.#watchers) {
+      if (only === undefined || only === key) watcher.write(`${JSON.stringify(message)}\n`);
+    }
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -173,10 +180,17 @@ export class BrokerDouble {
 
   #watch(request: IncomingMessage, response: ServerResponse): void {
     this.watchPaths.push(request.url ?? '');
+    const { searchParams } = new URL(request.url ?? '/', 'https://localhost');
+    const key = `${searchParams.get('namespace')}/${searchParams.get('name')}`;
+    const found = key === keyOf(serverRef) ? this.policy : this.others.get(key);
+    if (found === undefined) {
+      response.writeHead(404).end();
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    this.#watchers.add(response);
+    this.#watchers.set(response, key);
     response.on('close', () => this.#watchers.delete(response));
-    response.write(`${JSON.stringify({ kind: 'snapshot', revision: this.#revisionText(), policy: this.policy })}\n`);
+    response.write(`${JSON.stringify({ kind: 'snapshot', revision: this.#revisionText(), policy: found })}\n`);
   }
 
   async #lease(text: string, response: ServerResponse): Promise<void> {
@@ -208,4 +222,8 @@ export class BrokerDouble {
     }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ accepted: events.length }));
   }
+}
+
+function keyOf({ namespace, name }: PolicySnapshot['server']): string {
+  return `${namespace}/${name}`;
 }

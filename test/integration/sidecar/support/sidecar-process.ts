@@ -38,6 +38,8 @@ export interface SidecarOptions {
   /** Of the MCP endpoint, here and there; `/mcp` when absent. */
   readonly path?: string;
   readonly flags?: readonly string[] | ((port: number) => readonly string[]);
+  /** Instead of the flags of a sidecar: mode and servers. */
+  readonly serving?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Do not wait until it is ready. */
   readonly early?: boolean;
@@ -76,6 +78,7 @@ export class SidecarProcess {
     broker,
     upstreamPort,
     path = '/mcp',
+    serving,
     flags = [],
     env = {},
     early,
@@ -91,9 +94,11 @@ export class SidecarProcess {
       command!,
       [
         ...before,
-        `--server=${server.namespace}/${server.name}`,
-        `--upstream=http://127.0.0.1:${upstreamPort}`,
-        `--path=${path}`,
+        ...(serving ?? [
+          `--server=${server.namespace}/${server.name}`,
+          `--upstream=http://127.0.0.1:${upstreamPort}`,
+          `--path=${path}`,
+        ]),
         `--broker=${broker.url}`,
         `--ca=${join(directory, 'ca.crt')}`,
         `--token=${join(directory, 'token')}`,

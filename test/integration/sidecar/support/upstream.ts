@@ -1,9 +1,11 @@
 /** MCP servers behind the sidecar: one that writes down what it gets, one of the official SDK. */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler, type McpRequestContext, McpServer } from '@modelcontextprotocol/server';
 import { z } from 'zod';
+import type { TestCertificate } from '#test/support/test-certificates.ts';
 
 export interface Received {
   readonly method: string;
@@ -25,17 +27,18 @@ export class Upstream {
     this.server = server;
   }
 
-  /** Writes every request down and lets `respond` answer; without it, with the result `{}`. */
-  static async recording(respond: Responder = answerOk): Promise<Upstream> {
-    const server = createServer((request, response) => void upstream.#record(request, response, respond));
+  /** Writes every request down and lets `respond` answer; without it, with the result `{}`. With a certificate, over TLS. */
+  static async recording(respond: Responder = answerOk, tls?: TestCertificate): Promise<Upstream> {
+    const listener: RequestListener = (request, response) => void upstream.#record(request, response, respond);
+    const server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
     const upstream = new Upstream(server);
     await upstream.#listen();
     return upstream;
   }
 
-  static async sdk(): Promise<Upstream> {
+  static async sdk(tls?: TestCertificate): Promise<Upstream> {
     const handle = toNodeHandler(createMcpHandler(serverFor)) as RequestListener;
-    const upstream = new Upstream(createServer(handle));
+    const upstream = new Upstream(tls === undefined ? createServer(handle) : createSecureServer(tls, handle));
     await upstream.#listen();
     return upstream;
   }

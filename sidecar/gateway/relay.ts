@@ -1,0 +1,82 @@
+import type { PolicySnapshot } from '../contract/watch.ts';
+import { ProxyError } from '../proxy/errors.ts';
+import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
+import { checkHostOrigin, type HostsAndOrigins } from '../proxy/layers/check-host-origin.ts';
+import { dropHopByHopFields } from '../proxy/layers/drop-hop-by-hop.ts';
+import { limitHead } from '../proxy/layers/limit-head.ts';
+import { serveMetadata } from '../proxy/layers/serve-metadata.ts';
+import { metadataParameter, type ProtectedResource } from '../proxy/protected-resource.ts';
+
+/** To the Service of a server in the cluster. `path` is the server's own, with the query. */
+export type Relay = (request: RelayedRequest) => Promise<ProxyResponse>;
+
+export interface RelayedRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array> | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface RelayParts {
+  readonly resource: ProtectedResource;
+  readonly policy: () => PolicySnapshot | undefined;
+  readonly allowed: HostsAndOrigins;
+  readonly limits: { readonly bodyBytesMax: number };
+  readonly relay: Relay;
+}
+
+/**
+ * The way to a server in the cluster: its sidecar does everything that a request needs, and puts it on record. Nothing is read or
+ * kept here; the client's own credential goes along, as the sidecar is who it is for.
+ */
+export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
+  const { resource, allowed, limits } = parts;
+  return serveMetadata(resource)(checkHostOrigin(allowed)(limitHead(limits)(relayed(parts))));
+}
+
+function relayed({ policy, relay, resource }: RelayParts): Handler<IncomingRequest> {
+  return async function relayRequest(request) {
+    const { method, signal } = request;
+    const headers = new Headers(request.headers);
+    dropHopByHopFields(headers);
+    // The HTTP client writes these two for the new connection.
+    headers.delete('host');
+    headers.delete('content-length');
+    const body = hasBody(request) ? (request.body.stream() ?? undefined) : undefined;
+    const url = urlOf(policy(), request, resource.endpoint.path);
+    try {
+      const response = await relay({ url, method, headers, body, signal });
+      return withOurChallenge(response, resource, request);
+    } catch (cause) {
+      if (signal.aborted) throw new ProxyError('ClientClosed', 'The client has gone.', { cause });
+      throw new ProxyError('UpstreamUnavailable', 'The MCP server did not answer.', { cause });
+    }
+  };
+}
+
+function hasBody({ method, body }: IncomingRequest): boolean {
+  return method === 'POST' && body.declaredBytes !== 0;
+}
+
+/** The endpoint has the server's own path; whatever else there is keeps the path that the server gave it. */
+function urlOf(policy: PolicySnapshot | undefined, { path, query }: IncomingRequest, endpointPath: string): string {
+  const url = policy?.upstream?.kind === 'cluster' ? policy.upstream.url : '';
+  return path === endpointPath
+    ? `${url}${query}`
+    : `${url.slice(0, url.indexOf('/', 'http://'.length))}${path}${query}`;
+}
+
+/** The sidecar names a URL that the client does not know: its own. */
+function withOurChallenge(
+  response: ProxyResponse,
+  resource: ProtectedResource,
+  request: IncomingRequest,
+): ProxyResponse {
+  dropHopByHopFields(response.headers);
+  const challenge = response.headers.get('www-authenticate');
+  if (response.status !== 401 || challenge === null) return response;
+  const parameters = [challenge.replace(/, resource_metadata="[^"]*"/, ''), metadataParameter(resource, request)];
+  response.headers.set('www-authenticate', parameters.filter((parameter) => parameter !== undefined).join(', '));
+  return response;
+}
