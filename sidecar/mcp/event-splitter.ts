@@ -39,7 +39,8 @@ interface Range {
   end: number;
 }
 
-const decoder = new TextDecoder();
+// `ignoreBOM` keeps a mark in the text: it is one only at the beginning of the stream.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decode(raw: Uint8Array, ranges: readonly Range[]): string {
   return ranges.map(({ start, end }) => decoder.decode(raw.subarray(start, end))).join('\n');

@@ -100,8 +100,13 @@ export class Histogram implements Metric {
 /** Label pairs as they stand between the braces. */
 export function joinLabels(pairs: Readonly<Record<string, string>>): string {
   return Object.entries(pairs)
-    .map(([name, value]) => `${name}="${value.replaceAll(/[\\"\n]/g, escape)}"`)
+    .map(([name, value]) => `${name}="${escapeLabel(value)}"`)
     .join(',');
+}
+
+/** A label's value as it stands between its quotes. */
+export function escapeLabel(value: string): string {
+  return value.replaceAll(/[\\"\n]/g, escape);
 }
 
 function escape(character: string): string {

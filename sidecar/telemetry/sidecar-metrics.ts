@@ -1,8 +1,8 @@
 import type { LeaseResponse } from '../contract/lease.ts';
 import type { LeaseErrorCode } from '../leases/lease-error.ts';
-import { methodLabel } from '../mcp/methods.ts';
 import type { EndedRequest } from '../proxy/exchange.ts';
 import { Counter, Histogram, joinLabels, type Metric, Reading } from './exposition.ts';
+import { OperationLabels } from './operation-labels.ts';
 
 /** Buckets of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`), seconds. */
 export const durationBucketsSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300] as const;
@@ -19,7 +19,7 @@ export interface Gauges {
   readonly cpuSeconds: () => number;
 }
 
-/** Metrics of one sidecar. No label comes from what a client sends, except methods that are known. */
+/** Metrics of one sidecar. No label comes from what a client sends, except methods and tools that are known; none names a user. */
 export class SidecarMetrics {
   readonly #duration = new Histogram(
     {
@@ -45,6 +45,7 @@ export class SidecarMetrics {
     name: 'mcpkeyring_watch_interruptions_total',
     help: 'Times that the watch stream ended or could not be opened.',
   });
+  readonly #labels = new OperationLabels();
   readonly #all: readonly Metric[];
   #inFlight = 0;
 
@@ -75,14 +76,13 @@ export class SidecarMetrics {
     this.#inFlight += 1;
   }
 
-  end({ record, httpStatus, durationMs }: EndedRequest): void {
+  end(ended: EndedRequest): void {
+    const { record, httpStatus, durationMs } = ended;
     this.#inFlight -= 1;
     // Closed sets without anything to escape; joined here, as this is done for every request.
     this.#requests.add(`decision="${record.decision}",code="${codeClass(httpStatus)}"`);
-    const { message } = record;
-    const method = message !== undefined && 'method' in message ? methodLabel(message.method) : '';
-    // A stream that a client keeps open is no operation that takes long.
-    if (method !== '') this.#duration.observe(`mcp_method_name="${method}"`, durationMs / 1_000);
+    const labels = this.#labels.of(ended);
+    if (labels !== undefined) this.#duration.observe(labels, durationMs / 1_000);
   }
 
   leaseAnswered(decision: LeaseResponse['decision'] | LeaseErrorCode): void {

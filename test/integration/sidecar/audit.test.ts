@@ -33,6 +33,8 @@ test('records each request exactly once, with who, what and the outcome, and not
     rpcId: 'id-9',
     decision: 'forwarded',
     httpStatus: 200,
+    era: 'legacy',
+    rpcStatus: 0,
     requestBytes: request.length,
     responseBytes: answer.length,
   });
@@ -45,7 +47,7 @@ test('records each request exactly once, with who, what and the outcome, and not
   expect(stranger).toMatchObject({ decision: 'unauthenticated', httpStatus: 401 });
   expect(stranger).not.toHaveProperty('subject');
   expect(batch).toMatchObject({ subject: subject('alice'), decision: 'badRequest', httpStatus: 400 });
-  expect(stream).toMatchObject({ httpMethod: 'GET', decision: 'forwarded' });
+  expect(stream).toMatchObject({ httpMethod: 'GET', decision: 'forwarded', httpStatus: 405 });
   expect(stream).not.toHaveProperty('method');
   expect(JSON.stringify([...broker.events.values()])).not.toContain('private words');
   expect(broker.receivedIds).toHaveLength(5);
@@ -78,9 +80,13 @@ test('keeps its counts where Prometheus finds them', async () => {
   const metrics = await sidecar.metrics();
   expect(metrics).toContain('mcpkeyring_requests_total{decision="forwarded",code="2xx"} 4');
   expect(metrics).toContain('mcpkeyring_requests_total{decision="unauthenticated",code="4xx"} 1');
-  expect(metrics).toContain('mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call"} 2');
+  expect(metrics).toContain(
+    'mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call",gen_ai_tool_name="x"} 1',
+  );
   expect(metrics).toContain('mcp_server_operation_duration_seconds_count{mcp_method_name="_OTHER"} 1');
-  expect(metrics).toContain('mcp_server_operation_duration_seconds_bucket{mcp_method_name="tools/call",le="300"} 2');
+  expect(metrics).toContain(
+    'mcp_server_operation_duration_seconds_bucket{mcp_method_name="tools/call",gen_ai_tool_name="y",le="300"} 1',
+  );
   expect(metrics).toContain('mcpkeyring_leases 1');
   expect(metrics).toContain('mcpkeyring_watch_connected 1');
   expect(metrics).toContain('mcpkeyring_lease_answers_total{answer="granted"} 1');
