@@ -2,7 +2,7 @@ import type { Informer, Store } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { ConfigMap } from '#operator/kube/resources.ts';
 
-import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
+import { organizationNameOf, type TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { InjectionWorld } from './inject/plan.ts';
 import type { InjectableServer } from './inject/template.ts';
@@ -34,10 +34,7 @@ export function observeInjectionWorld(options: InjectionWorldOptions): Injection
         .listNamespace(namespace)
         .filter(({ spec }) => spec.upstream.remote !== undefined)
         .map(({ metadata }) => metadata.name),
-    organizationOf: (namespace) => {
-      const owner = tenancy.organizationOf(namespace);
-      return owner.kind === 'organization' ? owner.name : undefined;
-    },
+    organizationOf: (namespace) => organizationNameOf(tenancy, namespace),
     settings: isSynced && reading.kind === 'settings' ? reading.settings : undefined,
     injectorVersion: options.injectorVersion,
   };

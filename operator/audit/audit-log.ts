@@ -4,6 +4,14 @@ import type { ServerRef, Subject } from '#contract/lease.ts';
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
 export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | DenialEvent;
 
+/** A pod with the sidecar. */
+export interface PodOnRecord {
+  readonly name: string;
+  readonly uid: string;
+  /** Absent: that of the server. */
+  readonly namespace?: string;
+}
+
 interface EventBase {
   readonly id: string;
   /** RFC 3339, UTC, milliseconds. */
@@ -16,7 +24,7 @@ interface EventBase {
 /** What a sidecar reported, and who the broker knows reported it. */
 export interface RequestRecord extends RequestEvent {
   readonly organization?: string;
-  readonly reportedBy?: { readonly name: string; readonly uid: string };
+  readonly reportedBy?: PodOnRecord;
 }
 
 /**
@@ -25,7 +33,7 @@ export interface RequestRecord extends RequestEvent {
  */
 export interface RefusedRequests extends Omit<EventBase, 'subject'> {
   readonly type: 'request.refused';
-  readonly reportedBy: { readonly name: string; readonly uid: string };
+  readonly reportedBy: PodOnRecord;
   readonly count: number;
   /** The count by decision. */
   readonly decisions: Readonly<Partial<Record<RequestDecision, number>>>;
@@ -42,7 +50,7 @@ export interface LeaseEvent extends EventBase {
   readonly leaseId: string;
   readonly keyVersion: number;
   readonly headerNames: readonly string[];
-  readonly pod: { readonly name: string; readonly uid: string; readonly node?: string };
+  readonly pod: PodOnRecord & { readonly node?: string };
   /** `credential-id` (JTI) of the pod token, where the API server gives one. */
   readonly podCredentialId?: string;
 }

@@ -15,7 +15,15 @@ import { parseAuditBatch } from '#contract/parse-requests.ts';
 
 import { AuditError } from './audit-error.ts';
 import { auditLimits } from './audit-limits.ts';
-import type { AuditEvent, DenialEvent, KeyEvent, LeaseEvent, RefusedRequests, RequestRecord } from './audit-log.ts';
+import type {
+  AuditEvent,
+  DenialEvent,
+  KeyEvent,
+  LeaseEvent,
+  PodOnRecord,
+  RefusedRequests,
+  RequestRecord,
+} from './audit-log.ts';
 import { readDecisionCounts } from './refused-requests.ts';
 
 const types: ClosedSet<AuditEvent['type']> = {
@@ -103,9 +111,12 @@ function readRequest(event: JsonObject): RequestRecord {
   });
 }
 
-function readReporter(value: unknown): { readonly name: string; readonly uid: string } {
-  const pod = readObject(value, 'event.reportedBy');
-  return { name: text(pod, 'name'), uid: text(pod, 'uid') };
+function readReporter(value: unknown): PodOnRecord {
+  return readPod(readObject(value, 'event.reportedBy'));
+}
+
+function readPod(pod: JsonObject): PodOnRecord {
+  return present({ name: text(pod, 'name'), uid: text(pod, 'uid'), namespace: optionalText(pod, 'namespace') });
 }
 
 function readRefused(event: JsonObject): RefusedRequests {
@@ -138,7 +149,7 @@ function readLease(event: JsonObject): LeaseEvent {
     leaseId: text(event, 'leaseId'),
     keyVersion: readInteger(event['keyVersion'], 'event.keyVersion', version),
     headerNames: readHeaderNames(event),
-    pod: present({ name: text(pod, 'name'), uid: text(pod, 'uid'), node: optionalText(pod, 'node') }),
+    pod: present({ ...readPod(pod), node: optionalText(pod, 'node') }),
     podCredentialId: optionalText(event, 'podCredentialId'),
   });
 }

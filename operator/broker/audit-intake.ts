@@ -2,23 +2,25 @@ import type { RequestEvent } from '#contract/audit.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
-import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
+import { organizationNameOf, type TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
-import type { Denials } from './denials.ts';
 import { BrokerError } from './errors.ts';
 import { brokerLimits } from './limits.ts';
 import type { PodGate } from './pod-gate.ts';
-import type { RefusalCounts } from './refusal-counts.ts';
+import { podOnRecord } from './pod-on-record.ts';
+import type { RefusalCounts, ReportedRequest } from './refusal-counts.ts';
+
+/** What the broker knows itself about who reports. */
+type KnownReporter = Pick<ReportedRequest, 'organization' | 'reportedBy'>;
 
 export interface AuditIntakeOptions {
   readonly podGate: PodGate;
   readonly tenancy: TenancyIndex;
   readonly audit: Pick<AuditLog, 'appendAll'>;
-  readonly denials: Pick<Denials, 'record'>;
   readonly counts: RefusalCounts;
 }
 
-/** Takes what sidecars report. A pod speaks for its own server only; one event about another refuses the whole batch. */
+/** Takes what sidecars report. A pod speaks for the servers it acts for only; one event about another refuses the whole batch. */
 export class AuditIntake {
   readonly #options: AuditIntakeOptions;
   readonly #sweep: NodeJS.Timeout;
@@ -49,19 +51,24 @@ export class AuditIntake {
 
   /** Resolves the number of events that are durable. @throws BrokerError */
   async take(events: readonly RequestEvent[], podToken: string | undefined): Promise<number> {
-    const server = events[0]?.server;
-    if (server === undefined) throw new BrokerError('ERR_BODY_INVALID');
-    const { podGate, tenancy } = this.#options;
-    const pod = await podGate.admit({ token: podToken, server, purpose: 'reporting', action: 'audit' });
-    if (!events.every((event) => isSameServer(event.server, server))) return this.#refuse(pod.uid, server);
-    const owner = tenancy.organizationOf(server.namespace);
-    const known = {
-      ...(owner.kind === 'organization' ? { organization: owner.name } : {}),
-      reportedBy: { name: pod.name, uid: pod.uid },
-    };
-    const reports = events.map((event) => ({ ...event, ...known }));
+    const known = new Map<string, KnownReporter>();
+    const reports: ReportedRequest[] = [];
+    for (const event of events) {
+      const key = `${event.server.namespace}/${event.server.name}`;
+      const reporter = known.get(key) ?? (await this.#admit(event.server, podToken));
+      known.set(key, reporter);
+      reports.push({ ...event, ...reporter });
+    }
+    if (reports.length === 0) throw new BrokerError('ERR_BODY_INVALID');
     await this.#append(this.#options.counts.sort(reports));
     return events.length;
+  }
+
+  async #admit(server: ServerRef, podToken: string | undefined): Promise<KnownReporter> {
+    const { podGate, tenancy } = this.#options;
+    const pod = await podGate.admit({ token: podToken, server, purpose: 'reporting', action: 'audit' });
+    const organization = organizationNameOf(tenancy, server.namespace);
+    return { ...(organization === undefined ? {} : { organization }), reportedBy: podOnRecord(pod, server) };
   }
 
   async #append(events: Parameters<AuditLog['appendAll']>[0]): Promise<void> {
@@ -73,19 +80,4 @@ export class AuditIntake {
       throw new BrokerError(code, { cause });
     }
   }
-
-  async #refuse(podUid: string, server: ServerRef): Promise<never> {
-    const error = new BrokerError('ERR_POD_FORBIDDEN');
-    await this.#options.denials.record(podUid, {
-      action: 'audit',
-      reason: 'PodServesAnotherServer',
-      message: error.message,
-      server,
-    });
-    throw error;
-  }
-}
-
-function isSameServer(one: ServerRef, other: ServerRef): boolean {
-  return one.namespace === other.namespace && one.name === other.name;
 }

@@ -7,7 +7,6 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { KeyPage } from '#contract/key-page.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { UserProver } from '#operator/identity/identification.ts';
-import { PodIdentifier } from '#operator/identity/pod-identity.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
@@ -21,6 +20,7 @@ import { LeaseService } from './lease-service.ts';
 import { createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
+import { createPodIdentifier } from './pod-identifier.ts';
 import { policySnapshot } from './policy-snapshot.ts';
 import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
@@ -71,7 +71,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const { sources, tenancy, keyStore, audit, log, monotonicMs, now } = options;
   const observer = createBrokerObserver(options.registry);
   const denials = new Denials({ audit, observer, log, monotonicMs, now, newId });
-  const pods = new PodIdentifier({ reviewer: options.reviewer, pods: sources.pods.store });
+  const pods = createPodIdentifier(options);
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: options.users, monotonicMs });
   const leases = new LeaseService({
@@ -87,7 +87,7 @@ export function createBroker(options: BrokerOptions): Broker {
     newId,
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
-  const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
+  const intake = new AuditIntake({ podGate, tenancy, audit, counts });
   const outcomes = new OutcomeIntake({
     podGate,
     observer,

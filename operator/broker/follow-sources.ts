@@ -1,5 +1,5 @@
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
-import { labels } from '#crds/v1alpha1/names.ts';
+import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Change } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
@@ -46,13 +46,18 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
 
   sources.namespaces.onChange((change) => {
     const { name } = change.object.metadata;
-    if (specMatters(change)) hub.invalidateAll((server) => server.namespace === name);
+    if (!specMatters(change)) return;
+    hub.invalidateAll((server) => server.namespace === name);
+    // Agents there may call servers elsewhere, of the same organization: they prove themselves again.
+    for (const { metadata } of sources.agentPods.store.listNamespace(name)) hub.endPod(metadata.uid ?? '');
   });
 
-  sources.pods.onChange((change) => {
-    const { uid } = change.object.metadata;
-    if (uid !== undefined && podLost(change)) hub.endPod(uid);
-  });
+  for (const pods of [sources.pods, sources.agentPods]) {
+    pods.onChange((change) => {
+      const { uid } = change.object.metadata;
+      if (uid !== undefined && podLost(change)) hub.endPod(uid);
+    });
+  }
 }
 
 /** Status changes all the time and decides nothing here. */
@@ -77,10 +82,15 @@ function leaseFacts({ status = {} }: UserKey): string {
   return `${status.state} ${status.version} ${status.rejected?.version}`;
 }
 
+const provingLabels = [labels.server, labels.agent, labels.injected] as const;
+
 /** A pod that is gone, or that no longer says that it carries this sidecar. */
 function podLost(change: Change<KubeObject>): boolean {
   if (change.kind !== 'updated') return change.kind === 'deleted';
-  const now = change.object.metadata.labels;
-  const before = change.previous.metadata.labels;
-  return now?.[labels.server] !== before?.[labels.server] || now?.[labels.injected] !== before?.[labels.injected];
+  const now = change.object.metadata;
+  const before = change.previous.metadata;
+  return (
+    provingLabels.some((label) => now.labels?.[label] !== before.labels?.[label]) ||
+    now.annotations?.[annotations.injectedServers] !== before.annotations?.[annotations.injectedServers]
+  );
 }

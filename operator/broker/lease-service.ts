@@ -22,6 +22,7 @@ import type { Refusal } from './lease.ts';
 import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from './lease.ts';
 import { brokerLimits } from './limits.ts';
 import type { PodGate } from './pod-gate.ts';
+import { podOnRecord } from './pod-on-record.ts';
 import type { BrokerSources } from './sources.ts';
 import type { UserGate } from './user-gate.ts';
 
@@ -79,7 +80,7 @@ export class LeaseService {
   async lease(request: LeaseRequest, podToken: string | undefined): Promise<LeaseAnswer> {
     const { podGate, userGate, tenancy, keyStore } = this.#options;
     const { server: ref, credential } = request;
-    const pod = await podGate.admit({ token: podToken, server: ref, purpose: 'serving', action: 'lease' });
+    const pod = await podGate.admit({ token: podToken, server: ref, purpose: 'leasing', action: 'lease' });
 
     const organization = tenancy.organizationOf(ref.namespace);
     if (organization.kind !== 'organization') return this.#deny(pod, { server: ref }, 'NamespaceHasNoOrganization');
@@ -176,7 +177,7 @@ export class LeaseService {
       organization: organization.name,
       server: address.server,
       subject: user.subject,
-      pod: { name: pod.name, uid: pod.uid, ...(pod.node === undefined ? {} : { node: pod.node }) },
+      pod: { ...podOnRecord(pod, address.server), ...(pod.node === undefined ? {} : { node: pod.node }) },
       ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
     });
   }

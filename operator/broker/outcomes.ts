@@ -32,7 +32,7 @@ export class OutcomeIntake {
 
   /** Resolves the number of outcomes taken. @throws BrokerError */
   async take({ server, outcomes }: OutcomeReport, podToken: string | undefined): Promise<number> {
-    await this.#options.podGate.admit({ token: podToken, server, purpose: 'serving', action: 'outcomes' });
+    await this.#options.podGate.admit({ token: podToken, server, purpose: 'leasing', action: 'outcomes' });
     if (outcomes.length > 0) this.#rejections.take(server, outcomes);
     return outcomes.length;
   }

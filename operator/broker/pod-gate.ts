@@ -1,5 +1,5 @@
-import type { ServerRef } from '#contract/lease.ts';
-import type { PodIdentifier, PodPurpose, PodRefusal, VerifiedPod } from '#operator/identity/pod-identity.ts';
+import type { PodIdentifier, PodRefusal, VerifiedPod } from '#operator/identity/pod-identity.ts';
+import type { PodAction } from '#operator/identity/pod-roles.ts';
 import { TokenReviewUnavailableError } from '#operator/identity/token-review.ts';
 
 import type { Denial, Denials } from './denials.ts';
@@ -19,10 +19,8 @@ export interface PodGateOptions {
   readonly denials: Pick<Denials, 'record'>;
 }
 
-export interface PodCall {
+export interface PodCall extends PodAction {
   readonly token: string | undefined;
-  readonly server: ServerRef;
-  readonly purpose: PodPurpose;
   /** For the record: `lease`, `watch`, `audit`. */
   readonly action: string;
 }

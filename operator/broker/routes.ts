@@ -93,7 +93,7 @@ async function sendLease(response: ServerResponse, answer: LeaseAnswer, observer
 
 async function serveWatch(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const server = serverInQuery(request.url ?? '');
-  const pod = await options.podGate.admit({ token: bearerOf(request), server, purpose: 'serving', action: 'watch' });
+  const pod = await options.podGate.admit({ token: bearerOf(request), server, purpose: 'watching', action: 'watch' });
   if (response.destroyed) throw new BrokerError('ERR_CLIENT_GONE');
   options.hub.open(response, server, pod.uid);
 }

@@ -11,6 +11,8 @@ type Source<T extends KubeObject> = Pick<Informer<T>, 'store' | 'onChange'>;
 export interface BrokerSources {
   /** Every pod with a server's label; metadata is enough. */
   readonly pods: Source<KubeObject>;
+  /** Every pod with the label of an agent; the same. */
+  readonly agentPods: Source<KubeObject>;
   readonly mcpServers: Source<McpServer>;
   readonly userKeyPolicies: Source<UserKeyPolicy>;
   readonly userKeys: Source<UserKey>;

@@ -23,6 +23,8 @@ export interface Sources {
   readonly userKeys: Informer<UserKey>;
   /** Pods with the label of a server, metadata only. */
   readonly pods: Informer<PartialObjectMetadata>;
+  /** Pods with the label of an agent, metadata only. */
+  readonly agentPods: Informer<PartialObjectMetadata>;
   readonly services: Informer<Service>;
   /** What our Services lead to. */
   readonly endpointSlices: Informer<EndpointSlice>;

@@ -1,12 +1,12 @@
-import { brokerAudience, labels } from '#crds/v1alpha1/names.ts';
-import type { ServerRef } from '#contract/lease.ts';
-import type { Store } from '#operator/kube/informer.ts';
+import { brokerAudience } from '#crds/v1alpha1/names.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
+import { judgeRole } from './pod-roles.ts';
+import type { PodAction, PodRole, RoleRefusal, RoleWorld } from './pod-roles.ts';
 import type { ReviewedUser, TokenReviewer, TokenReviewRefusal } from './token-review.ts';
 
-/** A pod that proved by its bound token that it carries the sidecar of the server it asks for. */
-export interface VerifiedPod {
+/** What a pod token says, before the pod itself is looked at. */
+export interface BoundToken {
   readonly uid: string;
   readonly name: string;
   readonly namespace: string;
@@ -16,46 +16,37 @@ export interface VerifiedPod {
   readonly credentialId?: string;
 }
 
-/** What a pod token says, before the pod itself is looked at. */
-type BoundToken = VerifiedPod;
+/** A pod that proved by its bound token that it carries a sidecar that may act for the server it asks for. */
+export interface VerifiedPod extends BoundToken {
+  readonly role: PodRole;
+}
 
 export type PodRefusal =
   | TokenReviewRefusal
+  | RoleRefusal
   | 'TokenMissing'
   | 'NotAServiceAccount'
   | 'ServiceAccountGroupMissing'
   | 'NotBoundToAPod'
-  | 'NamespaceMismatch'
-  | 'PodUnknown'
-  | 'PodTerminating'
-  | 'PodNotInjected'
-  | 'PodServesAnotherServer';
+  | 'PodUnknown';
 
 export type PodIdentification =
   | { readonly kind: 'verified'; readonly pod: VerifiedPod }
-  | { readonly kind: 'refused'; readonly reason: PodRefusal; readonly pod?: VerifiedPod };
+  | { readonly kind: 'refused'; readonly reason: PodRefusal; readonly pod?: BoundToken };
 
 export type TokenCheck =
   | { readonly kind: 'bound'; readonly token: BoundToken }
   | { readonly kind: 'refused'; readonly reason: PodRefusal };
 
-/**
- * `serving`: the pod may be given keys and policy. `reporting`: it may hand in what it did, which it still has to while it
- * terminates.
- */
-export type PodPurpose = 'serving' | 'reporting';
-
-export interface PodIdentityOptions {
+export interface PodIdentityOptions extends RoleWorld {
   readonly reviewer: Pick<TokenReviewer, 'review'>;
-  /** Every pod with the sidecar label, metadata only. */
-  readonly pods: Store<KubeObject>;
+  /** Every pod that is labelled as one with the sidecar; metadata is enough. */
+  readonly podOfUid: (uid: string) => KubeObject | undefined;
 }
 
-export interface PodQuestion {
+export interface PodQuestion extends PodAction {
   /** The pod token, without its scheme; undefined when none was sent. */
   readonly token: string | undefined;
-  readonly server: ServerRef;
-  readonly purpose: PodPurpose;
 }
 
 /** Verifies pods. The token check may be 10 s old, the pod itself is looked at each time. */
@@ -80,8 +71,9 @@ export class PodIdentifier {
     const check = await this.checkToken(question.token);
     if (check.kind === 'refused') return check;
     const { token } = check;
-    const refusal = judgePod(token, this.#options.pods.getByUid(token.uid), question);
-    return refusal === undefined ? { kind: 'verified', pod: token } : { kind: 'refused', reason: refusal, pod: token };
+    const judged = judgePod(token, this.#options.podOfUid(token.uid), { action: question, world: this.#options });
+    if (typeof judged === 'string') return { kind: 'refused', reason: judged, pod: token };
+    return { kind: 'verified', pod: judged };
   }
 }
 
@@ -127,16 +119,14 @@ function onlyValue(user: ReviewedUser, name: string): string | undefined {
   return values?.length === 1 && values[0] !== '' ? values[0] : undefined;
 }
 
-/** Pure. The reason why this pod may not act for this server, or undefined. */
+/** Pure. The pod that may act for this server, or the reason why it may not. */
 export function judgePod(
   token: BoundToken,
   pod: KubeObject | undefined,
-  question: Pick<PodQuestion, 'server' | 'purpose'>,
-): PodRefusal | undefined {
-  if (token.namespace !== question.server.namespace) return 'NamespaceMismatch';
+  { action, world }: { readonly action: PodAction; readonly world: RoleWorld },
+): VerifiedPod | PodRefusal {
   if (pod === undefined || pod.metadata.name !== token.name) return 'PodUnknown';
   if (pod.metadata.namespace !== token.namespace) return 'NamespaceMismatch';
-  if (question.purpose === 'serving' && pod.metadata.deletionTimestamp !== undefined) return 'PodTerminating';
-  if (pod.metadata.labels?.[labels.injected] !== 'true') return 'PodNotInjected';
-  return pod.metadata.labels[labels.server] === question.server.name ? undefined : 'PodServesAnotherServer';
+  const verdict = judgeRole(pod, action, world);
+  return verdict.kind === 'may' ? { ...token, role: verdict.role } : verdict.refusal;
 }

@@ -11,3 +11,9 @@ export type Tenancy =
 export interface TenancyIndex {
   organizationOf(namespace: string): Tenancy;
 }
+
+/** `undefined` where nobody, or more than one, is meant. */
+export function organizationNameOf(tenancy: TenancyIndex, namespace: string): string | undefined {
+  const owner = tenancy.organizationOf(namespace);
+  return owner.kind === 'organization' ? owner.name : undefined;
+}

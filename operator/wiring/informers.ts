@@ -55,7 +55,7 @@ const managed: ListOptions = { labelSelector: `${labels.managed}=true` };
 
 /**
  * Each one asks for as little as its readers need. Secrets and ConfigMaps are asked for by name, so that the RBAC rule can name
- * them; of other people's pods only metadata of those with a server's label is ever seen.
+ * them; of other people's pods only metadata of those with a server's or an agent's label is ever seen.
  */
 export function createInformers(platform: Platform): Informers {
   const { namespace, keyNamespace } = platform.options;
@@ -70,6 +70,11 @@ export function createInformers(platform: Platform): Informers {
     pods: make.informer('pods', {
       type: podMetadata,
       options: { labelSelector: labels.server, fieldSelector: unfinished, metadataOnly: true },
+      transform: podOutline,
+    }),
+    agentPods: make.informer('pods-agents', {
+      type: podMetadata,
+      options: { labelSelector: labels.agent, fieldSelector: unfinished, metadataOnly: true },
       transform: podOutline,
     }),
     services: make.informer('services', { type: services, options: managed }),

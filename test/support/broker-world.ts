@@ -212,6 +212,7 @@ export function brokerWorld() {
   const clock = { nowMs: 1_000_000 };
   const sources = {
     pods: memorySource<KubeObject>([podOf(github, 'github-0')]),
+    agentPods: memorySource<KubeObject>(),
     mcpServers: memorySource<McpServer>([mcpServer()]),
     userKeyPolicies: memorySource<UserKeyPolicy>(),
     userKeys: memorySource<UserKey>(),

@@ -5,9 +5,9 @@ import { Denials } from '#operator/broker/denials.ts';
 import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
 import { LeaseService } from '#operator/broker/lease-service.ts';
 import { PodGate } from '#operator/broker/pod-gate.ts';
+import { createPodIdentifier } from '#operator/broker/pod-identifier.ts';
 import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
-import { PodIdentifier } from '#operator/identity/pod-identity.ts';
 import type { BrokerWorld } from '#test/support/broker-world.ts';
 
 /** The parts of the broker behind HTTP. */
@@ -21,12 +21,12 @@ export function servicesOf(world: BrokerWorld) {
     requestsCounted: (more: number) => (counted += more),
   };
   const denials = new Denials({ audit, observer, log, monotonicMs, now, newId });
-  const pods = new PodIdentifier({ reviewer: world.reviewer, pods: sources.pods.store });
+  const pods = createPodIdentifier(world);
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: world.users, monotonicMs });
   const leases = new LeaseService({ podGate, userGate, tenancy, sources, keyStore, audit, denials, log, now, newId });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
-  const intake = new AuditIntake({ podGate, tenancy, audit, denials, counts });
+  const intake = new AuditIntake({ podGate, tenancy, audit, counts });
   return { leases, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
 }
 

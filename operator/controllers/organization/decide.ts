@@ -40,7 +40,7 @@ function publishSteps(observed: ObservedOrganization): OrganizationSteps {
   const ours = published.filter(({ metadata }) => isOwnedBy(metadata, object.metadata.uid));
   const present = new Set(ours.map(({ metadata }) => metadata.namespace));
   const wanted = namespaces
-    .filter(({ hasServers, terminating }) => hasServers && !terminating)
+    .filter(({ needsCa, terminating }) => needsCa && !terminating)
     .filter(({ name, rivals }) => rivals.length === 0 || present.has(name))
     .map(({ name }) => name);
   const applied = wanted.map((namespace): Step<OrganizationAction> => {

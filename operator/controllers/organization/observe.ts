@@ -14,8 +14,8 @@ export interface SelectedNamespace {
   readonly name: string;
   /** Others that select it too; none: it is ours. */
   readonly rivals: readonly string[];
-  /** Whether an McpServer is there, so that sidecars will need the CA. */
-  readonly hasServers: boolean;
+  /** Whether an McpServer or an agent is there, so that sidecars will need the CA. */
+  readonly needsCa: boolean;
   readonly terminating: boolean;
 }
 
@@ -58,7 +58,7 @@ export function observeOrganization(
   const object = sources.organizations.store.get(undefined, name);
   if (object === undefined) return undefined;
   const everyOrganization = sources.organizations.store.list();
-  const withServers = new Set(sources.mcpServers.store.list().map(({ metadata }) => metadata.namespace));
+  const withSidecars = namespacesOf([...sources.mcpServers.store.list(), ...sources.agentPods.store.list()]);
   const selected = sources.namespaces.store
     .list()
     .filter(({ metadata }) => selects(object.spec.namespaceSelector, metadata.labels));
@@ -70,7 +70,7 @@ export function observeOrganization(
       .map((namespace) => ({
         name: namespace.metadata.name,
         rivals: rivalsOf(object, namespace, everyOrganization),
-        hasServers: withServers.has(namespace.metadata.name),
+        needsCa: withSidecars.has(namespace.metadata.name),
         terminating: namespace.metadata.deletionTimestamp !== undefined,
       })),
     excluded: selected.filter(isExcluded).map(({ metadata }) => metadata.name),
@@ -79,6 +79,10 @@ export function observeOrganization(
     kekId: from.kekId(),
     published: sources.caConfigMaps.store.list(),
   };
+}
+
+function namespacesOf(objects: readonly KubeObject[]): ReadonlySet<string | undefined> {
+  return new Set(objects.map(({ metadata }) => metadata.namespace));
 }
 
 function rivalsOf(self: KubeObject, namespace: Namespace, all: readonly Organization[]): readonly string[] {

@@ -23,6 +23,9 @@ export function watchOrganizations(sources: Sources, enqueue: Enqueue): void {
   sources.mcpServers.onChange((change) => {
     if (change.kind !== 'updated') enqueueAll();
   });
+  sources.agentPods.onChange((change) => {
+    if (change.kind !== 'updated') enqueueAll();
+  });
   sources.caConfigMaps.onChange(enqueueAll);
   sources.operatorConfigMaps.onChange(enqueueAll);
 }

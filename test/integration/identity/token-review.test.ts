@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fetchClusterKeys } from '#operator/identity/cluster-keys.ts';
 import { createClusterSignature } from '#operator/identity/cluster-signature.ts';
 import { KubernetesTokenVerifier } from '#operator/identity/kubernetes-token.ts';
-import { PodIdentifier, type PodIdentification, type PodPurpose } from '#operator/identity/pod-identity.ts';
+import { PodIdentifier, type PodIdentification } from '#operator/identity/pod-identity.ts';
+import type { PodPurpose } from '#operator/identity/pod-roles.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
 import { createKubeClient } from '#operator/kube/api-client.ts';
 import { createInformer } from '#operator/kube/create-informer.ts';
@@ -56,9 +57,11 @@ async function tokenOf(options: { pod?: string; audience?: string; namespace?: s
 }
 
 /** A new one each time, so that nothing is cached. */
-function identify(token: string, purpose: PodPurpose = 'serving', server = github): Promise<PodIdentification> {
+function identify(token: string, purpose: PodPurpose = 'leasing', server = github): Promise<PodIdentification> {
   const reviewer = new TokenReviewer({ client: createKubeClient({ transport }), monotonicMs: () => performance.now() });
-  return new PodIdentifier({ reviewer, pods: pods.store }).identify({ token, server, purpose });
+  const podOfUid = (uid: string): KubeObject | undefined => pods.store.getByUid(uid);
+  const world = { organizationOf: () => 'default', isRemote: () => false };
+  return new PodIdentifier({ reviewer, podOfUid, ...world }).identify({ token, server, purpose });
 }
 
 describe('pod tokens that a real API server made', () => {
@@ -91,10 +94,10 @@ describe('pod tokens that a real API server made', () => {
 
   test('do not help at a server of another namespace or another name', async () => {
     const token = await tokenOf({ pod: 'github-0' });
-    expect(await identify(token, 'serving', { ...github, namespace: 'team-b' })).toMatchObject({
+    expect(await identify(token, 'leasing', { ...github, namespace: 'team-b' })).toMatchObject({
       reason: 'NamespaceMismatch',
     });
-    expect(await identify(token, 'serving', { ...github, name: 'jira' })).toMatchObject({
+    expect(await identify(token, 'leasing', { ...github, name: 'jira' })).toMatchObject({
       reason: 'PodServesAnotherServer',
     });
   });

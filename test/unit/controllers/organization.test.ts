@@ -19,7 +19,7 @@ const issuer: OidcIssuer = {
 const reachable: Probe = { result: { kind: 'reachable' }, dueInMs: 200_000 };
 
 function selected(name: string, change: Partial<SelectedNamespace> = {}): SelectedNamespace {
-  return { name, rivals: [], hasServers: true, terminating: false, ...change };
+  return { name, rivals: [], needsCa: true, terminating: false, ...change };
 }
 
 function published(namespace: string, owner = 'acme'): ConfigMap {
@@ -145,7 +145,7 @@ describe('the CA bundle', () => {
   test('goes where servers are, and nowhere else', () => {
     const namespaces = [
       selected('team-a'),
-      selected('quiet', { hasServers: false }),
+      selected('quiet', { needsCa: false }),
       selected('going', { terminating: true }),
     ];
     expect(stepsOf(decideOrganization(observed({ namespaces }), now))).toEqual(['apply team-a']);

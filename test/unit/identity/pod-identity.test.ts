@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import type { PodQuestion } from '#operator/identity/pod-identity.ts';
 import { judgePod, PodIdentifier, readBoundToken } from '#operator/identity/pod-identity.ts';
+import type { PodAction, RoleWorld } from '#operator/identity/pod-roles.ts';
 import type { ReviewedUser } from '#operator/identity/token-review.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
@@ -84,9 +84,11 @@ const pod: KubeObject = {
     labels: { 'mcpkeyring.io/injected': 'true', 'mcpkeyring.io/server': 'github' },
   },
 };
-const question: Pick<PodQuestion, 'server' | 'purpose'> = {
-  server: { namespace: 'team-a', name: 'github' },
-  purpose: 'serving',
+const question: PodAction = { server: { namespace: 'team-a', name: 'github' }, purpose: 'leasing' };
+/** Two organizations, of which one has both namespaces; no server is remote. */
+const world: RoleWorld = {
+  organizationOf: (namespace) => ({ 'team-a': 'default', 'team-b': 'default', 'team-x': 'x' })[namespace],
+  isRemote: () => false,
 };
 const token = { uid: 'uid-1', name: 'github-0', namespace: 'team-a', serviceAccount: 'default' };
 
@@ -96,7 +98,7 @@ function podWith(metadata: Partial<KubeObject['metadata']>): KubeObject {
 
 describe('what a pod may act for', () => {
   test('its own server', () => {
-    expect(judgePod(token, pod, question)).toBeUndefined();
+    expect(judgePod(token, pod, { action: question, world })).toEqual({ ...token, role: 'server' });
   });
 
   test.each<[string, KubeObject | undefined, string]>([
@@ -118,23 +120,26 @@ describe('what a pod may act for', () => {
     ],
     ['a pod without server', podWith({ labels: { 'mcpkeyring.io/injected': 'true' } }), 'PodServesAnotherServer'],
   ])('nothing, for %s', (_, wrong, refusal) => {
-    expect(judgePod(token, wrong, question)).toBe(refusal);
+    expect(judgePod(token, wrong, { action: question, world })).toBe(refusal);
   });
 
   test('nothing in another namespace, even for a server of the same name', () => {
     const asked = { ...question, server: { namespace: 'team-b', name: 'github' } };
-    expect(judgePod(token, pod, asked)).toBe('NamespaceMismatch');
+    expect(judgePod(token, pod, { action: asked, world })).toBe('NamespaceMismatch');
   });
 
   test('may still report what it did while it terminates, and nothing else of it is excused', () => {
     const reporting = { ...question, purpose: 'reporting' } as const;
-    expect(judgePod(token, podWith({ deletionTimestamp: '2026-11-24T10:00:00Z' }), reporting)).toBeUndefined();
     expect(
-      judgePod(
-        token,
-        podWith({ labels: { 'mcpkeyring.io/server': 'jira', 'mcpkeyring.io/injected': 'true' } }),
-        reporting,
-      ),
+      judgePod(token, podWith({ deletionTimestamp: '2026-11-24T10:00:00Z' }), { action: reporting, world }),
+    ).toMatchObject({
+      role: 'server',
+    });
+    expect(
+      judgePod(token, podWith({ labels: { 'mcpkeyring.io/server': 'jira', 'mcpkeyring.io/injected': 'true' } }), {
+        action: reporting,
+        world,
+      }),
     ).toBe('PodServesAnotherServer');
   });
 });
@@ -148,7 +153,8 @@ describe('identifying a pod', () => {
     );
     const reviewer = new TokenReviewer({ client: reviews, monotonicMs: () => 0 });
     const pods = memorySource([pod]);
-    return { reviews, pods, identifier: new PodIdentifier({ reviewer, pods: pods.store }) };
+    const podOfUid = (uid: string): KubeObject | undefined => pods.store.getByUid(uid);
+    return { reviews, pods, identifier: new PodIdentifier({ reviewer, podOfUid, ...world }) };
   }
 
   test('asks with the broker audience only', async () => {
