@@ -1,0 +1,28 @@
+/** Everything that can go wrong between the request for the MCP server and its answer. */
+export type Http1ErrorCode =
+  | 'ConnectFailed'
+  | 'ConnectTimeout'
+  /** No complete head in time. */
+  | 'AnswerTimeout'
+  /** The connection ended before the answer did. */
+  | 'BrokenOff'
+  /** The answer is not HTTP/1.1, or can be read in two ways. */
+  | 'Malformed'
+  | 'TooManyConnections'
+  /** The client has gone. */
+  | 'Cancelled';
+
+/** `message` holds nothing that came over the wire: answers may repeat keys. */
+export class Http1Error extends Error {
+  readonly code: Http1ErrorCode;
+
+  constructor(code: Http1ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'Http1Error';
+    this.code = code;
+  }
+}
+
+export function malformed(message: string): Http1Error {
+  return new Http1Error('Malformed', message);
+}

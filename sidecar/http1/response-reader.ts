@@ -1,0 +1,124 @@
+import { Buffer } from 'node:buffer';
+import { ChunkedDecoder } from './chunked.ts';
+import { Http1Error, malformed } from './http1-error.ts';
+import { type Framing, parseResponseHead, type ResponseHead } from './response-head.ts';
+
+/** Longest head, bytes; answers before the final one (1xx) count in. */
+export const headBytesMax = 65_536;
+
+/** Reads one response from a connection, piece by piece as it arrives. After an error the connection is good for nothing. */
+export class ResponseReader {
+  readonly #heads = new HeadCollector();
+  #head: ResponseHead | undefined;
+  #chunks: ChunkedDecoder | undefined;
+  #bodyBytesLeft = 0;
+  #done = false;
+  #excess = false;
+
+  /** Of the final response, once it is whole. */
+  get head(): ResponseHead | undefined {
+    return this.#head;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Whether bytes came that belong to no response: then nobody can say what the next ones are. */
+  get excess(): boolean {
+    return this.#excess;
+  }
+
+  /**
+   * Takes what arrived, whose bytes it may move, and returns the content of the body in it.
+   * @throws Http1Error `Malformed`
+   */
+  feed(bytes: Buffer): Uint8Array | undefined {
+    let rest: Buffer | undefined = bytes;
+    while (this.#head === undefined) {
+      const found = this.#heads.take(rest);
+      if (found === undefined) return undefined;
+      const head = parseResponseHead(found.text);
+      rest = found.rest;
+      if (head.status === 101) throw malformed('another protocol than HTTP was switched to');
+      if (head.status >= 200) this.#begin(head);
+    }
+    return this.#body(rest);
+  }
+
+  /**
+   * The server has closed its side. Returns when that is how this body ends.
+   * @throws Http1Error `BrokenOff`
+   */
+  end(): void {
+    if (this.#head?.framing.kind !== 'untilClose') throw new Http1Error('BrokenOff', 'the answer is not complete');
+    this.#done = true;
+  }
+
+  #begin(head: ResponseHead): void {
+    this.#head = head;
+    const { framing } = head;
+    if (framing.kind === 'chunked') this.#chunks = new ChunkedDecoder();
+    this.#bodyBytesLeft = bytesOf(framing);
+    this.#done = this.#bodyBytesLeft === 0;
+  }
+
+  #body(bytes: Buffer): Uint8Array | undefined {
+    if (bytes.byteLength === 0) return undefined;
+    return this.#chunks === undefined ? this.#counted(bytes) : this.#decoded(bytes, this.#chunks);
+  }
+
+  #counted(bytes: Buffer): Uint8Array | undefined {
+    const left = this.#bodyBytesLeft;
+    this.#excess = bytes.byteLength > left;
+    const content = this.#excess ? bytes.subarray(0, left) : bytes;
+    this.#bodyBytesLeft -= content.byteLength;
+    this.#done = this.#bodyBytesLeft === 0;
+    return content.byteLength === 0 ? undefined : content;
+  }
+
+  #decoded(bytes: Buffer, chunks: ChunkedDecoder): Uint8Array | undefined {
+    const contentBytes = chunks.decode(bytes);
+    this.#done = chunks.done;
+    this.#excess = chunks.consumed < bytes.byteLength;
+    return contentBytes === 0 ? undefined : bytes.subarray(0, contentBytes);
+  }
+}
+
+function bytesOf(framing: Framing): number {
+  return framing.kind === 'length' ? framing.bytes : Number.POSITIVE_INFINITY;
+}
+
+const headEnd = '\r\n\r\n';
+const nothing = Buffer.alloc(0);
+
+/** Cuts heads off what arrives. Nearly always one is whole in its first piece, and nothing is copied. */
+class HeadCollector {
+  #held: Buffer = nothing;
+  #bytes = 0;
+
+  /** The next head without its empty line, and what came behind it; `undefined` while it is not whole. */
+  take(bytes: Buffer): { readonly text: string; readonly rest: Buffer } | undefined {
+    const heldBytes = this.#held.byteLength;
+    const whole = heldBytes === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    // The end may lie across two pieces.
+    const end = whole.indexOf(headEnd, Math.max(0, heldBytes - headEnd.length), 'latin1');
+    const headBytes = end === -1 ? whole.byteLength : end + headEnd.length;
+    if (this.#bytes + headBytes > headBytesMax) throw malformed(`the head is longer than ${headBytesMax} bytes`);
+    if (end === -1) {
+      refuseBareLineFeed(whole, heldBytes);
+      this.#held = whole;
+      return undefined;
+    }
+    this.#bytes += headBytes;
+    this.#held = nothing;
+    return { text: whole.toString('latin1', 0, end + 2), rest: whole.subarray(headBytes) };
+  }
+}
+
+/** Otherwise a head that ends its lines in LF alone would be waited for without an end. */
+function refuseBareLineFeed(bytes: Buffer, start: number): void {
+  for (let at = bytes.indexOf(0x0a, start); at !== -1; at = bytes.indexOf(0x0a, at + 1)) {
+    if (bytes[at - 1] !== 0x0d) throw malformed('a line of the head does not end in CRLF');
+  }
+}
