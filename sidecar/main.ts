@@ -37,6 +37,8 @@ const bodyMsMax = 30_000;
 const windowBytesMin = 16_384;
 const windowMs = 5_000;
 const flushMsMax = 3_000;
+/** To a container of this pod. */
+const connectMsMax = 5_000;
 
 /** Only who may run something in this container can send it, unlike a request. Bun keeps SIGUSR1 for its debugger. */
 const drainSignal = 'SIGUSR2';
@@ -118,7 +120,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
         server,
         endpoint: { path, prefix: '' },
         allowed,
-        upstream: createUpstream({ origin: upstream, path }),
+        upstream: createUpstream({ origin: upstream, connectMsMax, answerMsMax: undefined, nowMs }),
         clock: { nowMs },
       });
       return { ...sidecar, handler };

@@ -1,42 +1,51 @@
-/** Bun's `fetch`: with server.ts the only file here that knows the HTTP library. */
+/** Sockets to the MCP server's container and `fetch` to the broker: with server.ts the only file here that knows Bun's network. */
+import { ConnectionPool, type PoolLimits } from '../http1/connection-pool.ts';
+import type { Dial, SocketListener } from '../http1/socket.ts';
 import type { BrokerFetch } from '../leases/broker-client.ts';
 import type { FileSource } from '../leases/file-source.ts';
-import { chunksOf } from './chunks.ts';
-import type { ProxyResponse } from './exchange.ts';
 import type { Upstream } from './layers/forward.ts';
-import { wholeIfSmall } from './whole-body.ts';
 
-/** Shorter than servers keep idle connections (5 s in Node), so that a request rarely meets one that is just being closed. */
-const upstreamIdleSeconds = 1;
 const brokerIdleSeconds = 60;
 
 /** What every call of ours has in common: no proxy of the environment, no redirect, no limit that is not ours, raw bytes. */
 const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: false } as const;
 
 export interface UpstreamOptions {
-  /** Scheme, host and port. */
+  /** `http://`, host and port; the host is this pod. */
   readonly origin: string;
-  readonly path: string;
+  readonly connectMsMax: number;
+  /** To the whole head of an answer; `undefined`: a tool takes as long as it takes. */
+  readonly answerMsMax: number | undefined;
+  readonly nowMs: () => number;
 }
 
-/** The MCP server's container. Connections are pooled; a POST is never sent twice. */
-export function createUpstream({ origin, path }: UpstreamOptions): Upstream {
-  const session = new Bun.FetchSession({ keepAlive: { idleTimeout: upstreamIdleSeconds } });
-  const url = `${origin}${path}`;
-  return async ({ method, query, headers, body, signal }) => {
-    // Otherwise the library writes its own name.
-    if (!headers.has('user-agent')) headers.set('user-agent', 'mcp-keyring');
-    const content = body === undefined ? {} : { body };
-    const response = await session.fetch(`${url}${query}`, { ...plain, method, headers, signal, ...content });
-    return { status: response.status, headers: response.headers, body: await bodyOf(response) };
-  };
+/** Shorter than servers keep idle connections (5 s in Node, 2 s at the least known), so that a request rarely meets its end. */
+const idleMsMax = 1_000;
+/** Requests and open streams at a time. */
+const connectionsMax = 16_384;
+
+/** The MCP server's container, over pooled connections of our own. */
+export function createUpstream({ origin, connectMsMax, answerMsMax, nowMs }: UpstreamOptions): Upstream {
+  const { hostname, port, host } = new URL(origin);
+  const limits: PoolLimits = { connectMsMax, answerMsMax, idleMsMax, connectionsMax };
+  const dial = dialTo(hostname.replace(/^\[(.*)\]$/, '$1'), Number(port === '' ? 80 : port));
+  const pool = new ConnectionPool({ dial, host, limits, nowMs });
+  return ({ method, path, query, headers, body, signal, repeatable }) =>
+    pool.send({ method, target: path + query, headers, body, signal, repeatable });
 }
 
-async function bodyOf({ body, headers }: Response): Promise<ProxyResponse['body']> {
-  const declaredBytes = Number(headers.get('content-length') ?? 0);
-  if (body === null) return undefined;
-  return declaredBytes === 0 ? chunksOf(body) : wholeIfSmall(chunksOf(body), declaredBytes);
+function dialTo(hostname: string, port: number): Dial {
+  return (listener) =>
+    Bun.connect<SocketListener>({ hostname, port, data: listener, allowHalfOpen: true, socket: toListener });
 }
+
+/** Shared by all connections; Bun hands each piece over in a buffer of its own. */
+const toListener: Bun.SocketHandler<SocketListener> = {
+  data: ({ data }, bytes) => data.received(bytes),
+  drain: ({ data }) => data.drained(),
+  end: ({ data }) => data.ended(),
+  close: ({ data }, error) => data.closed(error),
+};
 
 /** The broker, verified with the given CA and no other. A renewed CA file begins a new pool. */
 export function createBrokerFetch(options: { readonly origin: string; readonly ca: FileSource }): BrokerFetch {
