@@ -53,6 +53,9 @@ export const requirements = {
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",
+  'mcp:02-pass-through':
+    'heads and bodies pass as they are, both ways; the sidecar adds the key and takes credentials away',
+  'mcp:02-streams-byte-for-byte': 'event streams pass byte for byte and without delay',
   'mcp:03-headers-repeat-body':
     'a modern request whose headers do not repeat its body is refused with -32020 and its id',
   'mcp:04-no-policy-on-headers': 'Mcp-Method and Mcp-Name of a legacy request decide nothing and pass unchanged',
