@@ -7,6 +7,8 @@ interface MethodFacts {
   readonly repeatable?: true;
   /** The parameter that the `Mcp-Name` header repeats (revision 2026-07-28, Streamable HTTP). */
   readonly nameParameter?: NameParameter;
+  /** Only up to 2025-11-25: no modern request of it is valid, and the upstream is to say so. */
+  readonly legacy?: true;
 }
 
 export type NameParameter = 'name' | 'uri' | 'taskId';
@@ -29,7 +31,7 @@ const methods = {
   'logging/setLevel': { repeatable: true },
   'tasks/list': { keyless: true, repeatable: true },
   'tasks/get': { nameParameter: 'taskId', repeatable: true },
-  'tasks/result': { nameParameter: 'taskId', repeatable: true },
+  'tasks/result': { nameParameter: 'taskId', repeatable: true, legacy: true },
   'tasks/update': { nameParameter: 'taskId' },
   'tasks/cancel': { nameParameter: 'taskId' },
   'notifications/initialized': { keyless: true },
@@ -57,6 +59,12 @@ export function isRepeatable(method: string): boolean {
 
 export function nameParameter(method: string): NameParameter | undefined {
   return facts.get(method)?.nameParameter;
+}
+
+/** Whether a modern request of it has the header `Mcp-Name`. */
+export function repeatsNameInHeader(method: string): boolean {
+  const found = facts.get(method);
+  return found?.nameParameter !== undefined && found.legacy !== true;
 }
 
 /** Whether a response to it stays open for as long as the client likes. */

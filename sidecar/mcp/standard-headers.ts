@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Message, NotificationMessage, RequestMessage } from './message.ts';
-import { initialize, nameParameter } from './methods.ts';
+import { initialize, repeatsNameInHeader } from './methods.ts';
 import { firstModernVersion, isModernVersion } from './versions.ts';
 
 /**
@@ -43,7 +43,7 @@ function compareModern(
   if (version === null ? required : version !== protocolVersion) return mismatch('MCP-Protocol-Version');
   const shownMethod = headers.get('mcp-method');
   if (shownMethod === null ? required : shownMethod !== method) return mismatch('Mcp-Method');
-  if (nameParameter(method) === undefined) return message;
+  if (!repeatsNameInHeader(method)) return message;
   return isNameRepeated(name, headers.get('mcp-name'), required) ? message : mismatch('Mcp-Name');
 }
 

@@ -54,6 +54,12 @@ test.each(['MCP-Protocol-Version', 'Mcp-Method', 'Mcp-Name'])('finds that %s is 
   expect(compareHeaders(modern, doubled)).toEqual({ kind: 'mismatch', header });
 });
 
+test('asks no Mcp-Name of a method that the modern era has not: the upstream refuses it', () => {
+  const result: RequestMessage = { ...modern, method: 'tasks/result', name: 'task-1' };
+  const headers = { 'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': 'tasks/result' };
+  expect(compareHeaders(result, new Headers(headers))).toBe(result);
+});
+
 test('asks a revision it does not know for no header, but lets none say something else', () => {
   expect(compareHeaders(future, new Headers())).toBe(future);
   for (const [header, value] of Object.entries(right)) {
