@@ -39,6 +39,8 @@ export interface RequestEvent {
   readonly rpcStatus?: number;
   /** What a tool's result says of itself. */
   readonly isError?: boolean;
+  /** How often the server sent the user's key back, and it was masked. Absent: never. */
+  readonly echoes?: number;
   /** Whole milliseconds that the server took to begin its response. */
   readonly upstreamFirstByteMs?: number;
   /** Whole milliseconds, from the arrival of the head to the last byte of the response. */

@@ -113,6 +113,7 @@ function parseRequestEvent(value: unknown, path: string): RequestEvent {
     httpStatus: fields.integer('httpStatus', { min: 0, max: 999 }),
     rpcStatus: fields.optionalInteger('rpcStatus', rpcCode),
     isError: ifPresent(event['isError'], (found) => readBoolean(found, `${path}.isError`)),
+    echoes: fields.optionalInteger('echoes'),
     upstreamFirstByteMs: fields.optionalInteger('upstreamFirstByteMs'),
     durationMs: fields.integer('durationMs'),
     requestBytes: fields.integer('requestBytes'),

@@ -32,6 +32,7 @@ export const proxyErrors = {
   Overloaded: row(503, 'denied', rpcCodes.overloaded),
   UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   DestinationRefused: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  ResponseEncoded: row(502, 'upstreamUnavailable', rpcCodes.responseEncoded),
   /** Nobody reads this response. */
   ClientClosed: row(499, 'clientClosed', rpcCodes.internal),
 } as const;

@@ -97,6 +97,8 @@ export interface RequestRecord {
   rpcStatus: number | undefined;
   isError: boolean | undefined;
   begunTaskId: string | undefined;
+  /** How often the upstream sent the user's key back, and it was masked. */
+  echoes: number;
   /** Puts the opening of a stream on record; false when there is no place for that. */
   reportOpen: (() => boolean) | undefined;
   /** The stream's opening is on record, so its end is a second event. */

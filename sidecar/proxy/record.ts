@@ -25,6 +25,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     rpcStatus: undefined,
     isError: undefined,
     begunTaskId: undefined,
+    echoes: 0,
     reportOpen: undefined,
     isOpen: false,
     whenEnded: [],
@@ -81,8 +82,9 @@ function describeContext({ message, sessionIdHash, traceparent, begunTaskId }: R
   };
 }
 
-function describeAnswer({ rpcStatus, isError, upstreamFirstByteMs }: RequestRecord): Partial<RequestEvent> {
+function describeAnswer({ rpcStatus, isError, echoes, upstreamFirstByteMs }: RequestRecord): Partial<RequestEvent> {
   return {
+    ...(echoes === 0 ? undefined : { echoes }),
     ...(rpcStatus === undefined ? undefined : { rpcStatus }),
     ...(isError === undefined ? undefined : { isError }),
     ...(upstreamFirstByteMs === undefined ? undefined : { upstreamFirstByteMs: Math.round(upstreamFirstByteMs) }),

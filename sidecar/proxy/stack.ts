@@ -14,6 +14,7 @@ import { count, type RequestMetrics } from './layers/count.ts';
 import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
 import { forward, type Upstream } from './layers/forward.ts';
+import { guardEcho } from './layers/guard-echo.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
 import { limitHead } from './layers/limit-head.ts';
 import { observe } from './layers/observe.ts';
@@ -115,6 +116,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(watchAnswer({ ownership, pulse: parts.pulse }))
       // Sees what the upstream answered to what was attached.
       .push(observe())
+      // Innermost: nothing else of ours sees, changes or holds what the upstream says before the key is out of it.
+      .push(guardEcho())
       .serve(forward(parts.upstream, parts.clock))
   );
 }

@@ -46,6 +46,10 @@ export class SidecarMetrics {
     help: 'Times that the watch stream ended or could not be opened.',
   });
   readonly #labels = new OperationLabels();
+  readonly #echoes = new Counter({
+    name: 'mcpkeyring_echoes_total',
+    help: "Times that a server sent the user's key back, and it was masked.",
+  });
   readonly #all: readonly Metric[];
   #inFlight = 0;
 
@@ -57,6 +61,7 @@ export class SidecarMetrics {
       this.#auditEvents,
       this.#auditFailures,
       this.#watches,
+      this.#echoes,
       gauge('mcpkeyring_requests_in_flight', 'Requests under way, open streams among them.', () => this.#inFlight),
       gauge('mcpkeyring_leases', 'Leases and refusals held in memory.', gauges.leases),
       gauge('mcpkeyring_watch_connected', '1 while the watch stream is open.', () => Number(gauges.watchConnected())),
@@ -83,6 +88,7 @@ export class SidecarMetrics {
     this.#requests.add(`decision="${record.decision}",code="${codeClass(httpStatus)}"`);
     const labels = this.#labels.of(ended);
     if (labels !== undefined) this.#duration.observe(labels, durationMs / 1_000);
+    if (record.echoes > 0) this.#echoes.add('', record.echoes);
   }
 
   leaseAnswered(decision: LeaseResponse['decision'] | LeaseErrorCode): void {

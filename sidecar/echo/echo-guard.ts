@@ -1,0 +1,152 @@
+import { Buffer } from 'node:buffer';
+
+import type { LeasedHeader } from '../contract/lease.ts';
+import { findKey, type Found } from './find-key.ts';
+import { anchorsOf, beginningBytesMax, formsOf, guardedCharsMin, type KeyForm } from './key-forms.ts';
+import { bytesOf, codeOf, readChar } from './read-char.ts';
+
+export interface Guarded {
+  /** The same bytes where there was no key in them, else a copy of the same length. */
+  readonly bytes: Uint8Array;
+  readonly echoes: number;
+  /** Where something begins that could become a key; `bytes.byteLength` when nothing does. */
+  readonly holdFrom: number;
+}
+
+/** Finds the keys of one lease in texts, in every form that a server sends them back in by mistake, and masks them. */
+export class EchoGuard {
+  readonly #keys: readonly string[];
+  /** Undefined: every text has to be read, as there is nothing in these keys that could be looked for first. */
+  readonly #anchors: readonly string[] | undefined;
+  /** Made when they are first needed, which for most leases is never. */
+  #forms: readonly KeyForm[] | undefined;
+
+  private constructor(keys: readonly string[]) {
+    this.#keys = keys;
+    const anchors = keys.map(anchorsOf);
+    this.#anchors = anchors.some((found) => found === undefined)
+      ? undefined
+      : [...new Set(anchors.flatMap((a) => a ?? []))];
+  }
+
+  /** Undefined when there is no key that is long enough to be looked for. */
+  static of(headers: readonly LeasedHeader[]): EchoGuard | undefined {
+    const keys = new Set(
+      headers.map(({ value, key }) => (key === undefined ? value : value.slice(key.start, key.end))),
+    );
+    const guarded = [...keys].filter((key) => key.length >= guardedCharsMin);
+    return guarded.length === 0 ? undefined : new EchoGuard(guarded);
+  }
+
+  /** Longest tail that can be the beginning of a key. */
+  get holdBytesMax(): number {
+    return beginningBytesMax(this.#allForms());
+  }
+
+  /** `whole`: nothing comes after `bytes`. */
+  mask(bytes: Uint8Array, whole: boolean): Guarded {
+    const length = bytes.byteLength;
+    const from = this.#isSuspicious(bytes) ? 0 : whole ? length : this.#tailFrom(bytes);
+    if (from === length) return { bytes, echoes: 0, holdFrom: length };
+    return this.#search(bytes, from, whole);
+  }
+
+  #search(bytes: Uint8Array, from: number, whole: boolean): Guarded {
+    const text = { bytes, whole };
+    const searches = this.#allForms().map((form) => findKey(text, form, from));
+    const places = merge(searches.flatMap(({ found }) => found));
+    const holdFrom = searches.reduce((first, search) => Math.min(first, search.holdFrom), bytes.byteLength);
+    return { bytes: places.length === 0 ? bytes : masked(bytes, places), echoes: places.length, holdFrom };
+  }
+
+  #allForms(): readonly KeyForm[] {
+    this.#forms ??= this.#keys.flatMap(formsOf);
+    return this.#forms;
+  }
+
+  #isSuspicious(bytes: Uint8Array): boolean {
+    if (this.#anchors === undefined) return true;
+    for (const anchor of this.#anchors) if (indexOf(bytes, anchor, 0) !== -1) return true;
+    return hasNeedlessEscape(bytes);
+  }
+
+  /** Where the last stretch of bytes begins that can be part of a key: most texts end with one that cannot. */
+  #tailFrom(bytes: Uint8Array): number {
+    const end = bytes.byteLength;
+    if (!this.#canBeInKey(bytes[end - 1])) return end;
+    const first = Math.max(0, end - this.holdBytesMax);
+    let from = end - 1;
+    while (from > first && this.#canBeInKey(bytes[from - 1])) from -= 1;
+    return from;
+  }
+
+  #canBeInKey(byte: number | undefined): boolean {
+    if (byte === undefined) return false;
+    if (isFormByte[byte] === 1) return true;
+    const character = String.fromCharCode(byte);
+    return this.#keys.some((key) => key.includes(character));
+  }
+}
+
+/** Letters and digits, the rest of base64, and what escapes begin with. */
+const isFormByte = new Uint8Array(256);
+for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_\\%'))
+  isFormByte[byte] = 1;
+
+/** `bytes` need not be a Buffer. */
+function indexOf(bytes: Uint8Array, text: string, from: number): number {
+  return Buffer.prototype.indexOf.call(bytes, text, from, 'latin1');
+}
+
+/** Whether a letter or a digit is escaped, which no encoder has to do: then an anchor may be in the text without being seen. */
+function hasNeedlessEscape(bytes: Uint8Array): boolean {
+  const [percentAt, unicodeAt] = [indexOf(bytes, '%', 0), indexOf(bytes, String.raw`\u00`, 0)];
+  if (percentAt === -1 && unicodeAt === -1) return false;
+  const text = { bytes, whole: true };
+  for (let at = firstOf(percentAt, unicodeAt); at < bytes.byteLength; at += 1) {
+    const byte = bytes[at];
+    if (byte !== percent && byte !== backslash) continue;
+    const char = readChar(text, at, 'decoded');
+    if (bytesOf(char) > 2 && isWord(codeOf(char))) return true;
+    if (byte === backslash) at += bytesOf(char) - 1;
+  }
+  return false;
+}
+
+const percent = 0x25;
+const backslash = 0x5c;
+
+function firstOf(one: number, other: number): number {
+  if (one === -1 || other === -1) return Math.max(one, other);
+  return Math.min(one, other);
+}
+
+function isWord(code: number): boolean {
+  const lower = code | 0x20;
+  return (code >= 0x30 && code <= 0x39) || (lower >= 0x61 && lower <= 0x7a);
+}
+
+/** In order, without overlaps: two forms of one key can be in the same place. */
+function merge(found: readonly Found[]): readonly Found[] {
+  const merged: Found[] = [];
+  for (const place of found.toSorted((left, right) => left.start - right.start)) {
+    const last = merged.at(-1);
+    if (last === undefined || place.start >= last.end) merged.push(place);
+    else merged[merged.length - 1] = { start: last.start, end: Math.max(last.end, place.end) };
+  }
+  return merged;
+}
+
+const star = 0x2a;
+const one = 0x31;
+const numberBytes = new Set(Buffer.from('0123456789+-.eE'));
+
+/** As long as it was, so that lengths and frames stay right; a number stays a number, so that JSON stays JSON. */
+function masked(bytes: Uint8Array, places: readonly Found[]): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  for (const { start, end } of places) {
+    const isNumber = copy.subarray(start, end).every((byte) => numberBytes.has(byte));
+    copy.fill(isNumber ? one : star, start, end);
+  }
+  return copy;
+}

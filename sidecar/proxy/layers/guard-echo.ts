@@ -1,0 +1,95 @@
+import { Buffer } from 'node:buffer';
+
+import type { LeasedHeader } from '../../contract/lease.ts';
+import { EchoGuard } from '../../echo/echo-guard.ts';
+import { guardChunks } from '../../echo/guard-chunks.ts';
+import { ProxyError } from '../errors.ts';
+import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse, type RequestRecord } from '../exchange.ts';
+
+/**
+ * Keeps the key that was attached from coming back: a server that prints its requests in an error, or a tool that shows its
+ * environment, must not hand a client what the client is not meant to have. What is found is masked in place.
+ */
+export function guardEcho(): Layer<OutgoingRequest> {
+  const guards = new WeakMap<readonly LeasedHeader[], EchoGuard | 'none'>();
+
+  function guardOf(headers: readonly LeasedHeader[]): EchoGuard | undefined {
+    const known = guards.get(headers) ?? EchoGuard.of(headers) ?? 'none';
+    guards.set(headers, known);
+    return known === 'none' ? undefined : known;
+  }
+
+  return (inner) =>
+    function guardKeyEcho(request) {
+      // A coded body could not be read: by this layer, by the one that filters lists, by the one that keeps streams alive.
+      request.outgoing.set('accept-encoding', 'identity');
+      const { permission, record } = request;
+      const guard = permission.decision === 'granted' ? guardOf(permission.headers) : undefined;
+      return guard === undefined ? inner(request) : guardResponse(inner(request), guard, record);
+    };
+}
+
+async function guardResponse(
+  awaited: Promise<ProxyResponse>,
+  guard: EchoGuard,
+  record: RequestRecord,
+): Promise<ProxyResponse> {
+  const response = await awaited;
+  const { headers, body } = response;
+  refuseEncoded(response);
+  record.echoes += maskHeaders(headers, guard);
+  if (body === undefined) return response;
+  if (isChunks(body)) {
+    return { ...response, body: guardChunks(body, guard, (echoes) => void (record.echoes += echoes)) };
+  }
+  const { bytes, echoes } = guard.mask(body, true);
+  if (echoes === 0) return response;
+  record.echoes += echoes;
+  return { ...response, body: bytes };
+}
+
+/** It was asked not to: the key could be in there unseen. */
+function refuseEncoded({ headers, body }: ProxyResponse): void {
+  const encoding = headers.get('content-encoding');
+  if (body === undefined || encoding === null || encoding.toLowerCase() === 'identity') return;
+  if (isChunks(body)) body.cancel();
+  throw new ProxyError('ResponseEncoded', 'The MCP server encodes its responses although it was asked not to.');
+}
+
+/** All of them at once first, as nearly always none has a key in it. */
+function maskHeaders(headers: Headers, guard: EchoGuard): number {
+  let all = '';
+  headers.forEach((value, name) => (all += `${name}: ${value}\n`));
+  return guard.mask(Buffer.from(all, 'latin1'), true).echoes === 0 ? 0 : maskEachHeader(headers, guard);
+}
+
+function maskEachHeader(headers: Headers, guard: EchoGuard): number {
+  let echoes = 0;
+  const cookies = headers.getSetCookie();
+  for (const [name, value] of Array.from(headers)) {
+    if (guard.mask(Buffer.from(name, 'latin1'), true).echoes > 0) {
+      echoes += 1;
+      headers.delete(name);
+      continue;
+    }
+    const masked = guard.mask(Buffer.from(value, 'latin1'), true);
+    if (masked.echoes === 0 || name === 'set-cookie') continue;
+    echoes += masked.echoes;
+    headers.set(name, textOf(masked.bytes));
+  }
+  return echoes + maskCookies(headers, cookies, guard);
+}
+
+/** Several fields of this one name are not one value. */
+function maskCookies(headers: Headers, cookies: readonly string[], guard: EchoGuard): number {
+  const masked = cookies.map((cookie) => guard.mask(Buffer.from(cookie, 'latin1'), true));
+  const echoes = masked.reduce((sum, one) => sum + one.echoes, 0);
+  if (echoes === 0) return 0;
+  headers.delete('set-cookie');
+  for (const { bytes } of masked) headers.append('set-cookie', textOf(bytes));
+  return echoes;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}
