@@ -63,6 +63,9 @@ export const requirements = {
   'mcp:06-strip': 'no copy of an injected header, no credential and no identity header of a client reaches the server',
   'mcp:15-own-codes':
     'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
+  'mcp:28-framing':
+    'a response passes byte for byte; one that is changed is not encoded and has one length, which is right',
+  'echo:masked': 'a key that a server sends back is masked in body, header and error, counted, and on record',
   'mcp:33-conformance': 'the official conformance suite finds the same with and without the sidecar',
 } as const satisfies Record<string, string>;
 

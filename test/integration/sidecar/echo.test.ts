@@ -1,0 +1,134 @@
+import { gzipSync } from 'node:zlib';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { beforeAll, expect, test } from 'vitest';
+import { verifies } from '#test/requirements.ts';
+import { BrokerDouble, granted } from './support/broker-double.ts';
+import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
+import { type Responder, Upstream } from './support/upstream.ts';
+import { call, eventually, post, rpc, sendRaw } from './support/wire.ts';
+
+beforeAll(buildOnce);
+
+const key = 'ghp_A1b2C3d4E5f6G7h8';
+const stars = '*'.repeat(key.length);
+
+async function setUp(respond?: Responder) {
+  const broker = await BrokerDouble.start();
+  const upstream = await Upstream.recording(respond);
+  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  broker.setLease('alice', granted('alice', key));
+  return {
+    broker,
+    upstream,
+    sidecar,
+    async [Symbol.asyncDispose]() {
+      await sidecar[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+      await broker[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function sleep(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+test(verifies('echo:masked'), async () => {
+  await using world = await setUp((request, response) => {
+    const { 'x-api-key': sent = '' } = request.headers;
+    response.writeHead(500, { 'content-type': 'text/plain', 'x-debug': `key=${String(sent)}` });
+    response.end(`Error: bad request\nheaders: ${JSON.stringify(request.headers)}\n${btoa(`key ${String(sent)}`)}`);
+  });
+  const answer = await post(world.sidecar.url, call('env'), { token: 'alice' });
+  const text = await answer.text();
+  expect(answer.status).toBe(500);
+  expect(answer.headers.get('x-debug')).toBe(`key=${stars}`);
+  expect(text).toContain(`"x-api-key":"${stars}"`);
+  expect(text).not.toContain(btoa(`key ${key}`).slice(7, -4));
+  await eventually(() => world.broker.events.size === 1);
+  expect([...world.broker.events.values()]).toMatchObject([{ decision: 'forwarded', tool: 'env', echoes: 3 }]);
+  expect(await world.sidecar.metrics()).toMatch(/^mcpkeyring_echoes_total 3$/m);
+});
+
+test('a tool of a real server that shows its key shows stars to a real client', async () => {
+  await using broker = await BrokerDouble.start();
+  await using upstream = await Upstream.sdk();
+  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  broker.setLease('alice', granted('alice', key));
+  for (const mode of ['legacy', 'auto'] as const) {
+    const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
+    const requestInit = { headers: { authorization: 'Bearer alice' } };
+    await client.connect(new StreamableHTTPClientTransport(new URL(sidecar.url), { requestInit }));
+    expect(JSON.stringify(await client.callTool({ name: 'whoami' }))).toContain(`key=${stars} authorization=none`);
+    await client.close();
+  }
+});
+
+test('a key that comes in pieces is masked, and the pieces around it come as soon as they are there', async () => {
+  const at: number[] = [];
+  await using world = await setUp(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const piece of ['data: 1\n\n', `data: "${key.slice(0, 7)}`, `${key.slice(7)}"\n\n`, 'data: 3\n\n']) {
+      at.push(performance.now());
+      response.write(piece);
+      await sleep(100);
+    }
+    response.end();
+  });
+  const response = await post(world.sidecar.url, call('stream'), { token: 'alice' });
+  const seen: { readonly text: string; readonly atMs: number }[] = [];
+  for await (const chunk of response.body!) {
+    seen.push({ text: Buffer.from(chunk as Uint8Array).toString(), atMs: performance.now() });
+  }
+  expect(seen.map(({ text }) => text).join('')).toContain(`data: 1\n\ndata: "${stars}"\n\ndata: 3\n\n`);
+  expect(seen[0]!.atMs - at[0]!).toBeLessThan(80);
+  expect(seen.find(({ text }) => text.includes('data: 3'))!.atMs - at[3]!).toBeLessThan(80);
+});
+
+test(verifies('mcp:28-framing'), async () => {
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { text: `${key} \u{1f511} "${key}"` } });
+  await using world = await setUp((request, response) => {
+    if (request.url === '/mcp?gzip') {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
+      return void response.end(gzipSync(body));
+    }
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
+    response.end(body);
+  });
+  const request = call('x');
+  const raw = await sendRaw(
+    world.sidecar.port,
+    [
+      'POST /mcp HTTP/1.1',
+      'Host: x',
+      'Authorization: Bearer alice',
+      'Content-Type: application/json',
+      'Accept-Encoding: gzip',
+      `Content-Length: ${request.length}`,
+      '',
+      request,
+    ].join('\r\n'),
+  );
+  const [head = '', answer = ''] = Buffer.from(raw.text, 'latin1').toString().split('\r\n\r\n');
+  expect(answer).toBe(body.replaceAll(key, stars));
+  expect(head.match(/^(?:content-length|transfer-encoding):.*$/gim)).toEqual([
+    expect.stringMatching(new RegExp(`^content-length: ${Buffer.byteLength(body)}$`, 'i')),
+  ]);
+  expect(world.upstream.received[0]!.headers['accept-encoding']).toBe('identity');
+  const coded = await post(`${world.sidecar.url}?gzip`, rpc('tools/list'), { token: 'alice' });
+  expect(coded.status).toBe(502);
+  expect(await coded.json()).toMatchObject({ id: 1, error: { code: 1012 } });
+});
+
+test('a body of many megabytes passes with its key masked and nothing else changed', async () => {
+  const filler = Buffer.alloc(3_000_000, 'abcdefgh 0123456789+/=\n');
+  await using world = await setUp((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' });
+    response.write(filler);
+    response.write(key);
+    response.end(filler);
+  });
+  const response = await post(world.sidecar.url, call('x'), { token: 'alice' });
+  const bytes = Buffer.from(await response.arrayBuffer());
+  expect(bytes.equals(Buffer.concat([filler, Buffer.from(stars), filler]))).toBe(true);
+});
