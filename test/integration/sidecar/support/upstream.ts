@@ -1,4 +1,5 @@
 /** MCP servers behind the sidecar: one that writes down what it gets, one of the official SDK. */
+import { hash } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -79,6 +80,11 @@ export function answerOk(_request: IncomingMessage, response: ServerResponse, bo
   response.end(JSON.stringify({ jsonrpc: '2.0', id, result: {} }));
 }
 
+/** What tells a key from others in an answer, where the key itself would be masked. */
+export function keyMark(key: string | null | undefined): string {
+  return key === null || key === undefined ? 'none' : hash('sha256', key).slice(0, 12);
+}
+
 /** One tool that says with which key it was called, one that reports progress on the way. */
 function serverFor(context: McpRequestContext): McpServer {
   const headers = context.requestInfo?.headers;
@@ -87,7 +93,7 @@ function serverFor(context: McpRequestContext): McpServer {
     content: [
       {
         type: 'text',
-        text: `key=${headers?.get('x-api-key') ?? 'none'} authorization=${headers?.get('authorization') ?? 'none'}`,
+        text: `key=${keyMark(headers?.get('x-api-key'))} authorization=${headers?.get('authorization') ?? 'none'}`,
       },
     ],
   }));
