@@ -3,8 +3,10 @@ import { parseAuditBatch } from '#contract/parse-requests.ts';
 import { protocolVersionKey } from '#sidecar/mcp/message.ts';
 import type { ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { verifies } from '#test/requirements.ts';
-import { bodyOf, chunksFrom, json, rpc, silence, stream, toolCall, world } from './world.ts';
+import { bodyOf, chunksFrom, granted, json, rpc, silence, stream, toolCall, world } from './world.ts';
 
+/** Nothing is attached, so nothing is looked for in what comes back. */
+const withoutKey = { ...granted, headers: [] };
 const result = (more: object, id: string | number = 1): string => JSON.stringify({ jsonrpc: '2.0', id, result: more });
 const failure = (code: number): object => ({ jsonrpc: '2.0', id: 1, error: { code, message: 'no' } });
 
@@ -46,7 +48,7 @@ describe('what an answer says of itself is on record', () => {
     ['text', () => ({ ...json(200, {}), headers: new Headers({ 'content-type': 'text/plain' }) })],
     ['an answer in a code', () => json(200, JSON.parse(result({ isError: true })), { 'content-encoding': 'gzip' })],
   ])('not of %s', async (_what, respond) => {
-    const { send, events } = world({ respond });
+    const { send, events } = world({ respond, lease: withoutKey });
     await bodyOf(await send());
     expect(events[0]).not.toHaveProperty('isError');
     expect(events[0]).not.toHaveProperty('rpcStatus');
@@ -145,7 +147,7 @@ describe(verifies('mcp:19-stream-headers'), () => {
   test('a compressed stream goes on as it is', async () => {
     const response = stream('\u001f data');
     response.headers.set('content-encoding', 'gzip');
-    const { send } = world({ respond: () => response });
+    const { send } = world({ respond: () => response, lease: withoutKey });
     expect(await bodyOf(await send({ body: toolCall }))).toBe('\u001f data');
   });
 });
@@ -160,7 +162,7 @@ test(verifies('mcp:18-sse-bytes'), async () => {
     '\rdata: {"a":1}\r\n\r',
     '\nrest',
   ];
-  const { send } = world({ respond: () => stream(...parts) });
+  const { send } = world({ lease: withoutKey, respond: () => stream(...parts) });
   const { body } = await send();
   const got: string[] = [];
   if (body === undefined || body instanceof Uint8Array) throw new Error('expected a stream');
