@@ -22,12 +22,16 @@ function stars(text: string): string {
   return '*'.repeat(Buffer.byteLength(text));
 }
 
+function hexOf(text: string): string {
+  return Buffer.from(text).toString('hex');
+}
+
 function percentAll(text: string): string {
-  return [...text].map((char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0')}`).join('');
+  return hexOf(text).replaceAll(/../g, '%$&');
 }
 
 function escapeAll(text: string): string {
-  return [...text].map((char) => `\\u00${char.charCodeAt(0).toString(16).padStart(2, '0')}`).join('');
+  return hexOf(text).replaceAll(/../g, String.raw`\u00$&`);
 }
 
 /** What encoders make of a text. Each gives the pieces that must be gone. */
@@ -87,22 +91,21 @@ describe('a key is found', () => {
       minLength: 8,
       maxLength: 60,
     });
+    const echoes = fc.record({
+      one: visible,
+      encoder: fc.constantFrom(...Object.keys(encoders)),
+      before: fc.string({ unit: 'binary' }),
+      after: fc.string({ unit: fc.constantFrom('"', '\n', 'é', '\u{1f511}', '{') }),
+      sizes: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1 }),
+    });
     await fc.assert(
-      fc.asyncProperty(
-        visible,
-        fc.constantFrom(...Object.keys(encoders)),
-        fc.string({ unit: 'binary' }),
-        fc.string({ unit: fc.constantFrom('"', '\n', 'é', '\u{1f511}', '{') }),
-        fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1 }),
-        async (one, encoder, before, after, sizes) => {
-          const encoded = encoders[encoder]!(one);
-          fc.pre(!before.endsWith('\\') && !before.endsWith('%'));
-          const bytes = Buffer.from(`${before} ${encoded} ${after}`);
-          const out = await collect(guardChunks(pieces(bytes, sizes), guardFor(one), () => {}));
-          expect(isGone(out.toString(), encoded, encoder)).toBe(true);
-          expect(out.byteLength).toBe(bytes.byteLength);
-        },
-      ),
+      fc.asyncProperty(echoes, async ({ one, encoder, before, after, sizes }) => {
+        const encoded = encoders[encoder]!(one);
+        const bytes = Buffer.from(`${before} ${encoded} ${after}`);
+        const out = await collect(guardChunks(pieces(bytes, sizes), guardFor(one), () => {}));
+        expect(isGone(out.toString(), encoded, encoder)).toBe(true);
+        expect(out.byteLength).toBe(bytes.byteLength);
+      }),
       { numRuns: 1_500 },
     );
   });
