@@ -40,6 +40,12 @@ export const requirements = {
   'mcp:29-stream-events': 'a stream has one event at its opening and one at its end',
   'mcp:18-sse-parsing':
     'event streams are read as they come, with LF, CR and CRLF, cut anywhere, and go on byte for byte',
+  'mcp:20-endpoint': 'on the old transport a client is told where to post as it reaches that, whatever is in front',
+  'mcp:20-owner':
+    'messages of the old transport are taken from the user who opened the stream, and only where the server said',
+  'mcp:20-real-clients':
+    'clients and servers of the old transport work through the sidecar, each user with their own key',
+  'mcp:20-answers': 'a request of the old transport ends on record with the answer that comes on the stream',
   'mcp:29-audit-record':
     'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
   'mcp:30-metrics':

@@ -20,6 +20,7 @@ export function policySnapshot(
   return {
     server: { namespace, name },
     title: server.spec.title ?? name,
+    ...(server.spec.transport === 'SSE' ? { transport: 'SSE' as const } : {}),
     headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
     ...(tools.length === 0 ? {} : { tools }),
     ...extras,

@@ -178,6 +178,7 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
   return present({
     server: parseServerRef(policy['server'], 'policy.server'),
     title: readText(policy['title'], 'policy.title', sentence),
+    transport: ifPresent(policy['transport'], (found) => readOneOf(found, 'policy.transport', { SSE: true })),
     headers: readList(policy['headers'], 'policy.headers', {
       itemsMax: headersMax,
       item: (header, path) => ({

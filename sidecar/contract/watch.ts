@@ -15,6 +15,8 @@ export type WatchMessage =
 export interface PolicySnapshot {
   readonly server: ServerRef;
   readonly title: string;
+  /** `SSE`: that of revision 2024-11-05, with a stream and messages beside it. Absent: Streamable HTTP. */
+  readonly transport?: 'SSE';
   /** Every header that may be injected; all inbound copies of them are stripped. */
   readonly headers: readonly (HeaderHint & { readonly required: boolean })[];
   /** A tool may be called when every one of these lets it. Absent or empty: every tool. */

@@ -4,6 +4,7 @@ import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.
 import { checkHostOrigin, type HostsAndOrigins } from '../proxy/layers/check-host-origin.ts';
 import { dropHopByHopFields } from '../proxy/layers/drop-hop-by-hop.ts';
 import { limitHead } from '../proxy/layers/limit-head.ts';
+import { prefixHeader, publicPrefix } from '../proxy/message-chunks.ts';
 import { serveMetadata } from '../proxy/layers/serve-metadata.ts';
 import { metadataParameter, type ProtectedResource } from '../proxy/protected-resource.ts';
 
@@ -43,6 +44,8 @@ function relayed({ policy, relay, resource }: RelayParts): Handler<IncomingReque
     // The HTTP client writes these two for the new connection.
     headers.delete('host');
     headers.delete('content-length');
+    // Where a server of the transport of 2024-11-05 names a URL for messages, its sidecar has to know what stands before it here.
+    if (method === 'GET') headers.set(prefixHeader, publicPrefix(request.headers, resource.endpoint));
     const body = hasBody(request) ? (request.body.stream() ?? undefined) : undefined;
     const url = urlOf(policy(), request, resource.endpoint.path);
     try {

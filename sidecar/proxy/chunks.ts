@@ -7,6 +7,8 @@ export interface Chunks {
   read(): Promise<Uint8Array | undefined>;
   /** Lets go of the upstream. A read that waits resolves `undefined`. */
   cancel(): void;
+  /** Ends as soon as nobody waits for anything that is still to come; absent where that is at once. */
+  endSoon?(): void;
 }
 
 /** Reads a web stream. */

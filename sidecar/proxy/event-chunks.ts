@@ -5,8 +5,20 @@ import type { Pulse } from './pulse.ts';
 /** Longest that the head of an event stream waits for the first event. */
 export const headFlushMs = 5;
 
+/** Most events of ours that wait. */
+const oursMax = 64;
+
 const comment = new TextEncoder().encode(':\n\n');
 const byteOrderMark = [0xef, 0xbb, 0xbf] as const;
+
+export interface EventChunksOptions {
+  readonly source: Chunks;
+  /** Gets every byte of the upstream. */
+  readonly lines: EventLines;
+  readonly pulse: Pulse;
+  /** Called when nothing comes any more, maybe more than once. */
+  readonly ended?: () => void;
+}
 
 type Pulled =
   | { readonly kind: 'chunk'; readonly chunk: Uint8Array | undefined }
@@ -22,6 +34,9 @@ export class EventChunks implements Chunks {
   readonly #source: Chunks;
   readonly #lines: EventLines;
   readonly #pulse: Pulse;
+  readonly #ended: () => void;
+  /** Events of ours that wait for a place between those of the upstream. */
+  readonly #ours: Uint8Array[] = [];
   #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined;
   #isPulling = false;
   #isBegun = false;
@@ -33,19 +48,29 @@ export class EventChunks implements Chunks {
   #held: Pulled | undefined;
   #flush: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(source: Chunks, lines: EventLines, pulse: Pulse) {
+  constructor({ source, lines, pulse, ended = () => {} }: EventChunksOptions) {
     this.#source = source;
     this.#lines = lines;
     this.#pulse = pulse;
+    this.#ended = ended;
   }
 
   read(): Promise<Uint8Array | undefined> {
     const reader = Promise.withResolvers<Uint8Array | undefined>();
     this.#reader = reader;
     if (this.#held !== undefined) this.#settle(this.#held);
-    else if (!this.#isPulling) this.#pull();
+    else this.#giveOurs();
+    if (this.#reader !== undefined && !this.#isPulling) this.#pull();
     if (!this.#isBegun) this.#begin();
     return reader.promise;
+  }
+
+  /** Puts an event of ours where the next one ends; false when too many wait, as the client does not read. */
+  insert(event: Uint8Array): boolean {
+    if (this.#ours.length >= oursMax) return false;
+    this.#ours.push(event);
+    this.#giveOurs();
+    return true;
   }
 
   cancel(): void {
@@ -69,14 +94,26 @@ export class EventChunks implements Chunks {
   #end(): void {
     clearTimeout(this.#flush);
     this.#pulse.delete(this);
+    this.#ended();
   }
 
   #comment(): void {
-    if (this.#reader === undefined || !this.#lines.atBoundary) return;
+    this.#give(comment.slice());
+  }
+
+  #giveOurs(): void {
+    const [next] = this.#ours;
+    if (next !== undefined && this.#give(next)) this.#ours.shift();
+  }
+
+  /** Gives something of ours to whoever reads, if it has a place here. */
+  #give(bytes: Uint8Array): boolean {
+    if (this.#reader === undefined || !this.#lines.atBoundary) return false;
     this.#silentBeats = 0;
     this.#isCommented ||= this.#isFirst;
-    this.#reader.resolve(comment.slice());
+    this.#reader.resolve(bytes);
     this.#reader = undefined;
+    return true;
   }
 
   #pull(): void {

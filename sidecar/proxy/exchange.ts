@@ -55,7 +55,11 @@ export type BoundedRequest = IdentifiedRequest & { readonly bytes: Uint8Array };
 export type ClassifiedRequest = BoundedRequest & { readonly message: Message | undefined };
 
 /** `session` is the one that the client shows, where it is remembered; it is this user's. */
-export type BoundToSession = ClassifiedRequest & { readonly session: Session | undefined };
+export type BoundToSession = ClassifiedRequest & {
+  readonly session: Session | undefined;
+  /** Where a message of the transport of 2024-11-05 goes, whose answer comes on a stream; otherwise the endpoint itself. */
+  readonly messagePath: string | undefined;
+};
 
 /** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */
 export type OutgoingRequest = BoundToSession & { readonly outgoing: Headers };
@@ -103,6 +107,8 @@ export interface RequestRecord {
   reportOpen: (() => boolean) | undefined;
   /** The stream's opening is on record, so its end is a second event. */
   isOpen: boolean;
+  /** Says when the end may be told, where the answer comes on another connection. */
+  putOffEnd: ((tell: () => void) => void) | undefined;
   /** Called once each, when the last byte of the response is out or the client has gone. */
   readonly whenEnded: ((ended: EndedRequest) => void)[];
 }

@@ -38,7 +38,9 @@ export function createRemoteUpstream(
   const port = declared.port === '' ? '443' : declared.port;
   return async (request) => {
     prepare(request, declared.host);
-    const target = `${declared.pathname}${joinQuery(declared.search, request.query)}`;
+    const target = request.isEndpoint
+      ? `${declared.pathname}${joinQuery(declared.search, request.query)}`
+      : `${request.path}${request.query}`;
     const urls = (await destination.addresses()).map((address) => `https://${hostOf(address)}:${port}${target}`);
     const response = await fetchFirst(session, urls, request).catch((error: unknown) => {
       if (isUnconnected(error)) destination.forget();

@@ -28,6 +28,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     echoes: 0,
     reportOpen: undefined,
     isOpen: false,
+    putOffEnd: undefined,
     whenEnded: [],
   };
 }

@@ -23,6 +23,7 @@ import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
+import { MessageStreams } from './message-streams.ts';
 import { Ownership } from './ownership.ts';
 import type { Pulse } from './pulse.ts';
 import { rescue } from './rescue.ts';
@@ -79,6 +80,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   const title = (): string => parts.policy()?.title ?? parts.server.name;
   const tools = toolsInForce(parts.policy);
   const ownership = new Ownership();
+  const streams = new MessageStreams();
   const { endpoint, externalUrl, policy } = parts;
   const resource = { endpoint, externalUrl, policy };
   return (
@@ -88,7 +90,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // Before the checks that let only MCP through; a public document of ours, which the server never hears of.
       .push(serveMetadata(resource))
       // Cheapest checks first: none of these three needs the body.
-      .push(checkTarget(parts.endpoint))
+      .push(checkTarget(parts.endpoint, streams))
       .push(checkHostOrigin(parts.allowed))
       // Before the broker is asked: an oversized request costs it nothing.
       .push(limitHead(parts.limits))
@@ -99,7 +101,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs the user; before anything that answers from what a session says of its client.
-      .push(bindSession(ownership))
+      .push(bindSession({ ownership, streams, endpoint }))
       // Needs the message; before a key is asked for that the call would not get.
       .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
@@ -113,7 +115,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // From here on layers work on the response. This one holds the stream that the client reads.
       .push(endAtDrain(parts.drain))
       // Sees what the client will see, and puts its comments around it.
-      .push(watchAnswer({ ownership, pulse: parts.pulse }))
+      .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse }))
       // Sees what the upstream answered to what was attached.
       .push(observe())
       // Innermost: nothing else of ours sees, changes or holds what the upstream says before the key is out of it.

@@ -1,7 +1,9 @@
 import { initialize, nameParameter } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse } from '../exchange.ts';
+import type { MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
+import { postMessage } from '../posted-message.ts';
 import { hashOf, type Sessions, userOf } from '../sessions.ts';
 
 const sessionHeader = 'mcp-session-id';
@@ -15,14 +17,34 @@ const sessionIdForm = /^[\x21-\x7e]+$/;
  * that the server asks. Only the upstream's answers bind: what it begins belongs to whom it answers, whoever named that id before,
  * and an id that is not remembered, as after a restart of the sidecar alone, to the first user whom the upstream lets in with it.
  */
-export function bindSession(ownership: Ownership): Layer<ClassifiedRequest, BoundToSession> {
+export function bindSession({
+  ownership,
+  streams,
+  endpoint,
+}: BindSessionOptions): Layer<ClassifiedRequest, BoundToSession> {
   return (inner) =>
     function bindSessionToUser(request) {
+      if (streams.size > 0 || request.path !== endpoint.path) {
+        const stream = request.method === 'POST' ? streams.find(`${request.path}${request.query}`) : undefined;
+        if (stream !== undefined || request.path !== endpoint.path) {
+          return postMessage({
+            request,
+            stream,
+            inner: (bound) => passOn({ request: bound, inner, ownership }, bound),
+          });
+        }
+      }
       const shown = request.headers.get(sessionHeader);
       if (shown !== null) return useSession({ request, inner, ownership }, shown);
       if (beginsSession(request)) return beginSession({ request, inner, ownership });
-      return passOn({ request, inner, ownership }, undefined);
+      return passOn({ request, inner, ownership }, none);
     };
+}
+
+export interface BindSessionOptions {
+  readonly ownership: Ownership;
+  readonly streams: MessageStreams;
+  readonly endpoint: { readonly path: string };
 }
 
 interface Step {
@@ -41,37 +63,41 @@ async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
   if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
-  const response = await passOn(step, session);
+  const response = await passOn(step, { session, messagePath: undefined });
   if (beginsSession(request)) bindBegun(sessions, { request, response, user });
   else learnFromUse(sessions, { key, user, request, response });
   return response;
 }
 
 async function beginSession(step: Step): Promise<ProxyResponse> {
-  const response = await passOn(step, undefined);
+  const response = await passOn(step, none);
   const { request, ownership } = step;
   bindBegun(ownership.sessions, { request, response, user: userOf(request.record.subject) });
   return response;
 }
 
+type Binding = Pick<BoundToSession, 'session' | 'messagePath'>;
+
+const none: Binding = { session: undefined, messagePath: undefined };
+
 /** Sends on what names nothing that is another user's. */
-function passOn({ request, inner, ownership }: Step, session: BoundToSession['session']): Promise<ProxyResponse> {
+function passOn({ request, inner, ownership }: Step, binding: Binding): Promise<ProxyResponse> {
   const { message, record } = request;
-  if (message?.kind === 'response') return passAnswerOn({ request, inner, ownership }, session);
+  if (message?.kind === 'response') return passAnswerOn({ request, inner, ownership }, binding);
   const taskId = message?.kind === 'request' && nameParameter(message.method) === 'taskId' ? message.name : undefined;
   if (taskId !== undefined && !ownership.mayUseTask(record, taskId)) {
     throw new ProxyError('TaskNotFound', 'Task not found');
   }
-  return inner({ ...request, session });
+  return inner({ ...request, session: binding.session, messagePath: binding.messagePath });
 }
 
-async function passAnswerOn(step: Step, session: BoundToSession['session']): Promise<ProxyResponse> {
+async function passAnswerOn(step: Step, { session, messagePath }: Binding): Promise<ProxyResponse> {
   const { request, inner, ownership } = step;
   const { message, record } = request;
   if (message?.kind !== 'response' || !ownership.isAsked(record, message.id)) {
     throw new ProxyError('NotAsked', 'The server has asked nothing with this id.');
   }
-  const response = await inner({ ...request, session });
+  const response = await inner({ ...request, session, messagePath });
   if (isSuccess(response)) ownership.answer(record, message.id);
   return response;
 }

@@ -1,6 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import type { Layer } from '../exchange.ts';
 import type { IncomingRequest } from '../exchange.ts';
+import type { MessageStreams } from '../message-streams.ts';
 
 const methods: ReadonlySet<string> = new Set(['POST', 'GET', 'DELETE']);
 
@@ -11,14 +12,18 @@ export interface Endpoint {
   readonly prefix: string;
 }
 
-/** Serves one MCP endpoint: nothing else of the container behind is reachable through the sidecar. */
-export function checkTarget<R extends IncomingRequest>(endpoint: Endpoint): Layer<R> {
+/**
+ * Serves one MCP endpoint, and the paths that the server has named for messages: nothing else of the container behind is reachable
+ * through the sidecar.
+ */
+export function checkTarget<R extends IncomingRequest>(endpoint: Endpoint, streams: MessageStreams): Layer<R> {
   return (inner) =>
     function checkRequestTarget(request) {
-      if (request.path !== endpoint.path) {
+      const { path, method } = request;
+      if (path !== endpoint.path && !(method === 'POST' && streams.hasPath(path))) {
         throw new ProxyError('PathNotFound', `The MCP endpoint of this server is ${endpoint.prefix}${endpoint.path}.`);
       }
-      if (!methods.has(request.method)) {
+      if (!methods.has(method)) {
         throw new ProxyError('MethodNotAllowed', 'MCP uses POST, GET and DELETE.', {
           headers: { allow: 'POST, GET, DELETE' },
         });

@@ -22,7 +22,7 @@ export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
 }
 
 function endable(source: Chunks, drain: DrainSignal): Chunks {
-  const forget = drain.onStop(() => source.cancel());
+  const forget = drain.onStop(() => (source.endSoon === undefined ? source.cancel() : source.endSoon()));
   return {
     async read() {
       try {

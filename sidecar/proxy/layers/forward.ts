@@ -6,6 +6,8 @@ export interface UpstreamRequest {
   readonly method: string;
   /** As the layers above have allowed it. */
   readonly path: string;
+  /** The path is that of the endpoint, which a server may have elsewhere; otherwise the server has named it for messages. */
+  readonly isEndpoint: boolean;
   /** With its `?`, or empty. The upstream's address is fixed. */
   readonly query: string;
   readonly headers: Headers;
@@ -30,6 +32,7 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
       const response = await upstream({
         method,
         path: request.path,
+        isEndpoint: request.messagePath === undefined,
         query,
         headers,
         body,

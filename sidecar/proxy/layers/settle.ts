@@ -48,6 +48,12 @@ class Ending {
   #end(httpStatus: number): void {
     if (this.#ended) return;
     this.#ended = true;
+    const { putOffEnd } = this.#record;
+    if (putOffEnd === undefined) this.#tell(httpStatus);
+    else putOffEnd(() => this.#tell(httpStatus));
+  }
+
+  #tell(httpStatus: number): void {
     const durationMs = this.#nowMs() - this.#record.startedMs;
     const ended: EndedRequest = { record: this.#record, httpStatus, responseBytes: this.responseBytes, durationMs };
     for (const tell of this.#record.whenEnded) tell(ended);

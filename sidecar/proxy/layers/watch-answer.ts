@@ -1,17 +1,23 @@
+import type { PolicySnapshot } from '../../contract/watch.ts';
 import { AnswerScanner } from '../../mcp/answer-scanner.ts';
-import { EventLines } from '../../mcp/event-lines.ts';
 import { isSubscription } from '../../mcp/methods.ts';
-import { AnswerNotes } from '../answer-notes.ts';
+import { AnswerNotes, eventLines } from '../answer-notes.ts';
 import type { Chunks } from '../chunks.ts';
 import { auditUnavailable, ProxyError } from '../errors.ts';
 import { EventChunks } from '../event-chunks.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
+import { messageChunks, prefixHeader } from '../message-chunks.ts';
+import type { MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
 import type { Pulse } from '../pulse.ts';
+import type { Endpoint } from './check-target.ts';
 
 export interface WatchAnswerOptions {
   readonly ownership: Ownership;
   readonly pulse: Pulse;
+  readonly streams: MessageStreams;
+  readonly endpoint: Endpoint;
+  readonly policy: () => PolicySnapshot | undefined;
 }
 
 /**
@@ -21,7 +27,11 @@ export interface WatchAnswerOptions {
 export function watchAnswer(options: WatchAnswerOptions): Layer<OutgoingRequest> {
   return (inner) =>
     async function watchUpstreamAnswer(request) {
+      const opensMessages = request.method === 'GET' && options.policy()?.transport === 'SSE';
+      // A server that knows where it is reached would put the prefix in front of its paths as well.
+      if (opensMessages) request.outgoing.delete(prefixHeader);
       const response = await inner(request);
+      if (opensMessages && canCarryMessages(response)) return openMessages(request, response, options);
       if (isEventStream(response.headers)) return watchEvents(request, response, options);
       if (request.method === 'GET' && isSuccess(response)) throw noStream(response);
       return request.message?.kind === 'request' && isJson(response.headers)
@@ -81,37 +91,34 @@ function scanned(source: Chunks, scanner: AnswerScanner, notes: AnswerNotes): Ch
   };
 }
 
+function canCarryMessages(response: ProxyResponse): boolean {
+  return isEventStream(response.headers) && isPlain(response.headers) && isSuccess(response) && isChunks(response.body);
+}
+
+function openMessages(request: OutgoingRequest, response: ProxyResponse, options: WatchAnswerOptions): ProxyResponse {
+  const { body, headers } = response;
+  if (!isChunks(body)) return response;
+  keepUnbuffered(headers);
+  reportOpen(request, response);
+  return { ...response, body: messageChunks(body, request, options) };
+}
+
 function watchEvents(request: OutgoingRequest, response: ProxyResponse, options: WatchAnswerOptions): ProxyResponse {
   const { body, headers } = response;
   keepUnbuffered(headers);
-  if (isOpenEnded(request) && isSuccess(response) && request.record.reportOpen?.() === false) {
-    if (isChunks(body)) body.cancel();
-    throw auditUnavailable();
-  }
+  if (isOpenEnded(request) && isSuccess(response)) reportOpen(request, response);
   // A compressed stream has no place for a comment, and shows nothing.
   if (body === undefined || !isPlain(headers)) return response;
   const lines = eventLines(new AnswerNotes(request, options.ownership));
-  if (isChunks(body)) return { ...response, body: new EventChunks(body, lines, options.pulse) };
+  if (isChunks(body)) return { ...response, body: new EventChunks({ source: body, lines, pulse: options.pulse }) };
   lines.feed(body);
   return response;
 }
 
-function eventLines(notes: AnswerNotes): EventLines {
-  const scanner = new AnswerScanner();
-  let hasData = false;
-  return new EventLines({
-    value(field, { bytes, start, end }) {
-      if (field !== 'data') return;
-      hasData = true;
-      scanner.feed(bytes, start, end);
-    },
-    eventEnd() {
-      if (!hasData) return;
-      hasData = false;
-      notes.take(scanner.read());
-      scanner.reset();
-    },
-  });
+function reportOpen({ record }: OutgoingRequest, { body }: ProxyResponse): void {
+  if (record.reportOpen?.() !== false) return;
+  if (isChunks(body)) body.cancel();
+  throw auditUnavailable();
 }
 
 /** For the proxies on the way: events are no good late (nginx, "X-Accel-Buffering"; RFC 9111, 5.2.2.6). */

@@ -162,7 +162,6 @@ const kinds = [
     },
     unsupported: [
       ['upstream.remote', 'upstream', { remote: { url: 'https://mcp.example.com' } }],
-      ['transport SSE', 'transport', 'SSE'],
       ['authentication.mode other than PerUser', 'authentication', { mode: 'Shared', sharedKeySecretRef: secretRef }],
       [
         'authentication.mode other than PerUser',

@@ -103,6 +103,7 @@ const policy = { server: { namespace: 'a', name: 'b' }, title: 'B', headers: [{ 
 
 test.each([
   { kind: 'snapshot', revision: '1', policy },
+  { kind: 'snapshot', revision: '1', policy: { ...policy, transport: 'SSE' } },
   { kind: 'snapshot', revision: '1', policy: { ...policy, tools: [{ deny: ['drop_*'] }, { allow: [] }, {}] } },
   { kind: 'invalidate', revision: '2', subjectKey: 'all' },
   { kind: 'heartbeat', revision: '3' },
@@ -113,6 +114,7 @@ test.each([
 test.each<[string, unknown]>([
   ['an unknown kind', { kind: 'hello', revision: '1' }],
   ['no revision', { kind: 'heartbeat' }],
+  ['another transport', { kind: 'snapshot', revision: '1', policy: { ...policy, transport: 'WebSocket' } }],
   ['no policy', { kind: 'snapshot', revision: '1' }],
   ['a header without required', { kind: 'snapshot', revision: '1', policy: { ...policy, headers: [{ name: 'X-A' }] } }],
   ...[

@@ -25,7 +25,7 @@ function set() {
     },
     cancel: () => void (state.cancelled = true),
   };
-  const chunks = new EventChunks(source, new EventLines({ value: () => {}, eventEnd: () => {} }), pulse);
+  const chunks = new EventChunks({ source, lines: new EventLines({ value: () => {}, eventEnd: () => {} }), pulse });
   const give = (chunk: string | Uint8Array | undefined): void =>
     waiting.shift()!.resolve(typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk);
   const read = async (): Promise<string | undefined> => {
@@ -128,6 +128,20 @@ test('what comes while a comment is on its way is kept, be it bytes, the end or 
   await expect(read()).rejects.toThrow('reset');
 });
 
+test('an event of ours waits for its place', async () => {
+  const { chunks, read, give } = set();
+  const first = read();
+  give('data: ha');
+  expect(await first).toBe('data: ha');
+  chunks.insert(new TextEncoder().encode('data: ours\n\n'));
+  const second = read();
+  give('lf\n\n');
+  expect([await second, await read()]).toEqual(['lf\n\n', 'data: ours\n\n']);
+  const third = read();
+  chunks.insert(new TextEncoder().encode('data: at once\n\n'));
+  expect(await third).toBe('data: at once\n\n');
+});
+
 test('a mark at the beginning of the stream stays the first thing, or goes', async () => {
   const marked = Uint8Array.of(0xef, 0xbb, 0xbf, ...new TextEncoder().encode('data: 1\n\n'));
   const early = set();
@@ -154,7 +168,11 @@ test('an end, a break and a cancellation leave no timer behind', async () => {
   cancelled.chunks.cancel();
   expect(await read).toBeUndefined();
   expect(cancelled.state.cancelled).toBe(true);
-  const broken = new EventChunks(brokenChunks(), new EventLines({ value: () => {}, eventEnd: () => {} }), new Pulse());
+  const broken = new EventChunks({
+    source: brokenChunks(),
+    lines: new EventLines({ value: () => {}, eventEnd: () => {} }),
+    pulse: new Pulse(),
+  });
   await expect(textOf(broken)).rejects.toThrow('reset');
   expect(vi.getTimerCount()).toBe(0);
 });
@@ -162,7 +180,10 @@ test('an end, a break and a cancellation leave no timer behind', async () => {
 test('one timer serves all streams', async () => {
   const pulse = new Pulse();
   const lines = (): EventLines => new EventLines({ value: () => {}, eventEnd: () => {} });
-  const streams = Array.from({ length: 100 }, () => new EventChunks(chunksFrom('data: 1\n\n', ': x'), lines(), pulse));
+  const streams = Array.from(
+    { length: 100 },
+    () => new EventChunks({ source: chunksFrom('data: 1\n\n', ': x'), lines: lines(), pulse }),
+  );
   for (const stream of streams) await stream.read();
   expect([pulse.size, vi.getTimerCount()]).toEqual([100, 1]);
   for (const stream of streams) stream.cancel();

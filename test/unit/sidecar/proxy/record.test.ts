@@ -37,6 +37,7 @@ test.each<[string, object, object]>([
   ['prompts/get', { name: 'greet' }, { prompt: 'greet' }],
   ['resources/read', { uri: 'https://bob:pass@host/a?token=x#y' }, { uri: 'https://host/a' }],
   ['resources/read', { uri: 'file:///a/@b' }, { uri: 'file:///a/@b' }],
+  ['resources/subscribe', { uri: 'file:///a' }, { uri: 'file:///a' }],
   ['tasks/get', { taskId: 't-1' }, { taskId: 't-1' }],
   ['tasks/result', { taskId: 't-1' }, { taskId: 't-1' }],
 ])('says what %s is about', async (method, params, expected) => {

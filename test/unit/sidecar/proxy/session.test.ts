@@ -3,6 +3,7 @@ import type { LeaseResponse } from '#contract/lease.ts';
 import { parseMessage } from '#sidecar/mcp/message.ts';
 import type { ClassifiedRequest } from '#sidecar/proxy/exchange.ts';
 import { bindSession } from '#sidecar/proxy/layers/bind-session.ts';
+import { MessageStreams } from '#sidecar/proxy/message-streams.ts';
 import { Ownership } from '#sidecar/proxy/ownership.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { sessionBounds } from '#sidecar/proxy/sessions.ts';
@@ -140,7 +141,8 @@ describe('a session', () => {
   test('says what its client can do', async () => {
     const ownership = new Ownership();
     const seen: unknown[] = [];
-    const handler = bindSession(ownership)(async (request) => {
+    const streams = new MessageStreams();
+    const handler = bindSession({ ownership, streams, endpoint: { path: '/mcp' } })(async (request) => {
       seen.push(request.session?.elicitsUrl);
       return json(200, {}, { 'mcp-session-id': 's-1' });
     });

@@ -1,0 +1,59 @@
+import { initialize } from '../mcp/methods.ts';
+import { ProxyError } from './errors.ts';
+import type { BoundToSession, ClassifiedRequest, Handler, ProxyResponse } from './exchange.ts';
+import type { MessageStream } from './message-streams.ts';
+import { hashOf, userOf } from './sessions.ts';
+
+export interface PostedMessage {
+  readonly request: ClassifiedRequest;
+  /** Whose stream it is that messages to this target belong to; nobody's when there is none. */
+  readonly stream: MessageStream | undefined;
+  readonly inner: Handler<BoundToSession>;
+}
+
+/**
+ * A message of the transport of 2024-11-05. Only who opened the stream may post to where the server said there. What the server
+ * answers comes on the stream, and so has what we answer ourselves: a client does not look at the body of a 200 here.
+ */
+export function postMessage({ request, stream, inner }: PostedMessage): Promise<ProxyResponse> {
+  const { record } = request;
+  if (stream?.target === undefined || stream.owner !== userOf(record.subject)) {
+    throw new ProxyError('SessionNotFound', 'Session not found');
+  }
+  record.sessionIdHash = hashOf(stream.target);
+  const bound = { ...request, session: stream.session, messagePath: request.path };
+  return request.message?.kind === 'request' ? askOnStream(stream, bound, inner) : inner(bound);
+}
+
+async function askOnStream(
+  stream: MessageStream,
+  request: BoundToSession,
+  inner: Handler<BoundToSession>,
+): Promise<ProxyResponse> {
+  const { record, message } = request;
+  const held = message?.kind === 'request' ? stream.hold(record, message.id) : undefined;
+  let isAnswerToCome = false;
+  try {
+    const response = await inner(request);
+    const isOurs = record.upstreamFirstByteMs === undefined;
+    isAnswerToCome = !isOurs && isSuccess(response);
+    if (isAnswerToCome) learnOfClient(stream, request);
+    return isOurs && isSuccess(response) ? answerOnStream(stream, response) : response;
+  } finally {
+    if (!isAnswerToCome) held?.release();
+  }
+}
+
+function isSuccess({ status }: ProxyResponse): boolean {
+  return status >= 200 && status < 300;
+}
+
+function learnOfClient(stream: MessageStream, { message }: BoundToSession): void {
+  if (message?.kind !== 'request' || message.method !== initialize) return;
+  stream.session = { owner: stream.owner, elicitsUrl: message.elicitsUrl };
+}
+
+function answerOnStream(stream: MessageStream, response: ProxyResponse): ProxyResponse {
+  if (!(response.body instanceof Uint8Array) || !stream.answer(response.body)) return response;
+  return { status: 202, headers: new Headers(), body: undefined };
+}
