@@ -45,8 +45,8 @@ describe.each(histories)('a release installed by %s and upgraded by %s', (instal
       expect([name, await output('secret', name, '.data.current')]).toEqual([name, 'bG9jYWwtMQ==']);
   };
   const expectCaBundle = async (): Promise<void> => {
-    const path = '.webhooks[0].clientConfig.caBundle';
-    expect(await output('mutatingwebhookconfiguration', 'mcp-keyring-inject', path)).toBe(caBundle);
+    const path = '.webhooks[*].clientConfig.caBundle';
+    expect(await output('mutatingwebhookconfiguration', 'mcp-keyring-inject', path)).toBe(`${caBundle} ${caBundle}`);
   };
   const publishCaBundle = (): Promise<string> =>
     apply(
@@ -54,7 +54,10 @@ describe.each(histories)('a release installed by %s and upgraded by %s', (instal
         apiVersion: 'admissionregistration.k8s.io/v1',
         kind: 'MutatingWebhookConfiguration',
         metadata: { name: 'mcp-keyring-inject' },
-        webhooks: [{ name: 'inject.mcpkeyring.io', clientConfig: { caBundle } }],
+        webhooks: ['inject.mcpkeyring.io', 'agent-inject.mcpkeyring.io'].map((name) => ({
+          name,
+          clientConfig: { caBundle },
+        })),
       },
       `--as=${operatorUser}`,
     );
