@@ -15,6 +15,7 @@ import { verifies } from '#test/requirements.ts';
 import { makeTestCertificate, type TestCertificate } from '#test/support/test-certificates.ts';
 import { BrokerDouble, granted, missing, policy, subject } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
+import { keyMark } from './support/upstream.ts';
 import { eventually, post, rpc } from './support/wire.ts';
 
 beforeAll(buildOnce);
@@ -52,7 +53,7 @@ async function startServer(certificate?: TestCertificate) {
 function mcpServer(): McpServer {
   const server = new McpServer({ name: 'old', version: '1.0.0' });
   server.registerTool('whoami', { description: 'Key of the caller' }, ({ requestInfo }) => ({
-    content: [{ type: 'text', text: `key=${String(requestInfo?.headers['x-api-key'])}` }],
+    content: [{ type: 'text', text: `key=${keyMark(String(requestInfo?.headers['x-api-key']))}` }],
   }));
   server.registerTool('ask', { description: 'Asks the user' }, async () => {
     const { action } = await server.server.elicitInput({
@@ -99,7 +100,7 @@ describe(verifies('mcp:20-real-clients'), () => {
     await using all = await setUp(server.port);
     const clients = [await connect(all.sidecar.url, 'alice'), await connect(all.sidecar.url, 'bob')];
     const keys = await Promise.all(clients.map((client) => client.callTool({ name: 'whoami' })));
-    expect(keys.map(textOf)).toEqual(['key=key-of-alice', 'key=key-of-bob']);
+    expect(keys.map(textOf)).toEqual(['key-of-alice', 'key-of-bob'].map((key) => `key=${keyMark(key)}`));
     expect(textOf(await clients[0]!.callTool({ name: 'ask' }))).toBe('decline');
     for (const client of clients) await client.close();
     await eventually(() => [...all.broker.events.values()].filter(({ phase }) => phase === 'close').length === 2);
@@ -158,7 +159,7 @@ describe(verifies('mcp:20-real-clients'), () => {
     await using gateway = await SidecarProcess.start({ broker, upstreamPort: 0, serving: ['--mode=gateway'] });
     for (const name of ['remote', 'cluster']) {
       const client = await connect(`http://127.0.0.1:${gateway.port}/team-b/${name}/mcp`, 'alice');
-      expect(textOf(await client.callTool({ name: 'whoami' }))).toBe('key=key-of-alice');
+      expect(textOf(await client.callTool({ name: 'whoami' }))).toBe(`key=${keyMark('key-of-alice')}`);
       expect(textOf(await client.callTool({ name: 'ask' }))).toBe('decline');
       await client.close();
     }
