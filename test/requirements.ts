@@ -21,7 +21,8 @@ export const requirements = {
   'identity:bad-token': 'a forged, expired or foreign-audience token gets 401',
   'identity:other-server': "a user's token shown by a pod of another server gets no key",
   'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
-  'audit:exactly-one': 'every request has exactly one audit event; floods of strangers are counted',
+  'audit:exactly-one':
+    'every request has exactly one audit event, a stream one more at its opening; floods of strangers are counted',
   'cli:commands': 'the kubectl plugin sets, lists, shows, explains and deletes',
   'cli:never-argv': 'the plugin takes no key from its arguments',
   'charts:life-cycle':
@@ -29,6 +30,7 @@ export const requirements = {
   'charts:helm-test': 'helm test passes',
   'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
   'mcp:08-session-owner': 'a session belongs to the user who began it; to another it does not exist',
+  'mcp:08-real-sessions': "nobody continues another's session of a real server: its streams, its end, its questions",
   'mcp:08-tasks': 'a task belongs to the user for whom it was begun; to another it does not exist',
   'mcp:09-same-user':
     'streams, resumed streams and the end of a session go with the key of the user whose session it is',

@@ -23,8 +23,11 @@ export class AnswerNotes {
     else this.#takeAnswer(message);
   }
 
+  /** In the modern era servers do not ask, so there is nothing to answer. */
   #takeQuestion({ id }: ServerMessage): void {
-    if (id !== undefined) this.#ownership.ask(this.#request.record, id);
+    const { record, message } = this.#request;
+    const isModern = message?.kind === 'request' && message.era === 'modern';
+    if (id !== undefined && !isModern) this.#ownership.ask(record, id);
   }
 
   #takeAnswer(answer: ServerMessage): void {

@@ -113,7 +113,7 @@ function describeMessage(message: Message | undefined): MessageFields | undefine
         rpcId: bounded(String(message.id)),
       };
     case 'notification':
-      return { method: bounded(message.method) };
+      return { method: bounded(message.method), era: message.era };
     case 'response':
       return { era: 'legacy', rpcId: bounded(String(message.id)) };
   }

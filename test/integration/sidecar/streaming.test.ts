@@ -67,6 +67,23 @@ test('tells the client that a stream is open although no event has come yet', as
   expect(await response.text()).toBe(':\n\ndata: late\n\n');
 });
 
+test('keeps a silent stream alive', async () => {
+  await using broker = await BrokerDouble.start();
+  await using upstream = await Upstream.recording((_request, response) => {
+    response.writeHead(200, events).write('data: 1\n\n');
+  });
+  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  broker.setLease('alice', granted('alice', 'k'));
+  const response = await post(sidecar.url, call('slow'), { token: 'alice' });
+  const reader = response.body!.getReader();
+  await reader.read();
+  const startedMs = performance.now();
+  expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe(':\n\n');
+  expect(performance.now() - startedMs).toBeGreaterThan(13_000);
+  expect(performance.now() - startedMs).toBeLessThan(17_000);
+  await reader.cancel();
+});
+
 test('closes the upstream at once when the client leaves, before and after the first byte', async () => {
   await using broker = await BrokerDouble.start();
   await using upstream = await Upstream.recording(async (request, response) => {

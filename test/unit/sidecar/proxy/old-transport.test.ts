@@ -1,10 +1,12 @@
+import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
 import { type Chunks, chunksOf } from '#sidecar/proxy/chunks.ts';
+import { EndpointChunks } from '#sidecar/proxy/endpoint-chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { heldMax } from '#sidecar/proxy/message-streams.ts';
 import { verifies } from '#test/requirements.ts';
-import { alice, bodyOf, granted, json, missing, policy, rpc, world, type WorldOptions } from './world.ts';
+import { alice, bodyOf, granted, json, missing, policy, rpc, textOf, world, type WorldOptions } from './world.ts';
 
 const bob = { ...granted, subject: { ...alice, id: 'u-2' } };
 const accepted = (): ProxyResponse => ({ status: 202, headers: new Headers(), body: undefined });
@@ -249,6 +251,41 @@ describe(verifies('mcp:20-answers'), () => {
     for (let id = 0; id < 70; id += 1) statuses.add((await post(rpc('tools/call', { name: 'x' }, id))).status);
     expect([...statuses]).toEqual([202, 200]);
   });
+});
+
+test('however a stream is cut, it is the same but for the endpoint', async () => {
+  const piece = fc.constantFrom(
+    ': note\n',
+    'data: 1\n\n',
+    'event: endpoint\n',
+    'data: /m?s=1\r\n\r\n',
+    '\n',
+    '\r',
+    'id: é\n\n',
+    'data',
+  );
+  const texts = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(''));
+  await fc.assert(
+    fc.asyncProperty(texts, fc.array(fc.nat({ max: 80 }), { maxLength: 6 }), async (text, cuts) => {
+      const bytes = new TextEncoder().encode(text);
+      const places = [0, ...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length];
+      const chunks = places.slice(1).map((place, index) => bytes.subarray(places[index], place));
+      let named: string | undefined;
+      const source = chunksOf(ReadableStream.from(chunks));
+      const rewritten = new EndpointChunks(source, (data) => {
+        named = data;
+        return 'REWRITTEN';
+      });
+      const plain = await textOf(rewritten);
+      if (named === undefined) expect(plain).toBe(text);
+      else {
+        const [before, after] = plain.split('event: endpoint\ndata: REWRITTEN\n\n');
+        expect(text.startsWith(before!) && text.endsWith(after!)).toBe(true);
+        expect(text.slice(before!.length, text.length - after!.length)).toContain(named.split('\n')[0]);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
 });
 
 test('a drain ends the stream once the answers under way have come', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
-import { parseMessage } from '#sidecar/mcp/message.ts';
+import { clientCapabilitiesKey, parseMessage, protocolVersionKey } from '#sidecar/mcp/message.ts';
 import type { ClassifiedRequest } from '#sidecar/proxy/exchange.ts';
 import { bindSession } from '#sidecar/proxy/layers/bind-session.ts';
 import { MessageStreams } from '#sidecar/proxy/message-streams.ts';
@@ -217,6 +217,14 @@ describe('two users of one server', () => {
     expect(await statusOf(answer('e-1'), 's-1')).toBe(202);
     expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
     expect(await statusOf(answer(7), 's-1')).toBe(202);
+  });
+
+  test('in the modern era nothing is asked, so nothing is answered', async () => {
+    const { send, statusOf } = setUp(() => stream(question(0)));
+    const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' };
+    const meta = { [protocolVersionKey]: '2026-07-28', [clientCapabilitiesKey]: {} };
+    expect(await bodyOf(await send({ body: rpc('tools/list', { _meta: meta }), headers }))).toBe(question(0));
+    expect(await statusOf(answer(0))).toBe(400);
   });
 
   test('a server without sessions gets answers from whom it asked', async () => {
