@@ -1,8 +1,8 @@
-import { LookalikeKeys } from './lookalike-keys.ts';
-import { initialize, nameParameter, type NameParameter, toolCall } from './methods.ts';
-import type { StrictJsonProblem } from './strict-json.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { initialize, nameParameter, toolCall } from './methods.ts';
+import type { ObjectOutline } from './json-outline.ts';
+import { readStrictJson, type StrictJson, type StrictJsonProblem } from './strict-json.ts';
 import { isModernVersion } from './versions.ts';
+import { WatchedKeys } from './watched-keys.ts';
 
 /** One JSON-RPC message of MCP, read from the body alone: headers only confirm it. */
 export type Message = RequestMessage | NotificationMessage | ResponseMessage;
@@ -64,33 +64,35 @@ export const idCharsMax = 256;
 export const protocolVersionKey = 'io.modelcontextprotocol/protocolVersion';
 export const clientCapabilitiesKey = 'io.modelcontextprotocol/clientCapabilities';
 
+/** What is judged of a body: members of the message, and of its params. Each is known by its number. */
+const member = { jsonrpc: 0, id: 1, method: 2, params: 3, result: 4, error: 5 };
+const param = { _meta: 0, name: 1, uri: 2, taskId: 3, capabilities: 4 };
+const judged = {
+  root: new WatchedKeys(Object.keys(member)),
+  inner: new WatchedKeys(Object.keys(param)),
+  innerOf: member.params,
+};
+
 /** Reads one request, notification or response; never throws. */
 export function parseMessage(bytes: Uint8Array): ParsedMessage {
-  const json = parseStrictJson(bytes);
-  if (json.kind === 'invalid') return invalid(json.problem);
-  if (Array.isArray(json.value)) return invalid('Batch');
-  if (!isObject(json.value) || json.value['jsonrpc'] !== '2.0') return invalid('NotJsonRpc');
-  if (messageKeys.isIn(json.value)) return invalid('LookalikeKey');
-  return classify(json.value);
-}
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-const messageKeys = new LookalikeKeys(['jsonrpc', 'id', 'method', 'params', 'result', 'error']);
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  const json = readStrictJson(bytes, judged);
+  if (typeof json === 'string') return invalid(json);
+  if (json.kind === 'array') return invalid('Batch');
+  if (json.kind !== 'object' || !json.root.is(member.jsonrpc, '2.0')) return invalid('NotJsonRpc');
+  if (json.root.hasAnyLookalike()) return invalid('LookalikeKey');
+  return classify(json);
 }
 
 function invalid(problem: MessageProblem, id?: RequestId): ParsedMessage {
   return id === undefined ? { kind: 'invalid', problem } : { kind: 'invalid', problem, id };
 }
 
-function classify(body: JsonObject): ParsedMessage {
-  const id = readId(body['id']);
-  if (id === undefined && Object.hasOwn(body, 'id')) return invalid('BadId');
-  const outcomes = Number(Object.hasOwn(body, 'result')) + Number(Object.hasOwn(body, 'error'));
-  if (Object.hasOwn(body, 'method')) return outcomes === 0 ? classifyCall(body, id) : invalid('NotJsonRpc');
+function classify(json: StrictJson): ParsedMessage {
+  const { root } = json;
+  const id = readId(root.value(member.id));
+  if (id === undefined && root.has(member.id)) return invalid('BadId');
+  const outcomes = Number(root.has(member.result)) + Number(root.has(member.error));
+  if (root.has(member.method)) return outcomes === 0 ? classifyCall(json, id) : invalid('NotJsonRpc');
   if (id === undefined || outcomes !== 1) return invalid('NotJsonRpc');
   return { kind: 'message', message: { kind: 'response', id } };
 }
@@ -101,36 +103,31 @@ function readId(value: unknown): RequestId | undefined {
   return Number.isSafeInteger(value) ? Number(value) : undefined;
 }
 
-function classifyCall(body: JsonObject, id: RequestId | undefined): ParsedMessage {
-  const method = readMethod(body);
+function classifyCall({ root, inner: params }: StrictJson, id: RequestId | undefined): ParsedMessage {
+  const method = readMethod(root);
   if (method === undefined) return invalid('BadMethod', id);
-  const params = body['params'];
-  if (params !== undefined && !isObject(params)) return invalid('BadParams', id);
-  if (params !== undefined && paramKeys[nameParameter(method) ?? 'none'].isIn(params)) {
-    return invalid('LookalikeKey', id);
-  }
-  const meta = readObject(params, '_meta');
+  if ((root.kindOf(member.params) ?? 'object') !== 'object') return invalid('BadParams', id);
+  if (hasLookalike(params, method)) return invalid('LookalikeKey', id);
+  const meta = readObject(params, param._meta);
   const protocolVersion = meta?.[protocolVersionKey];
   if (protocolVersion !== undefined && typeof protocolVersion !== 'string') return invalid('BadProtocolVersion', id);
   const era = eraOf(method, meta, protocolVersion);
   return id === undefined
     ? { kind: 'message', message: { kind: 'notification', method, era, protocolVersion } }
-    : classifyRequest({ id, method, era, protocolVersion }, params);
+    : classifyRequest({ id, method, era, protocolVersion }, params, meta);
 }
 
 /** A text that is no Unicode, such as half a surrogate pair, is another text to whoever must make Unicode of it. */
-function readMethod(body: JsonObject): string | undefined {
-  const method = body['method'];
-  if (typeof method !== 'string' || method === '' || method.length > methodCharsMax) return undefined;
+function readMethod(root: ObjectOutline): string | undefined {
+  const method = readText(root, member.method);
+  if (method === undefined || method === '' || method.length > methodCharsMax) return undefined;
   return method.isWellFormed() ? method : undefined;
 }
 
-const paramKeys: Readonly<Record<NameParameter | 'none', LookalikeKeys>> = {
-  name: new LookalikeKeys(['_meta', 'name']),
-  uri: new LookalikeKeys(['_meta', 'uri']),
-  taskId: new LookalikeKeys(['_meta', 'taskId']),
-  none: new LookalikeKeys(['_meta']),
-};
+function hasLookalike(params: ObjectOutline, method: string): boolean {
+  const parameter = nameParameter(method);
+  return params.hasLookalike(param._meta) || (parameter !== undefined && params.hasLookalike(param[parameter]));
+}
 
 /**
  * A claim of a revision makes a message modern; whether the claim is any good is the upstream's to say. Only `initialize`, the
@@ -139,20 +136,20 @@ const paramKeys: Readonly<Record<NameParameter | 'none', LookalikeKeys>> = {
 function eraOf(method: string, meta: JsonObject | undefined, protocolVersion: string | undefined): Era {
   if (protocolVersion === undefined) return 'legacy';
   if (method !== initialize) return 'modern';
-  const isWhole = isModernVersion(protocolVersion) && readObject(meta, clientCapabilitiesKey) !== undefined;
-  return isWhole ? 'modern' : 'legacy';
+  return isModernVersion(protocolVersion) && isObject(meta?.[clientCapabilitiesKey]) ? 'modern' : 'legacy';
 }
 
 function classifyRequest(
   facts: Pick<RequestMessage, 'id' | 'method' | 'era' | 'protocolVersion'>,
-  params: JsonObject | undefined,
+  params: ObjectOutline,
+  meta: JsonObject | undefined,
 ): ParsedMessage {
   const { id, method, era, protocolVersion } = facts;
-  const name = readName(method, params);
+  const parameter = nameParameter(method);
+  const name = parameter === undefined ? undefined : readText(params, param[parameter]);
   if (name?.isWellFormed() === false) return invalid('BadName', id);
-  const meta = readObject(params, '_meta');
-  const capabilities =
-    method === initialize ? readObject(params, 'capabilities') : readObject(meta, clientCapabilitiesKey);
+  const capabilities = method === initialize ? readObject(params, param.capabilities) : meta?.[clientCapabilitiesKey];
+  const traceparent = meta?.['traceparent'];
   return {
     kind: 'message',
     message: {
@@ -164,27 +161,29 @@ function classifyRequest(
       tool: method === toolCall ? name : undefined,
       name,
       elicitsUrl: readElicitsUrl(capabilities),
-      traceparent: readText(meta, 'traceparent'),
+      traceparent: typeof traceparent === 'string' ? traceparent : undefined,
     },
   };
 }
 
 /** `elicitation: {}` means forms only. */
-function readElicitsUrl(capabilities: JsonObject | undefined): boolean {
-  return readObject(readObject(capabilities, 'elicitation'), 'url') !== undefined;
+function readElicitsUrl(capabilities: unknown): boolean {
+  const elicitation = isObject(capabilities) ? capabilities['elicitation'] : undefined;
+  return isObject(elicitation) && isObject(elicitation['url']);
 }
 
-function readObject(parent: JsonObject | undefined, key: string): JsonObject | undefined {
-  const found = parent?.[key];
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function readObject(outline: ObjectOutline, index: number): JsonObject | undefined {
+  const found = outline.kindOf(index) === 'object' ? outline.value(index) : undefined;
   return isObject(found) ? found : undefined;
 }
 
-function readText(parent: JsonObject | undefined, key: string): string | undefined {
-  const found = parent?.[key];
+function readText(outline: ObjectOutline, index: number): string | undefined {
+  const found = outline.kindOf(index) === 'string' ? outline.value(index) : undefined;
   return typeof found === 'string' ? found : undefined;
-}
-
-function readName(method: string, params: JsonObject | undefined): string | undefined {
-  const parameter = nameParameter(method);
-  return parameter === undefined ? undefined : readText(params, parameter);
 }

@@ -1,7 +1,7 @@
 import type { Message, MessageProblem, RequestId } from '../../mcp/message.ts';
 import { parseMessage, protocolVersionKey } from '../../mcp/message.ts';
 import { compareHeaders } from '../../mcp/standard-headers.ts';
-import { depthMax } from '../../mcp/strict-json.ts';
+import { depthMax } from '../../mcp/key-list.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
 import type { BoundedRequest, ClassifiedRequest, Layer } from '../exchange.ts';
 
