@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
 import { buildOnce, SidecarProcess } from '../sidecar/support/sidecar-process.ts';
+import { everythingV1 } from './servers/v1-everything.ts';
 import { everythingV2 } from './servers/v2-everything.ts';
 import { type RealBroker, startRealBroker, upstreamAuthorization } from './suite/real-broker.ts';
 import { failuresOf, runSuite, type Verdicts } from './suite/run-suite.ts';
@@ -19,6 +20,7 @@ afterAll(() => real?.[Symbol.asyncDispose]());
 
 /** `failing`: what the server itself does not do, so that the suite finds it on either way. */
 const cases = [
+  { name: 'SDK v1', serve: everythingV1, revision: '2025-11-25', scenarios: 33, failing: /^json-schema-2020-12/ },
   { name: 'SDK v2', serve: everythingV2, revision: '2025-11-25', scenarios: 33, failing: /^$/ },
   { name: 'SDK v2', serve: everythingV2, revision: '2026-07-28', scenarios: 50, failing: /^tasks-/ },
 ] as const;

@@ -2,7 +2,7 @@
 import type { RequestEvent } from '#contract/audit.ts';
 import { createIdentity } from '#operator/identity/create-identity.ts';
 import { createBroker } from '#operator/broker/broker.ts';
-import { brokerWorld, github, userKeyOf } from '#test/support/broker-world.ts';
+import { brokerWorld, github, podOf, userKeyOf } from '#test/support/broker-world.ts';
 import { startOidcIssuer, testResource } from '#test/support/oidc-issuer.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
@@ -10,8 +10,13 @@ import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
 /** What the server behind has to be shown, and what alice's key makes of her requests. */
 export const upstreamAuthorization = 'Bearer key-of-alice';
 
+/** A pod may hold few streams of the broker open. */
+const podCount = 8;
+
 export interface RealBroker extends AsyncDisposable {
   readonly broker: SidecarOptions['broker'];
+  /** As the pod of this number, of eight. */
+  readonly brokerOf: (pod: number) => SidecarOptions['broker'];
   /** What alice shows to the sidecar: a token of the provider, good for an hour. */
   readonly authorization: string;
   /** What the sidecars have reported of their requests. */
@@ -24,6 +29,7 @@ export async function startRealBroker(): Promise<RealBroker> {
   const alice = { issuer: issuer.url, id: 'alice', name: 'alice@example.com' };
   world.keyStore.set(alice, { Authorization: 'key-of-alice' });
   world.sources.userKeys.put(userKeyOf(alice));
+  for (let pod = 0; pod < podCount; pod += 1) world.sources.pods.put(podOf(github, `github-${pod}`));
   const claims = { subject: 'sub', groups: 'groups', name: 'email' };
   const trusted = { type: 'OIDC', name: 'idp', issuerURL: issuer.url, audiences: [testResource], claims } as const;
   const issuers = [{ ...trusted, caBundle: issuer.ca }];
@@ -33,12 +39,14 @@ export async function startRealBroker(): Promise<RealBroker> {
   const { cert, key, ca } = await makeTestCertificate(['localhost']);
   const broker = createBroker({ ...world.options, ...identity, ...time, identity: { cert, key } });
   const port = await broker.listen(0, '127.0.0.1');
+  const brokerOf = (pod: number): SidecarOptions['broker'] => ({
+    url: `https://localhost:${port}`,
+    ca,
+    pod: { server: github, token: `pod:${github.namespace}/github-${pod}` },
+  });
   return {
-    broker: {
-      url: `https://localhost:${port}`,
-      ca,
-      pod: { server: github, token: `pod:${github.namespace}/github-0` },
-    },
+    broker: brokerOf(0),
+    brokerOf,
     authorization: `Bearer ${await issuer.token('alice')}`,
     requests: () => world.audit.events.filter((event) => event.type === 'request'),
     async [Symbol.asyncDispose]() {

@@ -62,7 +62,7 @@ export const requestFields = fc
       'User-Agent': fieldValues,
       traceparent: fc.constant('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'),
     },
-    { requiredKeys: ['Accept', 'User-Agent'] },
+    { requiredKeys: [] },
   )
   .chain((known) =>
     fc
