@@ -5,12 +5,16 @@ import { LeaseCache } from './leases/lease-cache.ts';
 import { LeaseClient } from './leases/lease-client.ts';
 import { LeaseError } from './leases/lease-error.ts';
 import { WatchClient } from './leases/watch-client.ts';
+import { OutcomeReporter } from './outcomes/outcome-reporter.ts';
+import { sendOutcomes } from './outcomes/send-outcomes.ts';
 import type { Reporting } from './reporting.ts';
 import { errorFields } from './telemetry/log.ts';
 
 /** One server as the broker tells of it: its policy, and the leases of its users. */
 export interface FollowedServer {
-  readonly leases: Pick<LeaseCache, 'lease' | 'size'>;
+  readonly leases: Pick<LeaseCache, 'lease' | 'changed' | 'size'>;
+  /** What its upstream makes of keys. */
+  readonly outcomes: OutcomeReporter;
   readonly policy: () => PolicySnapshot | undefined;
   /** Whether its watch stream is open right now. */
   readonly connected: () => boolean;
@@ -65,12 +69,21 @@ export function followServer(parts: FollowingParts, listener: FollowingListener 
       },
     },
   });
+  const outcomes = new OutcomeReporter({
+    send: (batch) => sendOutcomes(broker, server, batch),
+    failed: (error) => log('warn', 'the broker was not told of refused keys', errorFields(error)),
+    nowMs,
+  });
   return {
     leases: cache,
+    outcomes,
     policy: () => watch.policy,
     connected: () => watch.connected,
     start: () => void watch.run(),
-    stop: () => watch.stop(),
+    stop: () => {
+      watch.stop();
+      outcomes.stop();
+    },
   };
 }
 

@@ -8,6 +8,8 @@ import type { RemoteUpstream } from './gateway/remote.ts';
 import { answerHealth, answerMetrics } from './health.ts';
 import { BrokerClient } from './leases/broker-client.ts';
 import { FileSource } from './leases/file-source.ts';
+import { ladderLimits } from './ladder/limits.ts';
+import { HoldingPlaces } from './ladder/places.ts';
 import { type Options, parseOptions } from './options.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
 import { Drain } from './proxy/drain.ts';
@@ -104,6 +106,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
     bodies: new BodyBudget(bodiesBytesMax),
     drain,
     pulse: new Pulse(),
+    held: new HoldingPlaces(ladderLimits),
     reportUnexpected: (error: unknown) =>
       log('error', 'a request failed in a way nobody thought of', errorFields(error)),
   };

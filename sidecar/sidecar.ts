@@ -1,5 +1,5 @@
 import type { RequestEvent } from './contract/audit.ts';
-import type { LeaseResponse, ServerRef } from './contract/lease.ts';
+import type { ServerRef } from './contract/lease.ts';
 import type { PolicySnapshot } from './contract/watch.ts';
 import { followServer, type FollowedServer } from './followed-server.ts';
 import type { BrokerClient } from './leases/broker-client.ts';
@@ -9,7 +9,8 @@ import type { Gauges, SidecarMetrics } from './telemetry/sidecar-metrics.ts';
 
 /** Everything between the broker and the layers. */
 export interface Sidecar {
-  readonly leases: { lease(credential: string): Promise<LeaseResponse> };
+  readonly leases: FollowedServer['leases'];
+  readonly outcomes: FollowedServer['outcomes'];
   readonly policy: () => PolicySnapshot | undefined;
   readonly queue: { reserve(): boolean; fill(event: RequestEvent): void };
   readonly metrics: SidecarMetrics;
@@ -39,6 +40,7 @@ export function assemble(parts: SidecarParts): Sidecar {
   const followed: FollowedServer = followServer({ server, broker, nowMs, reporting });
   return {
     leases: followed.leases,
+    outcomes: followed.outcomes,
     policy: followed.policy,
     queue: reporting.spool,
     metrics: reporting.metrics,

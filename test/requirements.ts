@@ -69,6 +69,14 @@ export const requirements = {
   'mcp:04-no-policy-on-headers': 'Mcp-Method and Mcp-Name of a legacy request decide nothing and pass unchanged',
   'mcp:05-one-reading': 'a body that two parsers could read in two ways is refused, with its id where it is known',
   'mcp:06-strip': 'no copy of an injected header, no credential and no identity header of a client reaches the server',
+  'mcp:10-missing-key':
+    'a missing key is told in the richest form that the client takes: input_required, -32042, a tool result, an error',
+  'mcp:11-request-state':
+    'our requestState is sealed and bound to user, server, call and time, and never reaches the server; any other passes',
+  'mcp:12-key-page-link': 'the link to the key page names nobody, counts once, for the user who was asked, over TLS',
+  'mcp:13-refused-key':
+    'a 401 to an injected key is answered by us, marks that key alone, and never loops; 403 and 5xx do not',
+  'mcp:14-handshake-without-key': 'handshake, discovery, ping and lists do not depend on a key',
   'mcp:15-own-codes':
     'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
   'mcp:28-framing':

@@ -12,6 +12,7 @@ const endsUnknown: Readonly<Record<RequestDecision, boolean>> = {
   clientClosed: true,
   forwarded: false,
   keyMissing: false,
+  keyRejected: false,
   toolDenied: false,
   upstreamUnavailable: false,
 };

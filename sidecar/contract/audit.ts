@@ -65,6 +65,7 @@ export type RequestDecision =
   | 'metadata'
   | 'unauthenticated'
   | 'keyMissing'
+  | 'keyRejected'
   | 'denied'
   | 'toolDenied'
   | 'badRequest'

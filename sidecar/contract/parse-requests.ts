@@ -73,6 +73,7 @@ const requestDecisions: ClosedSet<RequestDecision> = {
   metadata: true,
   unauthenticated: true,
   keyMissing: true,
+  keyRejected: true,
   denied: true,
   toolDenied: true,
   badRequest: true,

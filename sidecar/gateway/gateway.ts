@@ -28,6 +28,7 @@ export interface GatewayParts {
   readonly bodies: BodyBudget;
   readonly drain: ServerParts['drain'];
   readonly pulse: ServerParts['pulse'];
+  readonly held: ServerParts['held'];
   readonly createRemote: (server: ServerRef, remote: RemoteUpstream) => Upstream;
   readonly relay: Relay;
   readonly reportUnexpected: (error: unknown) => void;
@@ -100,7 +101,7 @@ const endpointPath = '/mcp';
 
 /** The broker says where a server is, and it may move while it is open. */
 function serve(server: ServerRef, followed: FollowedServer, around: Surroundings): Handler<IncomingRequest> {
-  const { allowed, limits, bodies, drain, pulse, externalUrl, relay, createRemote, nowMs } = around.parts;
+  const { allowed, limits, bodies, drain, pulse, held, externalUrl, relay, createRemote, nowMs } = around.parts;
   const policy = (): PolicySnapshot | undefined => followed.policy();
   const endpoint = { path: endpointPath, prefix: `/${server.namespace}/${server.name}` };
   const toRemote = toServer({
@@ -111,11 +112,14 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     limits,
     bodies,
     leases: followed.leases,
+    outcomes: followed.outcomes,
     policy,
     queue: around.reporting.spool,
     clock: { nowMs },
     drain,
     pulse,
+    held,
+    reportUnexpected: around.parts.reportUnexpected,
     upstream: followRemote(policy, (remote) => createRemote(server, remote)),
   });
   const toSidecar = relayToSidecar({ resource: { endpoint, externalUrl, policy }, policy, allowed, limits, relay });

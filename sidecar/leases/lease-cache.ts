@@ -45,6 +45,8 @@ export class LeaseCache {
   /** In order of last use. */
   readonly #entries = new Map<string, Entry>();
   readonly #calls = new Map<string, Call>();
+  /** Whoever waits for news of a subject. */
+  readonly #listeners = new Map<string, Set<() => void>>();
 
   constructor(options: LeaseCacheOptions) {
     this.#options = options;
@@ -66,6 +68,23 @@ export class LeaseCache {
     return entry.response;
   }
 
+  /** Resolves when what is known of the subject may have changed, or when `signal` aborts. */
+  changed(subjectKey: string, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    const listeners = this.#listeners.get(subjectKey) ?? new Set();
+    this.#listeners.set(subjectKey, listeners);
+    return new Promise((resolve) => {
+      const tell = (): void => {
+        listeners.delete(tell);
+        if (listeners.size === 0 && this.#listeners.get(subjectKey) === listeners) this.#listeners.delete(subjectKey);
+        signal.removeEventListener('abort', tell);
+        resolve();
+      };
+      listeners.add(tell);
+      signal.addEventListener('abort', tell);
+    });
+  }
+
   /** Ends the leases of a subject, or of `all`; "no key" answers end as well, since what they say may have changed. */
   invalidate(subjectKey: string): void {
     if (subjectKey === 'all') return this.dropAll();
@@ -75,11 +94,13 @@ export class LeaseCache {
     for (const call of this.#calls.values()) {
       if (call.invalidated !== 'all') call.invalidated.add(subjectKey);
     }
+    this.#tell(subjectKey);
   }
 
   dropAll(): void {
     this.#entries.clear();
     for (const call of this.#calls.values()) call.invalidated = 'all';
+    this.#tellAll();
   }
 
   /** Gives every lease `graceMs` to be renewed: for when invalidations may have been missed. */
@@ -90,6 +111,15 @@ export class LeaseCache {
       entry.refreshAtMs = nowMs;
     }
     for (const call of this.#calls.values()) call.invalidated = 'all';
+    this.#tellAll();
+  }
+
+  #tell(subjectKey: string): void {
+    for (const tell of this.#listeners.get(subjectKey) ?? []) tell();
+  }
+
+  #tellAll(): void {
+    for (const subjectKey of this.#listeners.keys()) this.#tell(subjectKey);
   }
 
   #touch(key: string, entry: Entry): void {

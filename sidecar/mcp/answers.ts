@@ -11,6 +11,8 @@ export const rpcCodes = {
   invalidRequest: -32_600,
   invalidParams: -32_602,
   headerMismatch: -32_020,
+  /** Only in the legacy era, and only to clients that open URLs (2025-11-25, "URL Mode With Elicitation Required Error"). */
+  urlElicitationRequired: -32_042,
   /** What servers of the official SDK say; clients know it. */
   sessionNotFound: -32_001,
   keyMissing: 1001,
@@ -49,6 +51,31 @@ export function rpcErrorBody(error: RpcError, id: RequestId | undefined): Uint8A
 export function toolErrorBody(text: string, id: RequestId, era: Era): Uint8Array {
   const resultType = era === 'modern' ? { resultType: 'complete' } : {};
   return encode({ jsonrpc: '2.0', id, result: { ...resultType, content: [{ type: 'text', text }], isError: true } });
+}
+
+/** A page that a client is asked to open for its user. */
+export interface ElicitedUrl {
+  readonly url: string;
+  readonly message: string;
+}
+
+/** Revision 2025-11-25: the request cannot be answered until its user has been to the page. */
+export function urlElicitationBody(
+  id: RequestId,
+  elicited: ElicitedUrl & { readonly elicitationId: string },
+): Uint8Array {
+  const { message } = elicited;
+  const data = { elicitations: [{ mode: 'url', ...elicited }] };
+  return rpcErrorBody({ code: rpcCodes.urlElicitationRequired, message, data }, id);
+}
+
+/** Revision 2026-07-28: the client opens the page and sends the request again, with `requestState` and its answer under `key`. */
+export function inputRequiredBody(
+  id: RequestId,
+  { key, requestState, url, message }: ElicitedUrl & { readonly key: string; readonly requestState: string },
+): Uint8Array {
+  const inputRequests = { [key]: { method: 'elicitation/create', params: { mode: 'url', url, message } } };
+  return encode({ jsonrpc: '2.0', id, result: { resultType: 'input_required', inputRequests, requestState } });
 }
 
 const encoder = new TextEncoder();

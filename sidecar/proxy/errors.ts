@@ -25,6 +25,8 @@ export const proxyErrors = {
   InvalidMessage: row(400, 'badRequest', rpcCodes.invalidRequest),
   InvalidEnvelope: row(400, 'badRequest', rpcCodes.invalidParams),
   HeaderMismatch: row(400, 'badRequest', rpcCodes.headerMismatch),
+  /** As servers of the official SDK answer it. */
+  RequestStateInvalid: row(200, 'badRequest', rpcCodes.invalidParams),
   /** An answer to the request, not a failure of the connection. */
   ToolDenied: row(200, 'toolDenied', rpcCodes.toolDenied),
   BrokerUnavailable: row(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),

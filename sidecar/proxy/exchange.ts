@@ -36,6 +36,8 @@ export type Permission = Extract<LeaseResponse, { decision: 'granted' }> | KeyAb
 /** The user is known, and there is no key to attach. */
 export interface KeyAbsence {
   readonly decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval' | 'unreadable';
+  /** Opaque id of the user. */
+  readonly subjectKey?: string;
   readonly hints: readonly HeaderHintText[];
   readonly message: string;
 }
@@ -59,6 +61,8 @@ export type BoundToSession = ClassifiedRequest & {
   readonly session: Session | undefined;
   /** Where a message of the transport of 2024-11-05 goes, whose answer comes on a stream; otherwise the endpoint itself. */
   readonly messagePath: string | undefined;
+  /** How often the client was asked for the key in this call. */
+  readonly asked?: number;
 };
 
 /** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */

@@ -35,7 +35,8 @@ async function askOnStream(
   let isAnswerToCome = false;
   try {
     const response = await inner(request);
-    const isOurs = record.upstreamFirstByteMs === undefined;
+    // Ours too where the upstream refused a key, or the lack of one: then we say so.
+    const isOurs = record.upstreamFirstByteMs === undefined || record.decision !== 'forwarded';
     isAnswerToCome = !isOurs && isSuccess(response);
     if (isAnswerToCome) learnOfClient(stream, request);
     return isOurs && isSuccess(response) ? answerOnStream(stream, response) : response;

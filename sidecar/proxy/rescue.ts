@@ -12,13 +12,21 @@ export function rescue(report: (error: unknown) => void): Layer<IncomingRequest>
       try {
         return await inner(request);
       } catch (error) {
-        const rescued = describe(error);
-        if (rescued.unexpected) report(error);
-        request.record.decision = rescued.decision;
-        request.record.rpcStatus = rescued.rpcCode;
-        return isUnanswered(request.record) ? refuse(rescued) : respond(rescued, requestIdOf(request.record, error));
+        return answerError(error, request, report);
       }
     };
+}
+
+export function answerError(
+  error: unknown,
+  { record }: Pick<IncomingRequest, 'record'>,
+  report: (error: unknown) => void,
+): ProxyResponse {
+  const rescued = describe(error);
+  if (rescued.unexpected) report(error);
+  record.decision = rescued.decision;
+  record.rpcStatus = rescued.rpcCode;
+  return isUnanswered(record) ? refuse(rescued) : respond(rescued, requestIdOf(record, error));
 }
 
 interface Rescued {

@@ -1,6 +1,9 @@
 import type { ServerRef } from '../contract/lease.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { BodyBudget } from './body-budget.ts';
+import { Ladder } from '../ladder/ladder.ts';
+import type { HoldingPlaces } from '../ladder/places.ts';
+import { Resumption } from '../ladder/resume.ts';
 import type { Handler, IncomingRequest, Layer } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
@@ -17,7 +20,7 @@ import { forward, type Upstream } from './layers/forward.ts';
 import { guardEcho } from './layers/guard-echo.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
 import { limitHead } from './layers/limit-head.ts';
-import { observe } from './layers/observe.ts';
+import { observe, type Outcomes } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
 import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
@@ -26,7 +29,7 @@ import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
 import { Ownership } from './ownership.ts';
 import type { Pulse } from './pulse.ts';
-import { rescue } from './rescue.ts';
+import { answerError, rescue } from './rescue.ts';
 
 /** What a request meets first, whichever server it is for. */
 export interface FrontParts {
@@ -52,6 +55,9 @@ export interface ServerParts {
   readonly upstream: Upstream;
   /** Shared by all servers of one proxy, as its memory is one. */
   readonly bodies: BodyBudget;
+  readonly held: HoldingPlaces;
+  readonly outcomes: Outcomes;
+  readonly reportUnexpected: (error: unknown) => void;
 }
 
 export type IngressParts = FrontParts & ServerParts;
@@ -77,7 +83,12 @@ export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handl
 
 /** The layers of one server, to be put behind `front`. */
 export function toServer(parts: ServerParts): Handler<IncomingRequest> {
-  const title = (): string => parts.policy()?.title ?? parts.server.name;
+  const ladder = new Ladder({ ...parts, limits: parts.held.limits, now: () => new Date() });
+  const resumption = new Resumption({
+    ...parts,
+    ladder,
+    rescue: (error, request) => answerError(error, request, parts.reportUnexpected),
+  });
   const tools = toolsInForce(parts.policy);
   const ownership = new Ownership();
   const streams = new MessageStreams();
@@ -101,11 +112,11 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs the user; before anything that answers from what a session says of its client.
-      .push(bindSession({ ownership, streams, endpoint }))
+      .push(bindSession({ ownership, streams, endpoint, opensUrls: (request) => ladder.opensUrls(request) }))
       // Needs the message; before a key is asked for that the call would not get.
       .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
-      .push(answerMissingKey({ title }))
+      .push(answerMissingKey(ladder, resumption))
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.
@@ -117,7 +128,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // Sees what the client will see, and puts its comments around it.
       .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse }))
       // Sees what the upstream answered to what was attached.
-      .push(observe())
+      .push(observe(ladder, parts.outcomes))
       // Innermost: nothing else of ours sees, changes or holds what the upstream says before the key is out of it.
       .push(guardEcho())
       .serve(forward(parts.upstream, parts.clock))

@@ -21,6 +21,7 @@ export function bindSession({
   ownership,
   streams,
   endpoint,
+  opensUrls,
 }: BindSessionOptions): Layer<ClassifiedRequest, BoundToSession> {
   return (inner) =>
     function bindSessionToUser(request) {
@@ -30,14 +31,14 @@ export function bindSession({
           return postMessage({
             request,
             stream,
-            inner: (bound) => passOn({ request: bound, inner, ownership }, bound),
+            inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls }, bound),
           });
         }
       }
       const shown = request.headers.get(sessionHeader);
-      if (shown !== null) return useSession({ request, inner, ownership }, shown);
-      if (beginsSession(request)) return beginSession({ request, inner, ownership });
-      return passOn({ request, inner, ownership }, none);
+      if (shown !== null) return useSession({ request, inner, ownership, opensUrls }, shown);
+      if (beginsSession(request)) return beginSession({ request, inner, ownership, opensUrls });
+      return passOn({ request, inner, ownership, opensUrls }, none);
     };
 }
 
@@ -45,16 +46,21 @@ export interface BindSessionOptions {
   readonly ownership: Ownership;
   readonly streams: MessageStreams;
   readonly endpoint: { readonly path: string };
+  readonly opensUrls: OpensUrls;
 }
 
+/** Whether the client of an `initialize` opens URLs for its user. */
+export type OpensUrls = (request: ClassifiedRequest) => boolean;
+
 interface Step {
+  readonly opensUrls: OpensUrls;
   readonly request: ClassifiedRequest;
   readonly inner: Handler<BoundToSession>;
   readonly ownership: Ownership;
 }
 
 async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
-  const { request, ownership } = step;
+  const { request, ownership, opensUrls } = step;
   const { sessions } = ownership;
   const user = userOf(request.record.subject);
   const key = hashOf(shown);
@@ -64,15 +70,16 @@ async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
   const response = await passOn(step, { session, messagePath: undefined });
-  if (beginsSession(request)) bindBegun(sessions, { request, response, user });
+  if (beginsSession(request)) bindBegun(sessions, { request, response, user, elicitsUrl: opensUrls(request) });
   else learnFromUse(sessions, { key, user, request, response });
   return response;
 }
 
 async function beginSession(step: Step): Promise<ProxyResponse> {
   const response = await passOn(step, none);
-  const { request, ownership } = step;
-  bindBegun(ownership.sessions, { request, response, user: userOf(request.record.subject) });
+  const { request, ownership, opensUrls } = step;
+  const user = userOf(request.record.subject);
+  bindBegun(ownership.sessions, { request, response, user, elicitsUrl: opensUrls(request) });
   return response;
 }
 
@@ -81,9 +88,10 @@ type Binding = Pick<BoundToSession, 'session' | 'messagePath'>;
 const none: Binding = { session: undefined, messagePath: undefined };
 
 /** Sends on what names nothing that is another user's. */
-function passOn({ request, inner, ownership }: Step, binding: Binding): Promise<ProxyResponse> {
+function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
+  const { request, inner, ownership } = step;
   const { message, record } = request;
-  if (message?.kind === 'response') return passAnswerOn({ request, inner, ownership }, binding);
+  if (message?.kind === 'response') return passAnswerOn(step, binding);
   const taskId = message?.kind === 'request' && nameParameter(message.method) === 'taskId' ? message.name : undefined;
   if (taskId !== undefined && !ownership.mayUseTask(record, taskId)) {
     throw new ProxyError('TaskNotFound', 'Task not found');
@@ -118,20 +126,18 @@ function learnFromUse(sessions: Sessions, { key, user, request, response }: Use)
   else if (response.status < 400) sessions.set(key, { owner: user, elicitsUrl: false });
 }
 
-function bindBegun(sessions: Sessions, { request, response, user }: Omit<Use, 'key'>): void {
+type Begun = Omit<Use, 'key'> & { readonly elicitsUrl: boolean };
+
+function bindBegun(sessions: Sessions, { request, response, user, elicitsUrl }: Begun): void {
   const begun = isSuccess(response) ? response.headers.get(sessionHeader) : null;
   if (begun === null) return;
   const key = hashOf(begun);
   request.record.sessionIdHash = key;
-  sessions.set(key, { owner: user, elicitsUrl: elicitsUrl(request) });
+  sessions.set(key, { owner: user, elicitsUrl });
 }
 
 function beginsSession({ message }: ClassifiedRequest): boolean {
   return message?.kind === 'request' && message.method === initialize;
-}
-
-function elicitsUrl({ message }: ClassifiedRequest): boolean {
-  return message?.kind === 'request' && message.elicitsUrl;
 }
 
 function isSuccess({ status }: ProxyResponse): boolean {

@@ -7,6 +7,8 @@ import type { IdentifiedRequest, IncomingRequest, Layer, Permission, RequestReco
 export interface LeaseSource {
   /** @throws LeaseError when nobody can say who the credential is */
   lease(credential: string): Promise<LeaseResponse>;
+  /** Resolves when what is known of the user may have changed, or when `signal` aborts. */
+  changed(subjectKey: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Learns from the broker who calls. Every request is identified: a session is not an identity. */
@@ -15,10 +17,8 @@ export function identify(leases: LeaseSource, resource: ProtectedResource): Laye
     async function identifyUser(request) {
       let permission: Permission;
       try {
-        const credential = readCredential(request.headers.get('authorization'));
-        const lease = await leases.lease(credential);
-        remember(request.record, lease);
-        permission = permit(lease);
+        const lease = await leases.lease(credentialOf(request.headers));
+        permission = takeLease(request.record, lease);
       } catch (error) {
         throw sayWhereToLogIn(error, resource, request);
       }
@@ -41,7 +41,9 @@ const challengeHeader = 'www-authenticate';
 /** RFC 6750, 2.1. Two fields arrive joined by a comma and a space, which no token has. */
 const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
-function readCredential(authorization: string | null): string {
+/** @throws ProxyError when there is not exactly one */
+export function credentialOf(headers: Headers): string {
+  const authorization = headers.get('authorization');
   if (authorization === null || authorization === '') {
     throw unauthenticated(
       'CredentialMissing',
@@ -53,6 +55,12 @@ function readCredential(authorization: string | null): string {
     throw unauthenticated('CredentialMalformed', 'Send exactly one Authorization header of the form Bearer <token>.');
   }
   return credential;
+}
+
+/** Puts on record who asks and what they got. @throws ProxyError when the broker's decision ends the request */
+export function takeLease(record: RequestRecord, lease: LeaseResponse): Permission {
+  remember(record, lease);
+  return permit(lease);
 }
 
 function permit(lease: LeaseResponse): Permission {

@@ -172,16 +172,3 @@ test('answers a 202 to a notification with nothing, and keeps a 405 to GET', asy
   const deleted = await fetch(sidecar.url, { method: 'DELETE', headers: { authorization: 'Bearer alice' } });
   expect(deleted.status).toBe(405);
 });
-
-test('hides the challenge of an upstream that rejects the key', async () => {
-  await using broker = await BrokerDouble.start();
-  await using upstream = await Upstream.recording((_request, response) => {
-    response.writeHead(401, { 'www-authenticate': 'Bearer resource_metadata="https://evil.example"' }).end('no');
-  });
-  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
-  broker.setLease('alice', granted('alice', 'k'));
-  const response = await post(sidecar.url, rpc('tools/list'), { token: 'alice' });
-  expect(response.status).toBe(401);
-  expect(response.headers.get('www-authenticate')).toBeNull();
-  expect(await response.text()).toBe('no');
-});

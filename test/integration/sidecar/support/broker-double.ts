@@ -4,8 +4,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Socket } from 'node:net';
 import type { RequestEvent } from '#contract/audit.ts';
+import type { KeyOutcome } from '#contract/outcome.ts';
 import type { LeaseRequest, LeaseResponse } from '#contract/lease.ts';
-import { parseAuditBatch, parseLeaseRequest } from '#contract/parse-requests.ts';
+import { parseAuditBatch, parseLeaseRequest, parseOutcomeReport } from '#contract/parse-requests.ts';
 import { contractVersionHeader } from '#contract/version.ts';
 import type { PolicySnapshot, WatchMessage } from '#contract/watch.ts';
 import { makeTestCertificate, type TestCertificate } from '#test/support/test-certificates.ts';
@@ -65,6 +66,7 @@ export class BrokerDouble {
   readonly receivedIds: string[] = [];
   readonly tokens = new Set<string>();
   readonly watchPaths: string[] = [];
+  readonly outcomes: KeyOutcome[] = [];
   policy = policy;
   /** Policies of further servers, by `namespace/name`; one that is in neither does not exist. */
   readonly others = new Map<string, PolicySnapshot>();
@@ -175,6 +177,7 @@ export class BrokerDouble {
     if (path === '/v1/watch') this.#watch(request, response);
     else if (path === '/v1/leases') await this.#lease(text, response);
     else if (path === '/v1/audit') this.#audit(text, response);
+    else if (path === '/v1/outcomes') this.#outcomes(text, response);
     else response.writeHead(404).end();
   }
 
@@ -208,6 +211,12 @@ export class BrokerDouble {
           ? await rule(request)
           : rule;
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(lease));
+  }
+
+  #outcomes(text: string, response: ServerResponse): void {
+    const { outcomes } = parseOutcomeReport(JSON.parse(text));
+    this.outcomes.push(...outcomes);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ received: outcomes.length }));
   }
 
   #audit(text: string, response: ServerResponse): void {

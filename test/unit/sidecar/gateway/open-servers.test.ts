@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ServerRef } from '#contract/lease.ts';
+import { OutcomeReporter } from '#sidecar/outcomes/outcome-reporter.ts';
 import type { FollowedServer, FollowingListener } from '#sidecar/followed-server.ts';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
 import { OpenServers, openServersLimits } from '#sidecar/gateway/open-servers.ts';
@@ -25,7 +26,8 @@ function setUp(limits: Partial<typeof openServersLimits> = {}) {
       const follower: Follower = { server, listener, stopped: false };
       followers.push(follower);
       return {
-        leases: { lease: () => Promise.reject(new Error('not asked for')), size: 0 },
+        leases: { lease: () => Promise.reject(new Error('not asked for')), changed: async () => {}, size: 0 },
+        outcomes: new OutcomeReporter({ send: async () => {}, failed: () => {}, nowMs: () => nowMs }),
         policy: () => undefined,
         connected: () => true,
         start: () => {},

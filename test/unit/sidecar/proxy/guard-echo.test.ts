@@ -270,7 +270,7 @@ describe('a response', () => {
     expect(events[0]).not.toHaveProperty('echoes');
   });
 
-  test.each([200, 401, 404, 500])('of status %i has no key in body and headers', async (status) => {
+  test.each([200, 403, 404, 500])('of status %i has no key in body and headers', async (status) => {
     const respond = (): ProxyResponse => ({
       status,
       headers: new Headers([

@@ -241,6 +241,17 @@ describe(verifies('mcp:20-answers'), () => {
     expect(events.at(-1)).toMatchObject({ decision: 'keyMissing', rpcId: '3' });
   });
 
+  test('and so does what we say when the server refuses a key', async () => {
+    const { open, post, events } = set({ respond: () => json(401, {}) });
+    const stream = await open();
+    await stream.read();
+    const response = await post(rpc('tools/call', { name: 'search' }, 4));
+    expect([response.status, await bodyOf(response)]).toEqual([202, '']);
+    const text = (await stream.read())!;
+    expect(JSON.parse(text.split('data: ')[1]!)).toMatchObject({ id: 4, result: { isError: true } });
+    expect(events.at(-1)).toMatchObject({ decision: 'keyRejected', rpcId: '4' });
+  });
+
   test('a stream that nobody reads takes no more of them than it may', async () => {
     const { who, open, post } = set();
     await open();

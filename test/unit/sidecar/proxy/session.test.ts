@@ -142,7 +142,12 @@ describe('a session', () => {
     const ownership = new Ownership();
     const seen: unknown[] = [];
     const streams = new MessageStreams();
-    const handler = bindSession({ ownership, streams, endpoint: { path: '/mcp' } })(async (request) => {
+    const handler = bindSession({
+      ownership,
+      streams,
+      endpoint: { path: '/mcp' },
+      opensUrls: ({ message }) => message?.kind === 'request' && message.elicitsUrl,
+    })(async (request) => {
       seen.push(request.session?.elicitsUrl);
       return json(200, {}, { 'mcp-session-id': 's-1' });
     });

@@ -4,6 +4,8 @@ import type { LeaseResponse } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { type Chunks, chunksOf, streamOf } from '#sidecar/proxy/chunks.ts';
+import { ladderLimits } from '#sidecar/ladder/limits.ts';
+import { HoldingPlaces } from '#sidecar/ladder/places.ts';
 import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
@@ -92,7 +94,12 @@ export function world(options: WorldOptions = {}): World {
     allowed: { hosts: [], origins: [] },
     limits: bodyLimits,
     bodies: new BodyBudget(3_000),
-    leases: { lease: async () => (typeof lease === 'function' ? lease() : lease) },
+    leases: {
+      lease: async () => (typeof lease === 'function' ? lease() : lease),
+      changed: (_subjectKey, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    },
+    held: new HoldingPlaces(ladderLimits),
+    outcomes: { isWatching: false, rejected: () => {}, accepted: () => {} },
     policy: () => policy,
     queue: {
       reserve: () => {

@@ -1,0 +1,71 @@
+import { rpcCodes } from '../mcp/answers.ts';
+import type { HeaderHintText, KeyAbsence } from '../proxy/exchange.ts';
+
+/** What a person is told whose key is missing or of no use. Nothing of a key is in it. */
+
+export const absences: Record<
+  KeyAbsence['decision'],
+  {
+    readonly code: number;
+    /** Whether setting a key helps. */
+    readonly isCuredByKey: boolean;
+    readonly sentence: (title: string) => string;
+  }
+> = {
+  missing: {
+    code: rpcCodes.keyMissing,
+    isCuredByKey: true,
+    sentence: (title) => `${title} needs your own key, and you have not set one.`,
+  },
+  invalid: {
+    code: rpcCodes.keyInvalid,
+    isCuredByKey: true,
+    sentence: (title) => `Your key for ${title} was rejected. Set a new one.`,
+  },
+  expired: {
+    code: rpcCodes.keyExpired,
+    isCuredByKey: true,
+    sentence: (title) => `Your key for ${title} has expired. Set a new one.`,
+  },
+  pendingApproval: {
+    code: rpcCodes.keyPendingApproval,
+    isCuredByKey: false,
+    sentence: (title) => `Your key for ${title} waits for approval.`,
+  },
+  unreadable: {
+    code: rpcCodes.keyUnreadable,
+    isCuredByKey: true,
+    sentence: (title) => `Your key for ${title} cannot be read. Set it again, or ask your administrator.`,
+  },
+};
+
+export interface AbsenceText {
+  readonly title: string;
+  /** Where to set the key; absent when there is no page, or it would not help. */
+  readonly url: string | undefined;
+}
+
+/** What is wrong, which header it is about, where to set it: the whole URL, as many clients show it as it is. */
+export function describeAbsence(absence: KeyAbsence, { title, url }: AbsenceText): string {
+  return lines(absence, title, url === undefined ? absence.message : `Set it here: ${url}`);
+}
+
+/** The same for whoever is shown the link beside it. */
+export function describeBesideLink(absence: KeyAbsence, title: string): string {
+  return lines(absence, title, '');
+}
+
+function lines(absence: KeyAbsence, title: string, last: string): string {
+  const all = [absences[absence.decision].sentence(title), ...absence.hints.map(describeHint), last];
+  return all.filter((line) => line !== '').join('\n');
+}
+
+function describeHint(hint: HeaderHintText): string {
+  const title = hint.title === undefined ? '' : ` (${hint.title})`;
+  const parts = [`Header ${hint.name}${title}`, hint.help, hint.helpURL].filter((part) => part !== undefined);
+  return parts.join(' - ');
+}
+
+export function absenceData(absence: KeyAbsence, url: string | undefined): object {
+  return { reason: absence.decision, headers: absence.hints, ...(url === undefined ? {} : { url }) };
+}
