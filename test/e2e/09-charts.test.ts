@@ -91,7 +91,14 @@ describe('charts', () => {
     await run(['helm', 'uninstall', 'mcp-keyring', ...inNamespace, ...waiting]);
     const webhooks = await kubectl('get', 'mutatingwebhookconfigurations,validatingadmissionpolicies', '-o', 'name');
     expect(webhooks).not.toContain('mcp-keyring');
-    const secrets = await kubectlJson<{ items: unknown[] }>('-n', 'mcp-keyring-keys', 'get', 'secrets');
+    const secrets = await kubectlJson<{ items: unknown[] }>(
+      '-n',
+      'mcp-keyring-keys',
+      'get',
+      'secrets',
+      '-l',
+      'mcpkeyring.io/managed=true',
+    );
     expect(secrets.items.length).toBeGreaterThan(0);
     expect(await kubectl('get', 'userkeys', '-A')).toContain('notes');
 

@@ -92,6 +92,7 @@ export interface Found {
     readonly resourceVersion: string;
     readonly generation?: number;
     readonly finalizers?: readonly string[];
+    readonly labels?: Readonly<Record<string, string>>;
   };
   readonly status?: {
     readonly observedGeneration?: number;

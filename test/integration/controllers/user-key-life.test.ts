@@ -69,7 +69,9 @@ async function putBack(secret: Found): Promise<void> {
 }
 
 async function sealedSecrets(): Promise<readonly Found[]> {
-  return list('secrets', keyNamespace);
+  return (await list('secrets', keyNamespace)).filter(
+    ({ metadata }) => metadata.labels?.['mcpkeyring.io/managed'] === 'true',
+  );
 }
 
 function auditTypes(): readonly string[] {
