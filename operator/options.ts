@@ -29,6 +29,8 @@ export interface OperatorOptions {
   readonly auditBytesMax: number;
   /** Absent: users are told in words what to do, and no link is offered. */
   readonly keyPage?: KeyPageOptions;
+  /** Scheme and host under which clients reach the gateway; absent: there is none, and no remote server is served. */
+  readonly gatewayUrl?: string;
   readonly logLevel: LogLevel;
   readonly bindAddress: string;
   readonly brokerPort: number;
@@ -71,6 +73,10 @@ const flags = {
     default: String(auditLimits.databaseBytesMax),
     help: 'size at which the audit log is full; keep it below that of the volume',
   },
+  'gateway-url': {
+    default: '',
+    help: 'URL under which clients reach the gateway, for example https://mcp.example.com; empty: there is no gateway',
+  },
   'key-page-url': {
     help: 'URL of the page where users set their keys, with {namespace} and {server}; none given: no links are offered',
   },
@@ -96,6 +102,7 @@ const clientNameCharsMax = 128;
 const auditBytes = { min: 16 * 1024 ** 2, max: 1024 ** 4 } as const;
 /** RFC 1123 label. */
 const labelPattern = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const gatewayUrlPattern = /^https?:\/\/[a-z0-9.-]+(?::\d{1,5})?$/;
 const domainPattern = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /** `argv` is without node and script. Every problem is reported, so that one edit of the manifest mends them all. */
@@ -114,6 +121,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
     auditDir: reader.nonEmpty('audit-dir'),
     auditBytesMax: reader.bytes('audit-bytes-max', auditBytes),
     ...reader.keyPage(),
+    ...reader.gatewayUrl(),
     logLevel: reader.logLevel(),
     bindAddress: reader.nonEmpty('bind-address'),
     brokerPort: reader.port('broker-port'),
@@ -200,6 +208,15 @@ class Reader {
     for (const name of unknown)
       this.#problems.push(`--targets has ${name || 'an empty part'}; known are ${targets.join(', ')}`);
     return new Set(targets.filter((target) => wanted.includes(target)));
+  }
+
+  gatewayUrl(): { readonly gatewayUrl?: string } {
+    const url = this.#text('gateway-url').replace(/\/$/, '');
+    if (url === '') return {};
+    if (!gatewayUrlPattern.test(url)) {
+      this.#problems.push(`--gateway-url=${url} is not a scheme and a host, for example https://mcp.example.com`);
+    }
+    return { gatewayUrl: url };
   }
 
   keyPage(): { readonly keyPage?: KeyPageOptions } {

@@ -71,10 +71,11 @@ const reasonTable = {
   PodsNotReady: { meaning: 'Pods with the sidecar are there, but none is ready.', runbook: 'pods-not-ready' },
   DeploymentProgressing: { meaning: 'The managed Deployment is rolling out.' },
   DeploymentUnavailable: { meaning: 'No pod of the managed Deployment is ready.', runbook: 'deployment-unavailable' },
-  UnsupportedUpstream: {
-    meaning: 'This version does not serve that kind of upstream.',
-    runbook: 'unsupported-upstream',
+  GatewayNotInstalled: {
+    meaning: 'The server is remote, and there is no gateway.',
+    runbook: 'gateway-not-installed',
   },
+  GatewayNotReady: { meaning: 'No pod of the gateway is ready.', runbook: 'gateway-not-ready' },
   AllCurrent: { meaning: 'Every sidecar is of the current template.' },
   SidecarsOutdated: {
     meaning: 'Pods carry a sidecar of an older template; restart them.',

@@ -15,6 +15,10 @@ export const labels = {
   managed: `${group}/managed`,
   /** On a namespace, `true`: its pods may scrape the metrics of sidecars. */
   scrape: `${group}/scrape`,
+  /** On a pod of the operator's namespace, `true`: it is a gateway. */
+  gateway: `${group}/gateway`,
+  /** On a ConfigMap, `true`: certificates of a remote server, which the operator may read. */
+  caBundle: `${group}/ca-bundle`,
   /** On a UserKey and its Secret: the keyed hash of the subject, never an e-mail address. */
   user: `${group}/user`,
 } as const;
@@ -59,4 +63,12 @@ export const sidecarPorts = { ingress: 15080, health: 15081, metrics: 15082 } as
 /** Name of the Service that the operator makes for McpServer `name`. */
 export function serviceName(name: string): string {
   return `${name}-mcp`;
+}
+
+/** The Service of the gateway, in the operator's namespace, and the account that its pods run as. */
+export const gatewayName = 'mcp-keyring-gateway';
+
+/** Where an McpServer is at the gateway. */
+export function gatewayPath(server: { readonly namespace: string; readonly name: string }): string {
+  return `/${server.namespace}/${server.name}/mcp`;
 }

@@ -5,12 +5,14 @@ import type { Registry } from 'prom-client';
 
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { KeyPage } from '#contract/key-page.ts';
+import { present } from '#contract/fields.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { UserProver } from '#operator/identity/identification.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
+import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { AuditIntake } from './audit-intake.ts';
@@ -21,7 +23,7 @@ import { createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
-import { policySnapshot } from './policy-snapshot.ts';
+import { policySnapshot, type SnapshotExtras } from './policy-snapshot.ts';
 import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
 import { BrokerServer } from './server.ts';
@@ -44,6 +46,8 @@ export interface BrokerOptions {
   /** Both from `createIdentity`. */
   readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
+  /** Without a leading dot. */
+  readonly clusterDomain: string;
   readonly registry: Registry;
   readonly log: Log;
   readonly monotonicMs: () => number;
@@ -64,6 +68,18 @@ export interface Broker {
 
 function newId(): string {
   return randomUUID();
+}
+
+/** What a proxy has to know of its surroundings. */
+function extrasOf({ keyPageOf, tenancy, sources, clusterDomain }: BrokerOptions, server: McpServer): SnapshotExtras {
+  const owner = tenancy.organizationOf(server.metadata.namespace ?? '');
+  const trusted = owner.kind === 'organization' ? owner.issuers : [];
+  const issuers = trusted.flatMap((issuer) => (issuer.type === 'OIDC' ? [issuer.issuerURL] : []));
+  return present({
+    keyPage: keyPageOf(server),
+    issuers,
+    upstream: serverUpstream(server, { caBundles: sources.caBundles.store, clusterDomain }),
+  });
 }
 
 /** Puts the parts together. They share nothing but what is passed here. */
@@ -103,12 +119,7 @@ export function createBroker(options: BrokerOptions): Broker {
     snapshotOf: ({ namespace, name }) => {
       const server = sources.mcpServers.store.get(namespace, name);
       if (server === undefined) return undefined;
-      const keyPage = options.keyPageOf(server);
-      return policySnapshot(
-        server,
-        sources.userKeyPolicies.store.listNamespace(namespace),
-        keyPage === undefined ? {} : { keyPage },
-      );
+      return policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace), extrasOf(options, server));
     },
     observer,
     monotonicMs,

@@ -1,5 +1,6 @@
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
+import type { ServerRef } from '#contract/lease.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Change } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
@@ -41,13 +42,19 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
 
   // Who is trusted may be another one now, in namespaces that only the selectors know.
   sources.organizations.onChange((change) => {
-    if (specMatters(change)) hub.invalidateAll(() => true);
+    if (!specMatters(change)) return;
+    hub.invalidateAll(() => true);
+    hub.refresh(() => true);
   });
+
+  sources.caBundles.onChange(({ object }) => hub.refresh(({ namespace }) => namespace === object.metadata.namespace));
 
   sources.namespaces.onChange((change) => {
     const { name } = change.object.metadata;
     if (!specMatters(change)) return;
-    hub.invalidateAll((server) => server.namespace === name);
+    const isThere = ({ namespace }: ServerRef): boolean => namespace === name;
+    hub.invalidateAll(isThere);
+    hub.refresh(isThere);
     // Agents there may call servers elsewhere, of the same organization: they prove themselves again.
     for (const { metadata } of sources.agentPods.store.listNamespace(name)) hub.endPod(metadata.uid ?? '');
   });

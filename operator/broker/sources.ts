@@ -4,6 +4,7 @@ import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts'
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
+import type { ConfigMap } from '#operator/kube/resources.ts';
 
 type Source<T extends KubeObject> = Pick<Informer<T>, 'store' | 'onChange'>;
 
@@ -18,4 +19,6 @@ export interface BrokerSources {
   readonly userKeys: Source<UserKey>;
   readonly organizations: Source<Organization>;
   readonly namespaces: Source<KubeObject>;
+  /** Certificates of remote servers. */
+  readonly caBundles: Source<ConfigMap>;
 }

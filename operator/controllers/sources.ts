@@ -32,6 +32,8 @@ export interface Sources {
   readonly deployments: Informer<Deployment>;
   /** `mcp-keyring-ca` of every namespace. */
   readonly caConfigMaps: Informer<ConfigMap>;
+  /** Certificates of remote servers: ConfigMaps with the label for it. */
+  readonly caBundles: Informer<ConfigMap>;
   /** The operator's own namespace. */
   readonly operatorConfigMaps: Informer<ConfigMap>;
 }

@@ -36,6 +36,7 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     audit: wiring.audit,
     client,
     keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),
+    clusterDomain: options.clusterDomain,
     users: identity.users,
     reviewer: identity.reviewer,
     registry: metrics.registry,

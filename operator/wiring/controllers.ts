@@ -137,12 +137,14 @@ function startServers(options: ControllersOptions, start: Start): Controller {
     const reading = readInjectionSettings(configMap, brokerUrlOf(platform.options));
     return reading.kind === 'settings' ? reading.settings : undefined;
   };
+  const { namespace: operatorNamespace, gatewayUrl } = platform.options;
+  const observer = { sources, tenancy, keyCounts, injection, operatorNamespace, gatewayUrl };
   const controller = start<McpServer, ObservedServer, never>(
     {
       name: 'mcp-server',
       type: mcpServers,
       announces: true,
-      observe: (key) => observeServer({ sources, tenancy, keyCounts, injection }, key),
+      observe: (key) => observeServer(observer, key),
       decide: decideServer,
     },
     workersOf.server,

@@ -82,6 +82,10 @@ export function createInformers(platform: Platform): Informers {
     networkPolicies: make.informer('networkpolicies', { type: networkPolicies, options: managed }),
     deployments: make.informer('deployments', { type: deployments, options: managed }),
     caConfigMaps: make.informer('configmaps-ca', { type: configMaps, options: named(caConfigMapName) }),
+    caBundles: make.informer('configmaps-ca-bundles', {
+      type: configMaps,
+      options: { labelSelector: `${labels.caBundle}=true` },
+    }),
     operatorConfigMaps: make.informer('configmaps-operator', { type: configMaps, options: { namespace } }),
     tlsSecret: make.informer('secrets-tls', { type: secrets, options: { namespace, ...named(tlsSecretName) } }),
     kekSecret: make.informer('secrets-kek', {

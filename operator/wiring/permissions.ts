@@ -32,6 +32,7 @@ export function neededPermissions({ namespace, keyNamespace }: OperatorOptions):
     { group: 'apps', resource: 'deployments', verbs: own },
     { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: own },
     { resource: 'configmaps', name: caConfigMapName, verbs: own },
+    { resource: 'configmaps', verbs: ['list', 'watch'] },
     { group: 'authentication.k8s.io', resource: 'tokenreviews', verbs: ['create'] },
     { group: 'events.k8s.io', resource: 'events', verbs: ['create', 'patch'] },
     { resource: 'configmaps', namespace, verbs: read },

@@ -20,6 +20,7 @@ import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { silentLog } from '#operator/kube/observers.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
+import type { ConfigMap } from '#operator/kube/resources.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 import { fakeReviews, type FakeReviews } from '#test/support/fake-reviews.ts';
 import { memorySource } from '#test/support/memory-source.ts';
@@ -217,6 +218,7 @@ export function brokerWorld() {
     userKeyPolicies: memorySource<UserKeyPolicy>(),
     userKeys: memorySource<UserKey>(),
     organizations: memorySource<Organization>(),
+    caBundles: memorySource<ConfigMap>(),
     namespaces: memorySource<KubeObject>([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a', labels: {} } },
     ]),
@@ -254,6 +256,7 @@ export function brokerWorld() {
       },
     },
     reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
+    clusterDomain: 'cluster.local',
     registry: new Registry(),
     log: silentLog,
     monotonicMs: () => clock.nowMs,

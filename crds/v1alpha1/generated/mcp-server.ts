@@ -42,8 +42,10 @@ export interface McpServerCaBundleRef {
 
 export interface McpServerRemote {
   readonly url: string;
-  /** ConfigMap in the same namespace with the PEM certificates to trust; absent means the public roots. */
+  /** ConfigMap in the same namespace, labelled mcpkeyring.io/ca-bundle=true, with the PEM certificates to trust; absent means the public roots. */
   readonly caBundleRef?: McpServerCaBundleRef;
+  /** Let the host name lead to private, loopback and link-local addresses. Otherwise no key is sent there, so that a name cannot lead the gateway into the cluster. */
+  readonly allowPrivateAddresses: boolean;
 }
 
 export interface McpServerUpstream {

@@ -1,6 +1,6 @@
 import type { McpServer, McpServerManaged, McpServerStatus } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
-import { type Deployment, deployments, networkPolicies, services } from '#operator/kube/resources.ts';
+import { deployments, networkPolicies, services } from '#operator/kube/resources.ts';
 
 import type { Decision, Step } from '../decision.ts';
 import type { ObservedServer } from './observe.ts';
@@ -9,18 +9,21 @@ import { type Rollout, rolloutOf } from './rollout.ts';
 import { currentTemplateOf, type SidecarCensus, takeCensus } from './sidecars.ts';
 import { serverStatus } from './status.ts';
 
-/** Where the server runs; what this version does not serve is a value, for the status to say so. */
+/** Where the server runs. */
 export type Upstream =
   | { readonly kind: 'workload'; readonly path: string }
   | { readonly kind: 'managed'; readonly path: string; readonly managed: McpServerManaged }
-  | { readonly kind: 'unsupported' };
+  | { readonly kind: 'remote' };
 
 /** How the server fares. Only `serving` means that users are. */
 export type ServerFinding =
   | { readonly kind: 'noOrganization' }
   | { readonly kind: 'excluded' }
   | { readonly kind: 'conflict'; readonly organizations: readonly string[] }
-  | { readonly kind: 'unsupportedUpstream' }
+  | { readonly kind: 'gatewayNotInstalled' }
+  | { readonly kind: 'gatewayNotReady' }
+  | { readonly kind: 'caBundleMissing'; readonly configMap: string; readonly key: string }
+  | { readonly kind: 'servedByGateway' }
   | { readonly kind: 'noPods' }
   | { readonly kind: 'podsNotReady'; readonly pods: readonly string[] }
   | Rollout;
@@ -47,17 +50,17 @@ export function upstreamOf({ spec }: McpServer): Upstream {
   const { workload, managed } = spec.upstream;
   if (workload !== undefined) return { kind: 'workload', path: workload.path };
   if (managed !== undefined) return { kind: 'managed', path: managed.path, managed };
-  return { kind: 'unsupported' };
+  return { kind: 'remote' };
 }
 
 function stepsFor(observed: ObservedServer, upstream: Upstream): ServerSteps {
   if (observed.tenancy.kind !== 'organization') return [];
-  if (upstream.kind === 'unsupported') return [];
   const { object, service, networkPolicy, deployment } = observed;
+  if (upstream.kind === 'remote') return stepsForRemote(observed);
   const managed: ServerSteps =
     upstream.kind === 'managed'
       ? [applyStep(deployments, desiredDeployment(object, upstream.managed), deployment)]
-      : removeOwn(object, deployment);
+      : removeOwn(object, deployments, deployment);
   // The policy comes first: there is no moment at which the Service leads to unprotected pods.
   return [
     applyStep(networkPolicies, desiredNetworkPolicy(object), networkPolicy),
@@ -74,12 +77,23 @@ function applyStep(
   return { kind: 'apply', type, desired, ...(observed === undefined ? {} : { observed }) };
 }
 
-/** Only a Deployment that this very server owns goes away with `upstream.managed`. */
-function removeOwn(server: McpServer, deployment: Deployment | undefined): ServerSteps {
+/** What was made while the server ran in the cluster goes away; pods of then stay closed for as long as there are any. */
+function stepsForRemote({ object, pods, service, networkPolicy, deployment }: ObservedServer): ServerSteps {
+  return [
+    ...removeOwn(object, services, service),
+    ...removeOwn(object, deployments, deployment),
+    ...(pods.length === 0 ? removeOwn(object, networkPolicies, networkPolicy) : []),
+  ];
+}
+
+type Removal = Extract<Step, { kind: 'delete' }>;
+
+/** Only what this very server owns is taken away. */
+function removeOwn(server: McpServer, type: Removal['type'], found: KubeObject | undefined): ServerSteps {
   const { uid } = server.metadata;
-  if (deployment?.metadata.ownerReferences?.some((owner) => owner.uid === uid) !== true) return [];
-  const { name, namespace = '', uid: preconditionUid = '' } = deployment.metadata;
-  return [{ kind: 'delete', type: deployments, ref: { namespace, name }, precondition: { preconditionUid } }];
+  if (found?.metadata.ownerReferences?.some((owner) => owner.uid === uid) !== true) return [];
+  const { name, namespace = '', uid: preconditionUid = '' } = found.metadata;
+  return [{ kind: 'delete', type, ref: { namespace, name }, precondition: { preconditionUid } }];
 }
 
 interface Seen {
@@ -92,8 +106,8 @@ function find(observed: ObservedServer, { upstream, census }: Seen): ServerFindi
     return { kind: observed.tenancy.excluded === true ? 'excluded' : 'noOrganization' };
   if (observed.tenancy.kind === 'conflict') return { kind: 'conflict', organizations: observed.tenancy.organizations };
   switch (upstream.kind) {
-    case 'unsupported':
-      return { kind: 'unsupportedUpstream' };
+    case 'remote':
+      return findRemote(observed);
     case 'managed':
       return rolloutOf(upstream.managed, observed.deployment);
     case 'workload':
@@ -109,4 +123,13 @@ function findWorkload({ current, outdated }: SidecarCensus, readyPods: ReadonlyS
   if (injected.length === 0) return { kind: 'noPods' };
   const ready = injected.filter((name) => readyPods.has(name));
   return ready.length === 0 ? { kind: 'podsNotReady', pods: injected } : { kind: 'serving', pods: ready.length };
+}
+
+/** The gateway is what serves it; whether the server itself answers is seen by its users only, as there is no key to ask it with. */
+function findRemote({ object, gateway, caBundle }: ObservedServer): ServerFinding {
+  if (gateway === undefined) return { kind: 'gatewayNotInstalled' };
+  const ref = object.spec.upstream.remote?.caBundleRef;
+  if (ref !== undefined && caBundle === undefined)
+    return { kind: 'caBundleMissing', configMap: ref.name, key: ref.key };
+  return gateway.ready ? { kind: 'servedByGateway' } : { kind: 'gatewayNotReady' };
 }

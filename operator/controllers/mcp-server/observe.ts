@@ -1,8 +1,9 @@
 import type { McpServer, McpServerKeys } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
-import { labels, serviceName } from '#crds/v1alpha1/names.ts';
+import { gatewayName, labels, serviceName } from '#crds/v1alpha1/names.ts';
 import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 import type { Deployment, NetworkPolicy, PartialObjectMetadata, Service } from '#operator/kube/resources.ts';
+import { remoteCaBundle } from '#operator/policy/server-upstream.ts';
 import { policiesOf } from '#operator/policy/effective-headers.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -26,6 +27,18 @@ export interface ObservedServer {
   readonly service: Service | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
   readonly deployment: Deployment | undefined;
+  /** Undefined: none is installed. */
+  readonly gateway: ObservedGateway | undefined;
+  /** The certificates that `upstream.remote.caBundleRef` names; undefined: it names none, or they are not there. */
+  readonly caBundle: string | undefined;
+}
+
+/** What serves remote servers. */
+export interface ObservedGateway {
+  /** What its clients put before the path of a server. */
+  readonly url: string;
+  /** Whether one of its pods takes requests. */
+  readonly ready: boolean;
 }
 
 export interface ServerObserver {
@@ -33,6 +46,9 @@ export interface ServerObserver {
   readonly tenancy: TenancyIndex;
   readonly keyCounts: KeyCounts;
   readonly injection: () => InjectionSettings | undefined;
+  readonly operatorNamespace: string;
+  /** Undefined: there is no gateway. */
+  readonly gatewayUrl: string | undefined;
 }
 
 /** Reads caches only. */
@@ -58,5 +74,15 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
     service: sources.services.store.get(namespace, serviceName(name)),
     networkPolicy: sources.networkPolicies.store.get(namespace, serviceName(name)),
     deployment: sources.deployments.store.get(namespace, serviceName(name)),
+    gateway: observeGateway(from),
+    caBundle: remoteCaBundle(object, sources.caBundles.store),
   };
+}
+
+function observeGateway({ sources, operatorNamespace, gatewayUrl }: ServerObserver): ObservedGateway | undefined {
+  if (gatewayUrl === undefined) return undefined;
+  const slices = sources.endpointSlices.store
+    .listNamespace(operatorNamespace)
+    .filter(({ metadata }) => metadata.labels?.[serviceNameLabel] === gatewayName);
+  return { url: gatewayUrl, ready: readyPodsIn(slices).size > 0 };
 }

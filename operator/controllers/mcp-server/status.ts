@@ -1,6 +1,6 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { McpServerStatus } from '#crds/v1alpha1/generated/mcp-server.ts';
-import { labels } from '#crds/v1alpha1/names.ts';
+import { gatewayPath, labels } from '#crds/v1alpha1/names.ts';
 
 import { someOf, stampConditions } from '../conditions.ts';
 import type { ServerFinding, Upstream } from './decide.ts';
@@ -22,11 +22,17 @@ export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): 
   const conditions = [...readiness(observed, finding), sidecarsCurrent(observed, census), policyBound(observed)];
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    ...(upstream.kind === 'unsupported' ? {} : { url: urlOf(object, upstream.path) }),
+    ...urlFields(observed, upstream),
     keys,
     sidecars: { current: census.current.length, outdated: census.outdated.length + census.absent.length },
     conditions: stampConditions(conditions, { previous: object.status?.conditions, generation, now }),
   };
+}
+
+function urlFields({ object, gateway }: ObservedServer, upstream: Upstream): Pick<McpServerStatus, 'url'> {
+  if (upstream.kind !== 'remote') return { url: urlOf(object, upstream.path) };
+  const { name, namespace = '' } = object.metadata;
+  return gateway === undefined ? {} : { url: `${gateway.url}${gatewayPath({ namespace, name })}` };
 }
 
 function readiness({ object }: ObservedServer, finding: ServerFinding): readonly KeyringCondition[] {
@@ -47,8 +53,20 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
         'NamespacesConflict',
         `Organizations ${someOf(finding.organizations)} all select this namespace, so no keys are handed out here; let only one of them`,
       );
-    case 'unsupportedUpstream':
-      return stalled('UnsupportedUpstream', 'spec.upstream.remote is not supported yet; use workload or managed');
+    case 'gatewayNotInstalled':
+      return stalled(
+        'GatewayNotInstalled',
+        'spec.upstream.remote is served by the gateway, and none is installed; set gateway.enabled in the values of the chart',
+      );
+    case 'gatewayNotReady':
+      return notReady('GatewayNotReady', 'No pod of the gateway is ready; look at the Deployment mcp-keyring-gateway');
+    case 'caBundleMissing':
+      return notReady(
+        'CABundleNotFound',
+        `ConfigMap ${finding.configMap} with key ${finding.key} and the label ${labels.caBundle}=true is not there, so no key is sent to the server`,
+      );
+    case 'servedByGateway':
+      return [{ type: 'Ready', status: 'True', reason: 'Serving', message: 'Served by the gateway' }];
     case 'noPods':
       return notReady(
         'NoPods',

@@ -1,10 +1,11 @@
-import { labels } from '#crds/v1alpha1/names.ts';
+import { gatewayName, labels } from '#crds/v1alpha1/names.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
 import { requestKeyOf } from '#operator/kube/request-key.ts';
 
 import type { Enqueue, Sources } from '../sources.ts';
 import type { KeyCounts } from './key-counts.ts';
+import { serviceNameLabel } from './ready-pods.ts';
 
 /** Changes of many UserKeys or pods at once cost one reconcile. */
 const coalesceMs = 1_000;
@@ -31,6 +32,10 @@ export function watchServers({ sources, keyCounts, enqueue }: ServerWatches): vo
   sources.namespaces.onChange(({ object }) => enqueueNamespace(object.metadata.name));
   sources.organizations.onChange(enqueueAll);
   sources.operatorConfigMaps.onChange(enqueueAll);
+  sources.caBundles.onChange(({ object }) => enqueueNamespace(object.metadata.namespace));
+  sources.endpointSlices.onChange(({ object }) => {
+    if (object.metadata.labels?.[serviceNameLabel] === gatewayName) enqueueAll();
+  });
   sources.pods.onChange(({ object }) => enqueueServerOf(object, enqueue, coalesceMs));
   for (const owned of [sources.services, sources.networkPolicies, sources.deployments, sources.endpointSlices]) {
     owned.onChange(({ object }: { readonly object: KubeObject }) => enqueueServerOf(object, enqueue));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
+import type { McpServer, McpServerRemote } from '#crds/v1alpha1/generated/mcp-server.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import { currentTemplateHash } from '#operator/admission/inject/template.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
@@ -7,7 +8,7 @@ import { readyPodsIn } from '#operator/controllers/mcp-server/ready-pods.ts';
 import type { ObservedServer } from '#operator/controllers/mcp-server/observe.ts';
 import type { Step } from '#operator/controllers/decision.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
-import type { Deployment, EndpointSlice } from '#operator/kube/resources.ts';
+import type { Deployment, EndpointSlice, NetworkPolicy, Service } from '#operator/kube/resources.ts';
 
 import { brief, managedServer, messageOf, now, policy, server } from './fixtures.ts';
 
@@ -62,8 +63,16 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     service: undefined,
     networkPolicy: undefined,
     deployment: undefined,
+    gateway: { url: 'https://mcp.example.com', ready: true },
+    caBundle: undefined,
     ...change,
   };
+}
+
+function remoteServer(change: Partial<McpServerRemote> = {}): McpServer {
+  return server({
+    upstream: { remote: { url: 'https://mcp.vendor.example/mcp', allowPrivateAddresses: false, ...change } },
+  });
 }
 
 function stepsOf({ steps }: { readonly steps: readonly Step[] }): readonly string[] {
@@ -123,10 +132,34 @@ describe('the status of an McpServer', () => {
       /a, b/,
     ],
     [
-      'stalls on what this version does not serve',
-      { object: server({ upstream: { remote: { url: 'https://mcp.example.com' } } }) },
-      'Ready=False/UnsupportedUpstream Stalled=True/UnsupportedUpstream',
-      /remote is not supported/,
+      'is ready by the gateway when the server is remote',
+      { object: remoteServer(), pods: [] },
+      'Ready=True/Serving',
+      /gateway/,
+    ],
+    [
+      'stalls on a remote server where there is no gateway',
+      { object: remoteServer(), gateway: undefined },
+      'Ready=False/GatewayNotInstalled Stalled=True/GatewayNotInstalled',
+      /gateway\.enabled/,
+    ],
+    [
+      'waits for a pod of the gateway',
+      { object: remoteServer(), gateway: { url: 'https://mcp.example.com', ready: false } },
+      'Ready=False/GatewayNotReady',
+      /mcp-keyring-gateway/,
+    ],
+    [
+      'names the certificates that are not there',
+      { object: remoteServer({ caBundleRef: { name: 'vendor', key: 'ca.crt' } }) },
+      'Ready=False/CABundleNotFound',
+      /vendor.*ca\.crt.*mcpkeyring\.io\/ca-bundle/,
+    ],
+    [
+      'is ready when they are',
+      { object: remoteServer({ caBundleRef: { name: 'vendor', key: 'ca.crt' } }), caBundle: 'PEM' },
+      'Ready=True/Serving',
+      /gateway/,
     ],
     [
       'is ready when the managed Deployment is',
@@ -280,10 +313,39 @@ describe('what an McpServer makes', () => {
     ['no organization', { tenancy: { kind: 'none' } }],
     ['an excluded namespace', { tenancy: { kind: 'none', excluded: true } }],
     ['a contested namespace', { tenancy: { kind: 'conflict', organizations: ['a', 'b'] } }],
-    ['an unsupported upstream', { object: server({ upstream: { remote: { url: 'https://mcp.example.com' } } }) }],
   ])('with %s is nothing, and nothing is taken away', (_name, change) => {
     const { steps } = decideServer(observed({ ...change, deployment: deployment(allThere) }), now);
     expect(steps).toEqual([]);
+  });
+
+  test('of a remote server is nothing, and what there was before goes away once its pods have', () => {
+    const owned = (kind: string) => ({
+      ...deployment(allThere),
+      kind,
+      metadata: { ...deployment(allThere).metadata, uid: kind },
+    });
+    const before = {
+      object: remoteServer(),
+      service: owned('Service') as unknown as Service,
+      networkPolicy: owned('NetworkPolicy') as unknown as NetworkPolicy,
+      deployment: owned('Deployment') as unknown as Deployment,
+    };
+    expect(stepsOf(decideServer(observed(before), now))).toEqual([
+      'delete Service Service',
+      'delete Deployment Deployment',
+    ]);
+    expect(stepsOf(decideServer(observed({ ...before, pods: [] }), now))).toContain(
+      'delete NetworkPolicy NetworkPolicy',
+    );
+    expect(stepsOf(decideServer(observed({ object: remoteServer() }), now))).toEqual([]);
+  });
+
+  test('has the URL of the gateway when the server is remote', () => {
+    const { status } = decideServer(observed({ object: remoteServer() }), now);
+    expect(status?.url).toBe('https://mcp.example.com/team-a/github/mcp');
+    expect(decideServer(observed({ object: remoteServer(), gateway: undefined }), now).status).not.toHaveProperty(
+      'url',
+    );
   });
 
   test('is left to the garbage collector once it is being deleted', () => {
