@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client';
 
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { KeyPage } from '#contract/key-page.ts';
+import type { ServerRef } from '#contract/lease.ts';
 import { present } from '#contract/fields.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { UserProver } from '#operator/identity/identification.ts';
@@ -46,8 +47,11 @@ export interface BrokerOptions {
   /** Both from `createIdentity`. */
   readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
+  readonly operatorNamespace: string;
   /** Without a leading dot. */
   readonly clusterDomain: string;
+  /** URL of a server that tokens may name as their audience; undefined: there is none. */
+  readonly resourceOf: (server: ServerRef) => string | undefined;
   readonly registry: Registry;
   readonly log: Log;
   readonly monotonicMs: () => number;
@@ -98,6 +102,7 @@ export function createBroker(options: BrokerOptions): Broker {
     keyStore,
     audit,
     denials,
+    resourceOf: options.resourceOf,
     log,
     now,
     newId,

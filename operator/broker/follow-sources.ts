@@ -59,7 +59,7 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
     for (const { metadata } of sources.agentPods.store.listNamespace(name)) hub.endPod(metadata.uid ?? '');
   });
 
-  for (const pods of [sources.pods, sources.agentPods]) {
+  for (const pods of [sources.pods, sources.agentPods, sources.gatewayPods]) {
     pods.onChange((change) => {
       const { uid } = change.object.metadata;
       if (uid !== undefined && podLost(change)) hub.endPod(uid);
@@ -89,7 +89,7 @@ function leaseFacts({ status = {} }: UserKey): string {
   return `${status.state} ${status.version} ${status.rejected?.version}`;
 }
 
-const provingLabels = [labels.server, labels.agent, labels.injected] as const;
+const provingLabels = [labels.server, labels.agent, labels.gateway, labels.injected] as const;
 
 /** A pod that is gone, or that no longer says that it carries this sidecar. */
 function podLost(change: Change<KubeObject>): boolean {

@@ -1,10 +1,11 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
-import type { DenyReason, LeaseRequest, LeaseResponse, Subject } from '#contract/lease.ts';
+import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject } from '#contract/lease.ts';
 import { leaseTtlMsMax } from '#contract/lease.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
+import { withResource } from '#operator/identity/resource-audience.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
 import { KubeError } from '#operator/kube/errors.ts';
@@ -42,6 +43,8 @@ export interface LeaseServiceOptions {
   readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
+  /** URL of a server that tokens may name as their audience; undefined: there is none. */
+  readonly resourceOf: (server: ServerRef) => string | undefined;
   readonly log: Log;
   readonly now: () => Date;
   readonly newId: () => string;
@@ -89,10 +92,12 @@ export class LeaseService {
     const serverUid = server?.metadata.uid;
     if (server === undefined || serverUid === undefined) return this.#deny(pod, place, 'ServerNotFound');
 
-    const user = await this.#limited(pod, place, () => userGate.identify(pod.uid, credential, organization.issuers));
+    const issuers = withResource(organization.issuers, this.#options.resourceOf(ref));
+    const budget = budgetOf(pod, ref);
+    const user = await this.#limited(pod, place, () => userGate.identify(budget, credential, issuers));
     if (user.kind === 'unauthenticated') return this.#refuseUser(pod, place, user);
     const subjectKey = keyStore.subjectKeyOf(user.subject);
-    await this.#limited(pod, { ...place, subject: user.subject }, () => userGate.admitSubject(pod.uid, subjectKey));
+    await this.#limited(pod, { ...place, subject: user.subject }, () => userGate.admitSubject(budget, subjectKey));
 
     const address = { organization: organization.name, server: ref, serverUid, subject: user.subject };
     const headers = effectiveHeaders(server, this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace));
@@ -220,6 +225,11 @@ export class LeaseService {
 /** Nobody knows what is stored right now, which says nothing of the key. */
 function isStoreUnavailable(error: unknown): boolean {
   return error instanceof KubeError || (error instanceof KeyStoreError && error.code === 'ViewStale');
+}
+
+/** What is rationed: a sidecar or an agent as a whole, and each server of a gateway, so that no server's users starve another's. */
+function budgetOf({ uid, role }: VerifiedPod, { namespace, name }: ServerRef): string {
+  return role === 'gateway' ? `${uid} ${namespace}/${name}` : uid;
 }
 
 interface Place {

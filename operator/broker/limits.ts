@@ -27,7 +27,8 @@ export const brokerLimits = {
   drainMsMax: 20_000,
 
   streamsMax: 20_000,
-  streamsPerPodMax: 4,
+  /** A sidecar follows one server; an agent at most 16, a gateway at most 256; each twice while a stream is replaced by the next. */
+  streamsPerPodMax: { server: 4, agent: 40, gateway: 520 },
   /** What may wait in one stream for a slow reader. */
   streamBacklogBytesMax: 262_144,
   /** Streams are ended now and then, so that load spreads over new replicas and pods prove themselves again. */

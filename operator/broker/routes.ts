@@ -95,7 +95,7 @@ async function serveWatch(options: RoutesOptions, request: IncomingMessage, resp
   const server = serverInQuery(request.url ?? '');
   const pod = await options.podGate.admit({ token: bearerOf(request), server, purpose: 'watching', action: 'watch' });
   if (response.destroyed) throw new BrokerError('ERR_CLIENT_GONE');
-  options.hub.open(response, server, pod.uid);
+  options.hub.open(response, server, pod);
 }
 
 /** `revision` in the query is for the sidecar's own use; the snapshot that comes first answers it. */

@@ -14,6 +14,8 @@ export interface BrokerSources {
   readonly pods: Source<KubeObject>;
   /** Every pod with the label of an agent; the same. */
   readonly agentPods: Source<KubeObject>;
+  /** Every pod of the operator's namespace with the label of a gateway; the same. */
+  readonly gatewayPods: Source<KubeObject>;
   readonly mcpServers: Source<McpServer>;
   readonly userKeyPolicies: Source<UserKeyPolicy>;
   readonly userKeys: Source<UserKey>;

@@ -4,6 +4,8 @@ import type { ServerRef } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import { heartbeatMs } from '#contract/watch.ts';
 
+import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
+
 import { BrokerError } from './errors.ts';
 import { brokerLimits } from './limits.ts';
 import type { BrokerObserver, StreamEnd } from './metrics.ts';
@@ -18,6 +20,8 @@ export interface WatchHubOptions {
   readonly bootId: string;
   readonly random: () => number;
 }
+
+export type WatchingPod = Pick<VerifiedPod, 'uid' | 'role'>;
 
 interface Group {
   readonly server: ServerRef;
@@ -55,10 +59,10 @@ export class WatchHub {
   }
 
   /** Sends the snapshot and keeps the stream. @throws BrokerError ERR_SERVER_NOT_FOUND, ERR_TOO_MANY_STREAMS, ERR_DRAINING */
-  open(response: ServerResponse, server: ServerRef, podUid: string): void {
+  open(response: ServerResponse, server: ServerRef, { uid: podUid, role }: WatchingPod): void {
     if (this.#draining) throw new BrokerError('ERR_DRAINING');
     const ofPod = this.#perPod.get(podUid) ?? 0;
-    if (ofPod >= brokerLimits.streamsPerPodMax || this.#count >= brokerLimits.streamsMax) {
+    if (ofPod >= brokerLimits.streamsPerPodMax[role] || this.#count >= brokerLimits.streamsMax) {
       throw new BrokerError('ERR_TOO_MANY_STREAMS');
     }
     const policy = this.#options.snapshotOf(server);

@@ -1,15 +1,23 @@
+import { caConfigMapName, labels } from '#crds/v1alpha1/names.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { isKubeError } from '#operator/kube/errors.ts';
 import type { Informer } from '#operator/kube/informer.ts';
 import type { Log } from '#operator/kube/observers.ts';
-import { mutatingWebhookConfigurations, secrets as secretType } from '#operator/kube/resources.ts';
+import { configMaps, mutatingWebhookConfigurations, secrets as secretType } from '#operator/kube/resources.ts';
 import type { ConfigMap, MutatingWebhookConfiguration, Secret } from '#operator/kube/resources.ts';
 
 import { decideCertificates } from './decide.ts';
 import type { CertificateDecision, ObservedCertificates } from './decide.ts';
 import type { CertificateLifetimes } from './lifetimes.ts';
 import type { CertificateMetrics } from './metrics.ts';
-import { configMapBundle, encodedBundle, outdatedWebhooks, placesWithout, webhookBundles } from './publication.ts';
+import {
+  caBundleKey,
+  configMapBundle,
+  encodedBundle,
+  outdatedWebhooks,
+  placesWithout,
+  webhookBundles,
+} from './publication.ts';
 import { renew } from './renew.ts';
 import { bundleOf, readTlsState, tlsSecretName, writeTlsState } from './tls-state.ts';
 import type { TlsStateReading } from './tls-state.ts';
@@ -30,6 +38,8 @@ export interface CertificateKeeperOptions {
   /** Must hold exactly the ConfigMaps `mcp-keyring-ca` that sidecars mount. */
   readonly caConfigMaps: Pick<Informer<ConfigMap>, 'store' | 'hasSynced'>;
   readonly operatorNamespace: string;
+  /** Publish the bundle in the operator's own namespace too: gateways mount it there, and no Organization does it. */
+  readonly publishesAtHome: boolean;
   readonly dnsNames: readonly string[];
   readonly lifetimes: CertificateLifetimes;
   readonly isLeader: () => boolean;
@@ -134,6 +144,21 @@ export class CertificateKeeper {
   }
 
   async #publish(bundle: string): Promise<void> {
+    if (this.#options.publishesAtHome) await this.#publishAtHome(bundle);
+    await this.#publishToWebhook(bundle);
+  }
+
+  async #publishAtHome(bundle: string): Promise<void> {
+    const { caConfigMaps, operatorNamespace, client } = this.#options;
+    const published = caConfigMaps.store.get(operatorNamespace, caConfigMapName);
+    if (published?.data?.[caBundleKey] === bundle) return;
+    const labelled = { [labels.managed]: 'true', 'app.kubernetes.io/managed-by': 'mcp-keyring' };
+    const metadata = { name: caConfigMapName, namespace: operatorNamespace, labels: labelled };
+    const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { [caBundleKey]: bundle } };
+    await client.apply(configMaps, object, { fieldManager });
+  }
+
+  async #publishToWebhook(bundle: string): Promise<void> {
     const configuration = this.#options.webhooks.store.get(undefined, webhookConfigurationName);
     if (configuration === undefined) return;
     const outdated = outdatedWebhooks(configuration, bundle);

@@ -2,8 +2,8 @@ import type { ServerRef } from '#contract/lease.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
-/** What the sidecar of a pod is there for: it stands in front of a server, or beside an agent that calls servers. */
-export type PodRole = 'server' | 'agent';
+/** What the proxy in a pod is there for: it stands in front of a server, beside an agent that calls servers, or is the gateway. */
+export type PodRole = 'server' | 'agent' | 'gateway';
 
 /**
  * `leasing`: the pod may be given keys, and say what became of them. `watching`: it may be given policy. `reporting`: it may hand in
@@ -20,7 +20,8 @@ export type RoleRefusal =
   | 'PodServesAnotherServer'
   | 'ServerNotInjected'
   | 'ServerOfAnotherOrganization'
-  | 'ServerNotRemote';
+  | 'ServerNotRemote'
+  | 'ServerIsRemote';
 
 /** What is looked up beside the pod itself. Caches answer. */
 export interface RoleWorld {
@@ -28,6 +29,8 @@ export interface RoleWorld {
   readonly organizationOf: (namespace: string) => string | undefined;
   /** Whether the server runs outside the cluster. */
   readonly isRemote: (server: ServerRef) => boolean;
+  /** Where gateways run, and nobody but the administrators of the cluster runs anything. */
+  readonly operatorNamespace: string;
 }
 
 export interface PodAction {
@@ -42,15 +45,29 @@ export type RoleVerdict =
 /** Pure. Labels and annotations are those that admission keeps others from writing. */
 export function judgeRole({ metadata }: KubeObject, action: PodAction, world: RoleWorld): RoleVerdict {
   if (action.purpose !== 'reporting' && metadata.deletionTimestamp !== undefined) return mayNot('PodTerminating');
+  if (isGateway(metadata, world)) return judgeGateway(action, world);
   if (metadata.labels?.[labels.injected] !== 'true') return mayNot('PodNotInjected');
-  if (metadata.labels[labels.agent] === undefined) return judgeServer(metadata, action);
+  if (metadata.labels[labels.agent] === undefined) return judgeServer(metadata, action, world);
   if (metadata.labels[labels.server] !== undefined) return mayNot('PodRoleAmbiguous');
   return judgeAgent(metadata, action, world);
 }
 
-function judgeServer(metadata: KubeObject['metadata'], { server }: PodAction): RoleVerdict {
+/** The label counts in that namespace only: elsewhere anybody may write it. */
+function isGateway({ namespace, labels: podLabels }: KubeObject['metadata'], world: RoleWorld): boolean {
+  return namespace === world.operatorNamespace && podLabels?.[labels.gateway] === 'true';
+}
+
+/** A gateway acts for every server, and like an agent it gets no key of one in the cluster. */
+function judgeGateway({ server, purpose }: PodAction, world: RoleWorld): RoleVerdict {
+  if (purpose === 'leasing' && !world.isRemote(server)) return mayNot('ServerNotRemote');
+  return { kind: 'may', role: 'gateway' };
+}
+
+/** A pod that was in front of a server which is remote now has nothing to put a key on. */
+function judgeServer(metadata: KubeObject['metadata'], { server, purpose }: PodAction, world: RoleWorld): RoleVerdict {
   if (metadata.namespace !== server.namespace) return mayNot('NamespaceMismatch');
   if (metadata.labels?.[labels.server] !== server.name) return mayNot('PodServesAnotherServer');
+  if (purpose === 'leasing' && world.isRemote(server)) return mayNot('ServerIsRemote');
   return { kind: 'may', role: 'server' };
 }
 

@@ -1,4 +1,5 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import { gatewayPath } from '#crds/v1alpha1/names.ts';
 import type { KeyPage } from '#contract/key-page.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { type Broker, createBroker } from '#operator/broker/broker.ts';
@@ -36,7 +37,10 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     audit: wiring.audit,
     client,
     keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),
+    operatorNamespace: options.namespace,
     clusterDomain: options.clusterDomain,
+    resourceOf: (server) =>
+      options.gatewayUrl === undefined ? undefined : `${options.gatewayUrl}${gatewayPath(server)}`,
     users: identity.users,
     reviewer: identity.reviewer,
     registry: metrics.registry,

@@ -22,12 +22,15 @@ export function startCertificates(platform: Platform, informers: Informers, isLe
   const certificates = certificateMetrics(metrics.registry);
   const common = { operatorNamespace: options.namespace, log, metrics: certificates };
   const serving = new ServingCertificate({ ...common, secrets: informers.tlsSecret });
+  // A gateway is what needs the bundle there.
+  const home = options.gatewayUrl === undefined ? undefined : options.namespace;
   const keeper = new CertificateKeeper({
     ...common,
     client,
     secrets: informers.tlsSecret,
     webhooks: informers.webhooks,
-    caConfigMaps: ownCaConfigMaps(informers),
+    caConfigMaps: ownCaConfigMaps(informers, home),
+    publishesAtHome: home !== undefined,
     dnsNames: servingDnsNames(options.namespace, options.clusterDomain),
     lifetimes: defaultLifetimes,
     isLeader,
@@ -38,13 +41,17 @@ export function startCertificates(platform: Platform, informers: Informers, isLe
 }
 
 /**
- * Only those that an existing Organization owns: somebody else's ConfigMap of the same name is never brought up to date, and
+ * Only those that an existing Organization owns, and the one at home: somebody else's ConfigMap of the same name is never brought up to date, and
  * waiting for it would hold up the next CA for ever.
  */
-function ownCaConfigMaps({ caConfigMaps, organizations }: Informers): Pick<Informer<ConfigMap>, 'store' | 'hasSynced'> {
-  const isOurs = ({ metadata }: ConfigMap): boolean =>
-    metadata.name === caConfigMapName &&
+function ownCaConfigMaps(
+  { caConfigMaps, organizations }: Informers,
+  home: string | undefined,
+): Pick<Informer<ConfigMap>, 'store' | 'hasSynced'> {
+  const isOwned = ({ metadata }: ConfigMap): boolean =>
     metadata.ownerReferences?.some(({ uid }) => organizations.store.getByUid(uid) !== undefined) === true;
+  const isOurs = (configMap: ConfigMap): boolean =>
+    configMap.metadata.name === caConfigMapName && (configMap.metadata.namespace === home || isOwned(configMap));
   const store: Store<ConfigMap> = {
     get: (namespace, name) => caConfigMaps.store.get(namespace, name),
     getByUid: (uid) => caConfigMaps.store.getByUid(uid),

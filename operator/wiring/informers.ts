@@ -21,6 +21,7 @@ import {
   deployments,
   endpointSlices,
   type MutatingWebhookConfiguration,
+  type PartialObjectMetadata,
   mutatingWebhookConfigurations,
   namespaces,
   networkPolicies,
@@ -34,6 +35,8 @@ import type { Platform } from './platform.ts';
 
 /** Every cache of this process. */
 export interface Informers extends Sources {
+  /** The operator's own namespace; metadata only. */
+  readonly gatewayPods: Informer<PartialObjectMetadata>;
   readonly userKeyRequests: Informer<UserKeyRequest>;
   readonly tlsSecret: Informer<Secret>;
   /** Metadata only: that it changed. Its content is read as bytes. */
@@ -75,6 +78,11 @@ export function createInformers(platform: Platform): Informers {
     agentPods: make.informer('pods-agents', {
       type: podMetadata,
       options: { labelSelector: labels.agent, fieldSelector: unfinished, metadataOnly: true },
+      transform: podOutline,
+    }),
+    gatewayPods: make.informer('pods-gateways', {
+      type: podMetadata,
+      options: { namespace, labelSelector: `${labels.gateway}=true`, fieldSelector: unfinished, metadataOnly: true },
       transform: podOutline,
     }),
     services: make.informer('services', { type: services, options: managed }),

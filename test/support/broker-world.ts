@@ -214,6 +214,7 @@ export function brokerWorld() {
   const sources = {
     pods: memorySource<KubeObject>([podOf(github, 'github-0')]),
     agentPods: memorySource<KubeObject>(),
+    gatewayPods: memorySource<KubeObject>(),
     mcpServers: memorySource<McpServer>([mcpServer()]),
     userKeyPolicies: memorySource<UserKeyPolicy>(),
     userKeys: memorySource<UserKey>(),
@@ -256,7 +257,9 @@ export function brokerWorld() {
       },
     },
     reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
+    operatorNamespace: 'mcp-keyring',
     clusterDomain: 'cluster.local',
+    resourceOf: ({ namespace, name }: ServerRef) => `https://mcp.example.com/${namespace}/${name}/mcp`,
     registry: new Registry(),
     log: silentLog,
     monotonicMs: () => clock.nowMs,

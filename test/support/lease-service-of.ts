@@ -14,7 +14,7 @@ import type { BrokerWorld } from '#test/support/broker-world.ts';
 export function servicesOf(world: BrokerWorld) {
   let unrecorded = 0;
   let counted = 0;
-  const { sources, tenancy, keyStore, audit, log, now, monotonicMs } = world;
+  const { sources, tenancy, keyStore, audit, log, now, monotonicMs, resourceOf } = world;
   const newId = (): string => randomUUID();
   const observer = {
     denialNotRecorded: () => (unrecorded += 1),
@@ -24,7 +24,19 @@ export function servicesOf(world: BrokerWorld) {
   const pods = createPodIdentifier(world);
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: world.users, monotonicMs });
-  const leases = new LeaseService({ podGate, userGate, tenancy, sources, keyStore, audit, denials, log, now, newId });
+  const leases = new LeaseService({
+    podGate,
+    userGate,
+    tenancy,
+    sources,
+    keyStore,
+    audit,
+    denials,
+    resourceOf,
+    log,
+    now,
+    newId,
+  });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
   return { leases, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };

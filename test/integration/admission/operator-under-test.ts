@@ -67,6 +67,7 @@ export class OperatorUnderTest implements AsyncDisposable {
       secrets: tlsSecrets,
       webhooks,
       caConfigMaps,
+      publishesAtHome: false,
       dnsNames: [...servingDnsNames(operatorNamespace), 'localhost'],
       lifetimes: time.lifetimes,
       isLeader: () => true,

@@ -445,7 +445,7 @@ describe('a watch stream', () => {
   test('is one of few for each pod, and makes room when it closes', async () => {
     const { client, world } = await start();
     const open = [];
-    for (let i = 0; i < brokerLimits.streamsPerPodMax; i += 1) open.push(await client.watch(github, podToken));
+    for (let i = 0; i < brokerLimits.streamsPerPodMax.server; i += 1) open.push(await client.watch(github, podToken));
     await expect(client.watch(github, podToken)).rejects.toThrow('429');
     open[0]?.close();
     await expect

@@ -49,6 +49,7 @@ class Replica implements AsyncDisposable {
       secrets: this.caches.secrets,
       webhooks: this.caches.webhooks,
       caConfigMaps: this.caches.caConfigMaps,
+      publishesAtHome: false,
       client: cluster.client,
       dnsNames,
       lifetimes,

@@ -60,7 +60,7 @@ async function tokenOf(options: { pod?: string; audience?: string; namespace?: s
 function identify(token: string, purpose: PodPurpose = 'leasing', server = github): Promise<PodIdentification> {
   const reviewer = new TokenReviewer({ client: createKubeClient({ transport }), monotonicMs: () => performance.now() });
   const podOfUid = (uid: string): KubeObject | undefined => pods.store.getByUid(uid);
-  const world = { organizationOf: () => 'default', isRemote: () => false };
+  const world = { organizationOf: () => 'default', isRemote: () => false, operatorNamespace: 'mcp-keyring' };
   return new PodIdentifier({ reviewer, podOfUid, ...world }).identify({ token, server, purpose });
 }
 

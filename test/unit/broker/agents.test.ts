@@ -9,7 +9,7 @@ import { alice, bob, brokerWorld, mcpServer, userKeyOf, type BrokerWorld } from 
 import { readAnswer, servicesOf } from '#test/support/lease-service-of.ts';
 
 const key = 'lin_the-key-of-alice';
-const remote = { upstream: { remote: { url: 'https://mcp.linear.example/mcp' } } };
+const remote = { upstream: { remote: { url: 'https://mcp.linear.example/mcp', allowPrivateAddresses: false } } };
 const linear: ServerRef = { namespace: 'team-b', name: 'linear' };
 const slack: ServerRef = { namespace: 'team-b', name: 'slack' };
 const notes: ServerRef = { namespace: 'team-b', name: 'notes' };

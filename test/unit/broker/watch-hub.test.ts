@@ -48,7 +48,7 @@ function setUp() {
   });
   const open = (podUid = 'pod-1'): FakeResponse => {
     const response = new FakeResponse();
-    hub.open(response as unknown as ServerResponse, github, podUid);
+    hub.open(response as unknown as ServerResponse, github, { uid: podUid, role: 'server' });
     return response;
   };
   return { hub, counts, ends, open };

@@ -30,6 +30,8 @@ export class FakeCluster {
     metadata: { name: 'mcp-keyring-ca', namespace: 'team-a', uid: 'ca', resourceVersion: '1' },
     data: {},
   };
+  /** The one in the operator's own namespace. */
+  homeConfigMap: ConfigMap | undefined;
   readonly writes: string[] = [];
 
   readonly client: Pick<KubeClient, 'replace' | 'apply'> = {
@@ -41,6 +43,7 @@ export class FakeCluster {
       return this.secret as unknown as T;
     },
     apply: async <T extends KubeObject>(_type: ResourceType<T>, object: NewObject<T>): Promise<T> => {
+      if (object.kind === 'ConfigMap') return this.#applyHome(object as unknown as ConfigMap) as unknown as T;
       const applied = (object as unknown as MutatingWebhookConfiguration).webhooks ?? [];
       const webhooks = (this.webhook.webhooks ?? []).map((webhook) => {
         const caBundle = applied.find(({ name }) => name === webhook.name)?.clientConfig.caBundle;
@@ -54,6 +57,12 @@ export class FakeCluster {
       return this.webhook as unknown as T;
     },
   };
+
+  #applyHome(object: ConfigMap): ConfigMap {
+    this.homeConfigMap = this.#next({ ...object, metadata: { ...object.metadata, uid: 'home' } });
+    this.writes.push('configMap');
+    return this.homeConfigMap;
+  }
 
   /** As the Organization controller does. */
   publishConfigMap(bundle: string): void {
@@ -83,6 +92,8 @@ export class FakeCaches {
     if (wanted.includes('secrets')) this.secrets.show(this.#cluster.secret);
     if (wanted.includes('webhooks')) this.webhooks.show(this.#cluster.webhook);
     if (wanted.includes('caConfigMaps')) this.caConfigMaps.show(this.#cluster.caConfigMap);
+    const home = this.#cluster.homeConfigMap;
+    if (wanted.includes('caConfigMaps') && home !== undefined) this.caConfigMaps.show(home);
   }
 }
 

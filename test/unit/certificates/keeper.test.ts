@@ -27,7 +27,7 @@ class Replica {
   readonly keeper: CertificateKeeper;
   readonly serving: ServingCertificate;
 
-  constructor(cluster: FakeCluster, clock: { nowMs: number }) {
+  constructor(cluster: FakeCluster, clock: { nowMs: number }, publishesAtHome = false) {
     this.caches = new FakeCaches(cluster);
     const log: Log = { ...silentLog, warn: (_message, fields) => void this.warnings.push(fields?.['missing']) };
     const common = { operatorNamespace, log, metrics: silentMetrics };
@@ -37,6 +37,7 @@ class Replica {
       secrets: this.caches.secrets,
       webhooks: this.caches.webhooks,
       caConfigMaps: this.caches.caConfigMaps,
+      publishesAtHome,
       client: cluster.client,
       dnsNames: ['broker'],
       lifetimes,
@@ -79,6 +80,17 @@ describe('the first certificates', () => {
   test('come from whichever replica is first, leader or not', async () => {
     await follower.keeper.reconcile();
     expect(held().leaf.notAfterMs).toBe(startMs + lifetimes.leafLifeMs);
+  });
+
+  test('are published at home too where a gateway needs them, by the leader, once', async () => {
+    leader = new Replica(cluster, clock, true);
+    await leader.keeper.reconcile();
+    expect(cluster.homeConfigMap).toBeUndefined();
+    leader.isLeader = true;
+    await settle();
+    expect(cluster.homeConfigMap?.metadata).toMatchObject({ name: 'mcp-keyring-ca', namespace: operatorNamespace });
+    expect(cluster.homeConfigMap?.data).toEqual({ 'ca.crt': leader.serving.caBundle() });
+    expect(cluster.writes.filter((write) => write === 'configMap')).toHaveLength(1);
   });
 
   test('come from one of two replicas that begin together', async () => {

@@ -89,6 +89,7 @@ const question: PodAction = { server: { namespace: 'team-a', name: 'github' }, p
 const world: RoleWorld = {
   organizationOf: (namespace) => ({ 'team-a': 'default', 'team-b': 'default', 'team-x': 'x' })[namespace],
   isRemote: () => false,
+  operatorNamespace: 'mcp-keyring',
 };
 const token = { uid: 'uid-1', name: 'github-0', namespace: 'team-a', serviceAccount: 'default' };
 

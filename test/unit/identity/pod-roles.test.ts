@@ -12,6 +12,7 @@ const organizations: Readonly<Record<string, string>> = { 'team-a': 'default', '
 const world: RoleWorld = {
   organizationOf: (namespace) => organizations[namespace],
   isRemote: ({ name }) => name !== inCluster.name,
+  operatorNamespace: 'mcp-keyring',
 };
 
 function agent(change: Partial<KubeObject['metadata']> = {}): KubeObject {
@@ -101,4 +102,37 @@ describe('a pod with the sidecar of a server', () => {
     expect(judgeRole(pod, leasing(foreign), world)).toEqual({ kind: 'mayNot', refusal: 'NamespaceMismatch' });
     expect(judgeRole(pod, leasing(inCluster), world)).toEqual({ kind: 'may', role: 'server' });
   });
+});
+
+describe('a gateway pod', () => {
+  const gateway = (change: Partial<KubeObject['metadata']> = {}): KubeObject =>
+    agent({ namespace: 'mcp-keyring', labels: { 'mcpkeyring.io/gateway': 'true' }, annotations: {}, ...change });
+
+  test('is given keys for remote servers of every organization, and the policy of every server', () => {
+    for (const server of [linear, foreign, { namespace: 'team-x', name: 'payroll' }]) {
+      expect(judgeRole(gateway(), leasing(server), world)).toEqual({ kind: 'may', role: 'gateway' });
+    }
+    for (const purpose of ['watching', 'reporting'] as const) {
+      expect(judgeRole(gateway(), { server: inCluster, purpose }, world)).toEqual({ kind: 'may', role: 'gateway' });
+    }
+  });
+
+  test('is given no key for a server in the cluster: the sidecar there adds it', () => {
+    expect(judgeRole(gateway(), leasing(inCluster), world)).toEqual({ kind: 'mayNot', refusal: 'ServerNotRemote' });
+  });
+
+  test.each<[string, KubeObject, string]>([
+    ['in a namespace where anybody may write labels', gateway({ namespace: 'team-a' }), 'PodNotInjected'],
+    ['with another value of the label', gateway({ labels: { 'mcpkeyring.io/gateway': 'yes' } }), 'PodNotInjected'],
+    ['while it terminates', gateway({ deletionTimestamp: '2026-11-25T02:00:00Z' }), 'PodTerminating'],
+  ])('is none %s', (...[, pod, refusal]) => {
+    expect(judgeRole(pod, leasing(linear), world)).toEqual({ kind: 'mayNot', refusal });
+  });
+});
+
+test('a sidecar is given no key for a server that is remote now', () => {
+  const pod = agent({ labels: { 'mcpkeyring.io/server': 'linear', 'mcpkeyring.io/injected': 'true' } });
+  expect(judgeRole(pod, leasing(linear), world)).toEqual({ kind: 'mayNot', refusal: 'ServerIsRemote' });
+  const reporting = { server: linear, purpose: 'reporting' } as const;
+  expect(judgeRole(pod, reporting, world)).toEqual({ kind: 'may', role: 'server' });
 });
