@@ -23,9 +23,7 @@ export function serverUpstream(server: McpServer, from: UpstreamSources): Server
 function remoteUpstream(server: McpServer, { caBundles }: UpstreamSources): ServerUpstream | undefined {
   const { remote } = server.spec.upstream;
   if (remote === undefined) return undefined;
-  const { url, caBundleRef } = remote;
-  // An object from before the field has none.
-  const allowPrivateAddresses = remote.allowPrivateAddresses === true;
+  const { url, caBundleRef, allowPrivateAddresses } = remote;
   if (caBundleRef === undefined) return { kind: 'remote', url, allowPrivateAddresses };
   const ca = remoteCaBundle(server, caBundles);
   // Never the public roots instead of what is named.

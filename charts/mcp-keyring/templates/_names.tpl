@@ -15,6 +15,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{- define "mcpKeyring.gatewaySelector" -}}
+app.kubernetes.io/name: mcp-keyring
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end }}
+
 {{- define "mcpKeyring.operatorUser" -}}
 system:serviceaccount:{{ .Release.Namespace }}:mcp-keyring-operator
 {{- end }}

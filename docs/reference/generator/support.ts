@@ -26,7 +26,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'spec.audit.sinks': refused,
   },
   McpServer: {
-    'spec.upstream.remote': refused,
     'spec.authentication.mode': only('PerUser'),
     'spec.authentication.headers[].format.pattern': refused,
     'spec.authentication.headers[].reveal': only('None'),

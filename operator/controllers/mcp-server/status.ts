@@ -54,19 +54,10 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
         `Organizations ${someOf(finding.organizations)} all select this namespace, so no keys are handed out here; let only one of them`,
       );
     case 'gatewayNotInstalled':
-      return stalled(
-        'GatewayNotInstalled',
-        'spec.upstream.remote is served by the gateway, and none is installed; set gateway.enabled in the values of the chart',
-      );
     case 'gatewayNotReady':
-      return notReady('GatewayNotReady', 'No pod of the gateway is ready; look at the Deployment mcp-keyring-gateway');
     case 'caBundleMissing':
-      return notReady(
-        'CABundleNotFound',
-        `ConfigMap ${finding.configMap} with key ${finding.key} and the label ${labels.caBundle}=true is not there, so no key is sent to the server`,
-      );
     case 'servedByGateway':
-      return [{ type: 'Ready', status: 'True', reason: 'Serving', message: 'Served by the gateway' }];
+      return remoteReadiness(finding);
     case 'noPods':
       return notReady(
         'NoPods',
@@ -88,6 +79,32 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
       return notReady('DeploymentUnavailable', `The Deployment cannot make its pods: ${finding.message}`);
     case 'serving':
       return [{ type: 'Ready', status: 'True', reason: 'Serving', message: `Served by ${count(finding.pods, 'pod')}` }];
+    default:
+      return finding satisfies never;
+  }
+}
+
+type RemoteFinding = Extract<
+  ServerFinding,
+  { kind: 'gatewayNotInstalled' | 'gatewayNotReady' | 'caBundleMissing' | 'servedByGateway' }
+>;
+
+function remoteReadiness(finding: RemoteFinding): readonly KeyringCondition[] {
+  switch (finding.kind) {
+    case 'gatewayNotInstalled':
+      return stalled(
+        'GatewayNotInstalled',
+        'spec.upstream.remote is served by the gateway, and none is installed; set gateway.enabled in the values of the chart',
+      );
+    case 'gatewayNotReady':
+      return notReady('GatewayNotReady', 'No pod of the gateway is ready; look at the Deployment mcp-keyring-gateway');
+    case 'caBundleMissing':
+      return notReady(
+        'CABundleNotFound',
+        `ConfigMap ${finding.configMap} with key ${finding.key} and the label ${labels.caBundle}=true is not there, so no key is sent to the server`,
+      );
+    case 'servedByGateway':
+      return [{ type: 'Ready', status: 'True', reason: 'Serving', message: 'Served by the gateway' }];
     default:
       return finding satisfies never;
   }

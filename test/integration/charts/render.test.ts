@@ -4,9 +4,17 @@ import process from 'node:process';
 
 import { describe, expect, test } from 'vitest';
 
-import { brokerAudience, intakeConfigMapName, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
+import {
+  brokerAudience,
+  gatewayName,
+  intakeConfigMapName,
+  labels,
+  sidecarContainerName,
+  sidecarVolumeNames,
+} from '#crds/v1alpha1/names.ts';
 import { baselineCapabilities, meshInitCapabilities } from '#operator/admission/inject/privileges.ts';
 import { parseOptions } from '#operator/options.ts';
+import { parseOptions as parseProxyOptions } from '#sidecar/options.ts';
 import { helm, type Manifest, manifestsIn, render, renderText, repository } from './helm.ts';
 
 const goldens = join(repository, 'test/golden/chart');
@@ -56,6 +64,20 @@ describe.each(cases)('the chart with the values %s', (name) => {
     const guards = JSON.stringify(ofKind(manifests, 'ValidatingAdmissionPolicy', 'MutatingWebhookConfiguration'));
     const lists = [...guards.matchAll(/"operator":"NotIn","values":(\[[^\]]*\])/gu)].map(([, list = '']) => list);
     expect(new Set(lists)).toEqual(new Set([JSON.stringify(excluded)]));
+  });
+
+  test('starts the gateway with arguments that it knows, as the broker knows it', async () => {
+    const manifests = await render(valuesOf(name));
+    const [gateway] = ofKind(manifests, 'Deployment').filter(({ metadata }) => metadata.name === gatewayName);
+    if (gateway === undefined) return expect(name).toBe('bare');
+    const { template } = gateway['spec'] as DeploymentSpec;
+    const [container] = template.spec.containers;
+    const parsed = parseProxyOptions(container?.args ?? []);
+    expect(parsed).toMatchObject({ kind: 'options', options: { serving: { mode: 'gateway' } } });
+    expect(template.metadata?.labels).toMatchObject({ [labels.gateway]: 'true' });
+    expect(JSON.stringify(template.spec)).toContain(`"audience":"${brokerAudience}"`);
+    // Neither its account nor its pods get any right.
+    expect(JSON.stringify(ofKind(manifests, 'RoleBinding', 'ClusterRoleBinding'))).not.toContain(gatewayName);
   });
 
   test('gives no right on Secrets beyond one namespace, and none by wildcard', async () => {
@@ -110,7 +132,10 @@ describe.each(cases)('the chart with the values %s', (name) => {
 });
 
 interface DeploymentSpec {
-  readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } };
+  readonly template: {
+    readonly metadata?: { readonly labels?: Readonly<Record<string, string>> };
+    readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] };
+  };
 }
 
 interface PodSpec {

@@ -161,7 +161,6 @@ const kinds = [
       },
     },
     unsupported: [
-      ['upstream.remote', 'upstream', { remote: { url: 'https://mcp.example.com' } }],
       ['authentication.mode other than PerUser', 'authentication', { mode: 'Shared', sharedKeySecretRef: secretRef }],
       [
         'authentication.mode other than PerUser',
