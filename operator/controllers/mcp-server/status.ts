@@ -37,6 +37,7 @@ function urlFields({ object, gateway }: ObservedServer, upstream: Upstream): Pic
 
 function readiness({ object }: ObservedServer, finding: ServerFinding): readonly KeyringCondition[] {
   const { name } = object.metadata;
+  if (isOfRemote(finding)) return remoteReadiness(finding);
   switch (finding.kind) {
     case 'noOrganization':
       return notReady(
@@ -53,11 +54,6 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
         'NamespacesConflict',
         `Organizations ${someOf(finding.organizations)} all select this namespace, so no keys are handed out here; let only one of them`,
       );
-    case 'gatewayNotInstalled':
-    case 'gatewayNotReady':
-    case 'caBundleMissing':
-    case 'servedByGateway':
-      return remoteReadiness(finding);
     case 'noPods':
       return notReady(
         'NoPods',
@@ -88,6 +84,17 @@ type RemoteFinding = Extract<
   ServerFinding,
   { kind: 'gatewayNotInstalled' | 'gatewayNotReady' | 'caBundleMissing' | 'servedByGateway' }
 >;
+
+const remoteKinds: Readonly<Record<RemoteFinding['kind'], true>> = {
+  gatewayNotInstalled: true,
+  gatewayNotReady: true,
+  caBundleMissing: true,
+  servedByGateway: true,
+};
+
+function isOfRemote(finding: ServerFinding): finding is RemoteFinding {
+  return Object.hasOwn(remoteKinds, finding.kind);
+}
 
 function remoteReadiness(finding: RemoteFinding): readonly KeyringCondition[] {
   switch (finding.kind) {
