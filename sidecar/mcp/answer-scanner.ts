@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import type { RequestId } from './message.ts';
 
 /**
@@ -6,8 +7,8 @@ import type { RequestId } from './message.ts';
  */
 export interface ServerMessage {
   readonly id: RequestId | undefined;
-  /** A request or a notification of the server. */
-  readonly method: string | undefined;
+  /** A request or a notification of the server: it has a method. */
+  readonly isCall: boolean;
   /** Code of the error, 0 for a result. */
   readonly rpcStatus: number | undefined;
   readonly isError: boolean | undefined;
@@ -15,22 +16,48 @@ export interface ServerMessage {
   readonly taskId: string | undefined;
 }
 
-/** Objects whose members are of interest, by the path that leads there; anything in them that is not here is skipped. */
-const shapes = {
-  root: { id: 'value', method: 'value', error: 'error', result: 'result' },
-  error: { code: 'value' },
-  result: { isError: 'value', taskId: 'value', resultType: 'value', task: 'task' },
-  task: { taskId: 'value' },
+/** What is kept of a message, each in its place. */
+const slots = {
+  id: 0,
+  method: 1,
+  error: 2,
+  result: 3,
+  code: 4,
+  isError: 5,
+  resultType: 6,
+  taskId: 7,
+  task: 8,
+  taskIdOfTask: 9,
 } as const;
 
-type ShapeName = keyof typeof shapes;
+type Slot = (typeof slots)[keyof typeof slots];
 
-const members: Readonly<Record<ShapeName, ReadonlyMap<string, ShapeName | 'value'>>> = {
-  root: new Map(Object.entries(shapes.root)),
-  error: new Map(Object.entries(shapes.error)),
-  result: new Map(Object.entries(shapes.result)),
-  task: new Map(Object.entries(shapes.task)),
-};
+/** A member of interest: where its value is kept, and what is of interest in it when it is an object. */
+interface Member {
+  readonly name: string;
+  readonly slot: Slot;
+  readonly inner?: Shape;
+  /** Only that it is there matters, not what it is. */
+  readonly isNoted?: true;
+}
+
+/** Members of an object; anything else in it is skipped. */
+type Shape = readonly Member[];
+
+const task: Shape = [{ name: 'taskId', slot: slots.taskIdOfTask }];
+const result: Shape = [
+  { name: 'isError', slot: slots.isError },
+  { name: 'resultType', slot: slots.resultType },
+  { name: 'taskId', slot: slots.taskId },
+  { name: 'task', slot: slots.task, inner: task },
+];
+const error: Shape = [{ name: 'code', slot: slots.code }];
+const root: Shape = [
+  { name: 'id', slot: slots.id },
+  { name: 'method', slot: slots.method, isNoted: true },
+  { name: 'error', slot: slots.error, inner: error },
+  { name: 'result', slot: slots.result, inner: result },
+];
 
 /** Longest text that is kept: of a key, a method, an id. */
 const textBytesMax = 512;
@@ -48,57 +75,96 @@ const closeBrace = 0x7d;
 export class AnswerScanner {
   #depth = 0;
   /** Shapes that are open, the root first: the depth of the innermost is how many they are. */
-  readonly #open: ShapeName[] = [];
+  readonly #open: Shape[] = [];
   #expectsKey = false;
-  #key = '';
+  #member: Member | undefined;
   #isInString = false;
   #isKept = false;
   #isEscaped = false;
   #token = '';
-  #values = new Map<string, string>();
+  /** JSON, by slot; empty for an object or an array. */
+  readonly #values: (string | undefined)[] = Object.values(slots).map(() => undefined);
 
   reset(): void {
     this.#depth = 0;
     this.#open.length = 0;
     this.#expectsKey = false;
-    this.#key = '';
+    this.#member = undefined;
     this.#isInString = false;
     this.#isEscaped = false;
     this.#token = '';
-    if (this.#values.size > 0) this.#values = new Map();
+    this.#values.fill(undefined);
+  }
+
+  /** Whether it is known that there is a result or an error of which code, so that nothing else has to be read for that. */
+  get knowsStatus(): boolean {
+    return this.#values[slots.result] !== undefined || this.#values[slots.code] !== undefined;
   }
 
   feed(bytes: Uint8Array, start = 0, end = bytes.byteLength): void {
     let at = start;
-    while (at < end) at = this.#isInString ? this.#string(bytes, at, end) : this.#structure(bytes, at, end);
+    while (at < end) {
+      if (this.#isInString) at = this.#string(bytes, at, end);
+      else if (this.#depth > this.#open.length) at = this.#skip(bytes, at, end);
+      else at = this.#structure(bytes, at, end);
+    }
   }
 
   read(): ServerMessage {
-    const hasError = (this.#values.get('root.error') ?? 'null') !== 'null';
-    const isTask = parsed(this.#values.get('result.resultType')) === 'task';
-    const taskId = this.#values.get('task.taskId') ?? (isTask ? this.#values.get('result.taskId') : undefined);
+    const values = this.#values;
+    const taskId = values[slots.taskIdOfTask] ?? (isTask(values) ? values[slots.taskId] : undefined);
     return {
-      id: idOf(parsed(this.#values.get('root.id'))),
-      method: textOf(parsed(this.#values.get('root.method'))),
-      rpcStatus: hasError ? codeOf(this.#values.get('error.code')) : this.#values.has('root.result') ? 0 : undefined,
-      isError: booleanOf(parsed(this.#values.get('result.isError'))),
+      id: idOf(parsed(values[slots.id])),
+      isCall: values[slots.method] !== undefined,
+      rpcStatus: statusOf(values),
+      isError: booleanOf(parsed(values[slots.isError])),
       taskId: textOf(parsed(taskId)),
     };
   }
 
-  get #shape(): ShapeName | undefined {
+  get #shape(): Shape | undefined {
     return this.#depth === this.#open.length ? this.#open.at(-1) : undefined;
   }
 
-  /** Reads up to the next string; returns where it got. */
+  /** Passes what is in an object or array of no interest; returns where it got. */
+  #skip(bytes: Uint8Array, start: number, end: number): number {
+    let depth = this.#depth;
+    let at = start;
+    while (at < end && depth > this.#open.length) {
+      const byte = bytes[at] ?? 0;
+      at += 1;
+      if (byte === quote) {
+        const close = closeOfShortString(bytes, at, end);
+        if (close < 0) {
+          this.#isInString = true;
+          this.#isKept = false;
+          break;
+        }
+        at = close + 1;
+      } else if (byte === openBrace || byte === openBracket) depth += 1;
+      else if (byte === closeBrace || byte === closeBracket) depth -= 1;
+    }
+    this.#depth = depth;
+    return at;
+  }
+
+  /** Reads up to the next string, or into an object or array; returns where it got. */
   #structure(bytes: Uint8Array, start: number, end: number): number {
     for (let at = start; at < end; at += 1) {
       const byte = bytes[at] ?? 0;
+      if (byte <= space) continue;
       if (byte === quote) {
-        this.#beginString();
-        return at + 1;
+        const close = closeOfShortString(bytes, at + 1, end);
+        if (close < 0) {
+          this.#beginString();
+          return at + 1;
+        }
+        this.#takeString(bytes, at + 1, close);
+        at = close;
+        continue;
       }
-      if (byte > space) this.#take(byte);
+      this.#take(byte);
+      if (byte === openBrace || byte === openBracket) return at + 1;
     }
     return end;
   }
@@ -124,10 +190,16 @@ export class AnswerScanner {
     }
   }
 
+  /** A string that is there as a whole, without anything escaped. */
+  #takeString(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#expectsKey)
+      this.#member = this.#shape?.find(({ name }) => name.length === end - start && isAt(bytes, start, name));
+    else if (this.#member !== undefined) this.#store(this.#member.isNoted ? '' : `"${latin1(bytes, start, end)}"`);
+  }
+
   #beginString(): void {
-    const shape = this.#shape;
     this.#isInString = true;
-    this.#isKept = shape !== undefined && (this.#expectsKey || members[shape].get(this.#key) === 'value');
+    this.#isKept = this.#shape !== undefined && (this.#expectsKey || this.#member !== undefined);
     this.#token = '';
   }
 
@@ -139,14 +211,12 @@ export class AnswerScanner {
     }
     let close = bytes.indexOf(quote, start);
     if (close === -1 || close > end) close = end;
-    const escape = lastEscape(bytes, start, close);
+    this.#keep(bytes, start, close);
     // The quote, or what comes in the next piece, belongs to the backslash before it.
-    if (escape !== -1) {
-      this.#keep(bytes, start, close);
+    if (isEscaped(bytes, start, close)) {
       this.#isEscaped = true;
       return close;
     }
-    this.#keep(bytes, start, close);
     if (close === end) return end;
     this.#endString();
     return close + 1;
@@ -160,95 +230,118 @@ export class AnswerScanner {
 
   #endString(): void {
     this.#isInString = false;
-    const token = `"${this.#token}"`;
+    const token = this.#token;
     this.#token = '';
     if (!this.#isKept) return;
-    if (this.#expectsKey) this.#key = keyOf(token);
-    else this.#store(token);
+    if (this.#expectsKey) this.#member = this.#memberOf(token);
+    else this.#store(`"${token}"`);
+  }
+
+  #memberOf(token: string): Member | undefined {
+    const key = textOf(parsed(`"${token}"`));
+    return this.#shape?.find(({ name }) => name === key);
   }
 
   #scalar(byte: number): void {
-    const shape = this.#shape;
-    if (shape === undefined || this.#expectsKey || members[shape].get(this.#key) === undefined) return;
-    if (this.#token.length < textBytesMax) this.#token += String.fromCharCode(byte);
+    if (this.#member === undefined || this.#expectsKey || this.#token.length >= textBytesMax) return;
+    this.#token += String.fromCharCode(byte);
   }
 
   #enter(byte: number): void {
-    const shape = this.#shape;
-    const inner = this.#depth === 0 ? 'root' : shape === undefined ? undefined : members[shape].get(this.#key);
-    if (shape !== undefined && inner !== undefined) this.#note();
+    const inner = this.#depth === 0 ? root : this.#member?.inner;
+    this.#store('');
     this.#depth += 1;
-    if (byte !== openBrace || inner === undefined || inner === 'value') return;
+    if (byte !== openBrace || inner === undefined) return;
     this.#open.push(inner);
     this.#expectsKey = true;
-    this.#key = '';
+    this.#member = undefined;
   }
 
   #leave(): void {
     this.#endScalar();
-    if (this.#shape !== undefined) {
-      this.#open.pop();
-      this.#expectsKey = false;
-      this.#key = '';
-    }
     this.#depth -= 1;
+    if (this.#open.length <= this.#depth) return;
+    this.#open.pop();
+    this.#expectsKey = false;
+    this.#member = undefined;
   }
 
   #nextMember(): void {
     this.#endScalar();
-    if (this.#shape === undefined) return;
     this.#expectsKey = true;
-    this.#key = '';
+    this.#member = undefined;
   }
 
   #endScalar(): void {
-    if (this.#token === '' || this.#shape === undefined) return;
-    this.#store(this.#token);
+    if (this.#token !== '') this.#store(this.#token);
     this.#token = '';
   }
 
-  /** The member is there, whatever it is. */
-  #note(): void {
-    this.#store('');
-  }
-
   #store(json: string): void {
-    const shape = this.#shape;
-    if (shape !== undefined) this.#values.set(`${shape}.${this.#key}`, json);
+    if (this.#member !== undefined) this.#values[this.#member.slot] = json;
   }
 }
 
-/** Where the backslash is that escapes the byte at `end`; -1 when there is none. */
-function lastEscape(bytes: Uint8Array, start: number, end: number): number {
+/** Where a call of a native search costs more than it saves. */
+const shortBytes = 48;
+
+/** Index of the quote that ends the string; -1 where something is escaped, or the string is long. */
+function closeOfShortString(bytes: Uint8Array, start: number, end: number): number {
+  const last = Math.min(end, start + shortBytes);
+  for (let at = start; at < last; at += 1) {
+    const byte = bytes[at];
+    if (byte === quote) return at;
+    if (byte === backslash) return -1;
+  }
+  return -1;
+}
+
+/** One character a byte. */
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+}
+
+function isAt(bytes: Uint8Array, start: number, text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    if (bytes[start + index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
+}
+
+/** Whether the backslashes before `end` escape what comes there. */
+function isEscaped(bytes: Uint8Array, start: number, end: number): boolean {
   let slashes = 0;
   while (end - 1 - slashes >= start && bytes[end - 1 - slashes] === backslash) slashes += 1;
-  return slashes % 2 === 1 ? end - 1 : -1;
+  return slashes % 2 === 1;
+}
+
+type Values = readonly (string | undefined)[];
+
+function isTask(values: Values): boolean {
+  return values[slots.resultType] === '"task"';
+}
+
+function statusOf(values: Values): number | undefined {
+  if ((values[slots.error] ?? 'null') === 'null') return values[slots.result] === undefined ? undefined : 0;
+  const code = parsed(values[slots.code]);
+  return typeof code === 'number' && Number.isSafeInteger(code) ? code : undefined;
 }
 
 const decoder = new TextDecoder();
+const ascii = /^[ -~]*$/;
 
 /** `json` with one character a byte of UTF-8. */
 function parsed(json: string | undefined): unknown {
-  if (json === undefined) return undefined;
+  if (json === undefined || json === '') return undefined;
   try {
-    return JSON.parse(decoder.decode(Uint8Array.from(json, (character) => character.charCodeAt(0))));
+    return JSON.parse(ascii.test(json) ? json : decoder.decode(Buffer.from(json, 'latin1')));
   } catch {
     return undefined;
   }
 }
 
-/** Nearly always plain: then it needs no parser. */
-function keyOf(json: string): string {
-  return json.includes('\\') ? (textOf(parsed(json)) ?? '') : json.slice(1, -1);
-}
-
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
-}
-
-function codeOf(json: string | undefined): number | undefined {
-  const code = parsed(json);
-  return typeof code === 'number' && Number.isSafeInteger(code) ? code : undefined;
 }
 
 function booleanOf(value: unknown): boolean | undefined {

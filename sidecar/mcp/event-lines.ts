@@ -90,6 +90,12 @@ export class EventLines {
 
   /** Returns where the value begins, if it does. */
   #readName(bytes: Uint8Array, start: number, end: number): number {
+    // Nearly always the whole name is there, and it is this one.
+    if (this.#position === 'lineStart' && beginsWithData(bytes, start, end)) {
+      this.#field = 'data';
+      this.#position = 'space';
+      return start + dataColon.length;
+    }
     for (let at = start; at < end; at += 1) {
       const byte = bytes[at] ?? 0;
       if (byte === colon) {
@@ -146,6 +152,15 @@ export class EventLines {
 }
 
 const none = new Uint8Array();
+const dataColon = new TextEncoder().encode('data:');
+
+function beginsWithData(bytes: Uint8Array, start: number, end: number): boolean {
+  if (start + dataColon.length > end) return false;
+  for (let index = 0; index < dataColon.length; index += 1) {
+    if (bytes[start + index] !== dataColon[index]) return false;
+  }
+  return true;
+}
 
 function earlier(one: number, other: number): number {
   if (one === -1) return other;

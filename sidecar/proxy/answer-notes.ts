@@ -19,7 +19,7 @@ export class AnswerNotes {
   }
 
   take(message: ServerMessage): void {
-    if (message.method !== undefined) this.#takeQuestion(message);
+    if (message.isCall) this.#takeQuestion(message);
     else this.#takeAnswer(message);
   }
 

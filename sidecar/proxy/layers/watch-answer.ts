@@ -1,6 +1,8 @@
 import type { PolicySnapshot } from '../../contract/watch.ts';
 import { AnswerScanner } from '../../mcp/answer-scanner.ts';
-import { isSubscription } from '../../mcp/methods.ts';
+import { StatusReader } from '../../mcp/status-reader.ts';
+import type { RequestMessage } from '../../mcp/message.ts';
+import { isSubscription, toolCall } from '../../mcp/methods.ts';
 import { AnswerNotes, eventLines } from '../answer-notes.ts';
 import type { Chunks } from '../chunks.ts';
 import { auditUnavailable, ProxyError } from '../errors.ts';
@@ -35,7 +37,7 @@ export function watchAnswer(options: WatchAnswerOptions): Layer<OutgoingRequest>
       if (isEventStream(response.headers)) return watchEvents(request, response, options);
       if (request.method === 'GET' && isSuccess(response)) throw noStream(response);
       return request.message?.kind === 'request' && isJson(response.headers)
-        ? watchJson(new AnswerNotes(request, options.ownership), response)
+        ? watchJson(new AnswerNotes(request, options.ownership), readerFor(request.message), response)
         : response;
     };
 }
@@ -69,22 +71,28 @@ function noStream({ body }: ProxyResponse): ProxyError {
   });
 }
 
-function watchJson(notes: AnswerNotes, response: ProxyResponse): ProxyResponse {
+function watchJson(notes: AnswerNotes, reader: AnswerReader, response: ProxyResponse): ProxyResponse {
   const { body } = response;
   if (body === undefined) return response;
-  const scanner = new AnswerScanner();
-  if (isChunks(body)) return { ...response, body: scanned(body, scanner, notes) };
-  scanner.feed(body);
-  notes.take(scanner.read());
+  if (isChunks(body)) return { ...response, body: readAlong(body, reader, notes) };
+  reader.feed(body);
+  notes.take(reader.read());
   return response;
 }
 
-function scanned(source: Chunks, scanner: AnswerScanner, notes: AnswerNotes): Chunks {
+type AnswerReader = Pick<AnswerScanner, 'feed' | 'read'>;
+
+/** Only the result of a tool says whether it failed, and whether it is a task: of other answers the beginning is enough. */
+function readerFor({ method }: RequestMessage): AnswerReader {
+  return method === toolCall ? new AnswerScanner() : new StatusReader();
+}
+
+function readAlong(source: Chunks, reader: AnswerReader, notes: AnswerNotes): Chunks {
   return {
     async read() {
       const chunk = await source.read();
-      if (chunk === undefined) notes.take(scanner.read());
-      else scanner.feed(chunk);
+      if (chunk === undefined) notes.take(reader.read());
+      else reader.feed(chunk);
       return chunk;
     },
     cancel: () => source.cancel(),

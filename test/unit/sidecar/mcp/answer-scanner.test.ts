@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { AnswerScanner, type ServerMessage } from '#sidecar/mcp/answer-scanner.ts';
+import { StatusReader } from '#sidecar/mcp/status-reader.ts';
 
 const encoder = new TextEncoder();
 const nothing: ServerMessage = {
   id: undefined,
-  method: undefined,
+  isCall: false,
   rpcStatus: undefined,
   isError: undefined,
   taskId: undefined,
@@ -23,8 +24,8 @@ test.each<[string, Partial<ServerMessage>]>([
   ['{"id":-3,"error":{"message":"code\\":5","data":{"code":7},"code":-32602}}', { id: -3, rpcStatus: -32_602 }],
   ['{"id":1,"error":null,"result":{}}', { id: 1, rpcStatus: 0 }],
   ['{"id":1,"error":{"code":"no number"}}', { id: 1 }],
-  ['{"id":0,"method":"sampling/createMessage","params":{"id":9}}', { id: 0, method: 'sampling/createMessage' }],
-  ['{"method":"notifications/progress"}', { method: 'notifications/progress' }],
+  ['{"id":0,"method":"sampling/createMessage","params":{"id":9}}', { id: 0, isCall: true }],
+  ['{"method":"notifications/progress"}', { isCall: true }],
   ['{"id":1,"result":{"task":{"taskId":"t","status":"working"}}}', { id: 1, rpcStatus: 0, taskId: 't' }],
   ['{"id":1,"result":{"taskId":"t","resultType":"task"}}', { id: 1, rpcStatus: 0, taskId: 't' }],
   ['{"id":1,"result":{"taskId":"t","resultType":"complete"}}', { id: 1, rpcStatus: 0 }],
@@ -40,6 +41,21 @@ test.each<[string, Partial<ServerMessage>]>([
 ])('reads %s', (text, expected) => {
   expect(scan(text)).toEqual({ ...nothing, ...expected });
   expect(scan(...text.split(''))).toEqual(scan(text));
+});
+
+test.each([
+  ['{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}', 0],
+  ['{"result":"text"}', 0],
+  ['{"error":{"message":"m","code":-32601}}', -32_601],
+  [`{"more":"${'x'.repeat(10_000)}","error":{"code":5}}`, 5],
+  ['{"jsonrpc":"2.0","id":1', undefined],
+])('knows early how %s turned out', (text, rpcStatus) => {
+  const reader = new StatusReader();
+  for (const byte of encoder.encode(text)) reader.feed(Uint8Array.of(byte));
+  expect(reader.read().rpcStatus).toBe(rpcStatus);
+  const whole = new StatusReader();
+  whole.feed(encoder.encode(text));
+  expect(whole.read().rpcStatus).toBe(rpcStatus);
 });
 
 test('reads the next message as if it were the first', () => {
@@ -117,7 +133,7 @@ interface Sent {
 function expectedOf({ id, method, error, result }: Sent): ServerMessage {
   return {
     id,
-    method,
+    isCall: method !== undefined,
     rpcStatus: error?.code ?? (result === undefined ? undefined : 0),
     isError: result?.isError,
     taskId: result?.task?.taskId ?? (result?.resultType === 'task' ? result.taskId : undefined),
