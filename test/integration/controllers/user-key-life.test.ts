@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { AuditEvent } from '#operator/audit/audit-log.ts';
+import { markRejected } from '#operator/broker/mark-rejected.ts';
+import { createKubeClient } from '#operator/kube/api-client.ts';
+import { createTransport } from '#operator/kube/transport.ts';
 import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
 
 import { applyAll, installPrerequisites, keyNamespace, OperatorProcess } from './installation.ts';
@@ -161,6 +166,36 @@ describe('the life of a user key', () => {
     await plane.kubectl(['apply', '--server-side', '--subresource=status', '-f', '-'], backup);
     await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
     expect(await version()).toBe(status?.['version']);
+  });
+
+  test('is Invalid in the version that the upstream refuses, whoever marks it and however often, until the next one', async () => {
+    const transport = createTransport({ source: plane.source, userAgent: 'mcp-keyring-operator/test' });
+    const client = createKubeClient({ transport });
+    const marked = (await userKey()) as unknown as UserKey;
+    const refused = await version();
+    const recorded: AuditEvent[] = [];
+    const marker = {
+      client,
+      userKeys: { get: () => marked },
+      tenancy: { organizationOf: () => ({ kind: 'none' }) as const },
+      audit: { append: async (event: AuditEvent) => void recorded.push(event) },
+      now: () => new Date(),
+    };
+    const subjectKey = marked.metadata.name.slice('github-'.length);
+    const rejection = { server: { namespace: 'team-a', name: 'github' }, subjectKey, keyVersion: refused };
+    // Two replicas at the same time.
+    expect(await Promise.all([1, 2].map(() => markRejected(marker, rejection)))).toEqual(['marked', 'marked']);
+    expect(new Set(recorded.map(({ id }) => id)).size).toBe(1);
+    await expect.poll(state, patience).toBe('Invalid Ready=False/KeyRejected');
+    const keysOf = async () => (await find(plane, 'mcps/github', '-n', 'team-a'))?.status?.['keys'];
+    await expect.poll(keysOf, patience).toMatchObject({ users: 1, configured: 0, invalid: 1 });
+    const lower = JSON.stringify({ status: { rejected: { version: refused - 1 } } });
+    const patch = ['patch', `uk/${marked.metadata.name}`, '-n', 'team-a', '--subresource=status', '--type=merge'];
+    await expect(plane.kubectl([...patch, '-p', lower])).rejects.toThrow('never goes down');
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+    expect((await userKey())?.status?.['rejected']).toMatchObject({ version: refused });
+    await client.close();
   });
 
   test('leaves its value nowhere', async () => {
