@@ -79,6 +79,10 @@ export const requirements = {
   'mcp:14-handshake-without-key': 'handshake, discovery, ping and lists do not depend on a key',
   'mcp:15-own-codes':
     'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
+  'mcp:16-private-lists':
+    'a list that a policy was held against is private; results that we write say what kind they are',
+  'tools:denied': 'a tool that a policy does not allow cannot be called, is not listed, and the refusal is on record',
+  'tools:at-once': 'a new policy is in force within a second, on open streams too, and ends none of them',
   'mcp:28-framing':
     'a response passes byte for byte; one that is changed is not encoded and has one length, which is right',
   'echo:masked': 'a key that a server sends back is masked in body, header and error, counted, and on record',

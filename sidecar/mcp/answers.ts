@@ -21,6 +21,7 @@ export const rpcCodes = {
   keyPendingApproval: 1004,
   keyUnreadable: 1005,
   toolDenied: 1010,
+  listUnreadable: 1011,
   responseEncoded: 1012,
   unauthenticated: 1401,
   denied: 1403,

@@ -85,6 +85,10 @@ export class EventSplitter {
     return this.#complete;
   }
 
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** The bytes that are kept back. */
   rest(): Uint8Array {
     return joined(this.#held, this.#heldBytes);

@@ -43,6 +43,7 @@ const methods = {
 const facts: ReadonlyMap<string, MethodFacts> = new Map(Object.entries(methods));
 
 export const toolCall = 'tools/call';
+export const toolList = 'tools/list';
 
 /** What begins a session (revisions up to 2025-11-25). */
 export const initialize = 'initialize';

@@ -34,6 +34,7 @@ export const proxyErrors = {
   Overloaded: row(503, 'denied', rpcCodes.overloaded),
   UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   DestinationRefused: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  ListUnreadable: row(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
   ResponseEncoded: row(502, 'upstreamUnavailable', rpcCodes.responseEncoded),
   /** Nobody reads this response. */
   ClientClosed: row(499, 'clientClosed', rpcCodes.internal),
@@ -83,4 +84,9 @@ export function bodyTooLarge(bytesMax: number): ProxyError {
 
 export function auditUnavailable(): ProxyError {
   return new ProxyError('AuditUnavailable', 'Requests cannot be recorded right now, so this one was not forwarded.');
+}
+
+/** For a list that cannot be shown to anybody, as nobody knows what is in it. */
+export function listUnreadable(): ProxyError {
+  return new ProxyError('ListUnreadable', 'The list of tools cannot be read, so it cannot be held against the policy.');
 }

@@ -16,6 +16,7 @@ import { classify } from './layers/classify.ts';
 import { count, type RequestMetrics } from './layers/count.ts';
 import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
+import { filterLists } from './layers/filter-lists.ts';
 import { forward, type Upstream } from './layers/forward.ts';
 import { guardEcho } from './layers/guard-echo.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
@@ -127,6 +128,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(endAtDrain(parts.drain))
       // Sees what the client will see, and puts its comments around it.
       .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse }))
+      // Below what watches and counts: that is about what the client really gets.
+      .push(filterLists({ tools, bodies: parts.bodies }))
       // Sees what the upstream answered to what was attached.
       .push(observe(ladder, parts.outcomes))
       // Innermost: nothing else of ours sees, changes or holds what the upstream says before the key is out of it.

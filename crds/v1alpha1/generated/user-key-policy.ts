@@ -91,7 +91,9 @@ export interface UserKeyPolicyLimits {
 }
 
 export interface UserKeyPolicyTools {
+  /** The only ones. Absent: all; empty: none. */
   readonly allow?: readonly string[];
+  /** Wins over allow. */
   readonly deny?: readonly string[];
 }
 
@@ -122,7 +124,7 @@ export interface UserKeyPolicySpec {
   readonly validation?: UserKeyPolicyValidation;
   readonly expiry?: UserKeyPolicyExpiry;
   readonly limits?: UserKeyPolicyLimits;
-  /** Tools that users may call; deny wins. */
+  /** Tools that users may call, by name; * stands for any characters, for example create_*, and case counts. Of several policies each has to allow a tool. Others are not listed, and calls of them are refused. */
   readonly tools?: UserKeyPolicyTools;
   readonly approval?: UserKeyPolicyApproval;
   readonly audit?: UserKeyPolicyAudit;

@@ -37,7 +37,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'spec.validation': refused,
     'spec.expiry': refused,
     'spec.limits': refused,
-    'spec.tools': refused,
     'spec.approval': refused,
     'spec.audit': refused,
   },

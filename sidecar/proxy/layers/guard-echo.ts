@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import type { LeasedHeader } from '../../contract/lease.ts';
 import { EchoGuard } from '../../echo/echo-guard.ts';
 import { guardChunks } from '../../echo/guard-chunks.ts';
-import { ProxyError } from '../errors.ts';
+import { refuseCoded } from '../coded.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse, type RequestRecord } from '../exchange.ts';
 
 /**
@@ -36,7 +36,8 @@ async function guardResponse(
 ): Promise<ProxyResponse> {
   const response = await awaited;
   const { headers, body } = response;
-  refuseEncoded(response);
+  // The key could be in there unseen.
+  refuseCoded(response);
   record.echoes += maskHeaders(headers, guard);
   if (body === undefined) return response;
   if (isChunks(body)) {
@@ -46,14 +47,6 @@ async function guardResponse(
   if (echoes === 0) return response;
   record.echoes += echoes;
   return { ...response, body: bytes };
-}
-
-/** It was asked not to: the key could be in there unseen. */
-function refuseEncoded({ headers, body }: ProxyResponse): void {
-  const encoding = headers.get('content-encoding');
-  if (body === undefined || encoding === null || encoding.toLowerCase() === 'identity') return;
-  if (isChunks(body)) body.cancel();
-  throw new ProxyError('ResponseEncoded', 'The MCP server encodes its responses although it was asked not to.');
 }
 
 /** All of them at once first, as nearly always none has a key in it. */

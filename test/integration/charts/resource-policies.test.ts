@@ -183,9 +183,9 @@ const kinds = [
       apiVersion,
       kind: 'UserKeyPolicy',
       metadata: { name: 'strict', namespace: 'team-a' },
-      spec: { servers: { selector: {} }, keys: { required: ['A'], optional: ['B'] } },
+      spec: { servers: { selector: {} }, keys: { required: ['A'], optional: ['B'] }, tools: { deny: ['drop_*'] } },
     },
-    unsupported: ['subjects', 'validation', 'expiry', 'limits', 'tools', 'approval', 'audit'].map(
+    unsupported: ['subjects', 'validation', 'expiry', 'limits', 'approval', 'audit'].map(
       (field) => [field, field, {}] as const,
     ),
   },

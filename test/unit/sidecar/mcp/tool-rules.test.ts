@@ -77,9 +77,9 @@ describe('a tool may be called', () => {
 test('judges hostile names and patterns in time, and keeps no more of them than it must', () => {
   const rules = [{ deny: Array.from({ length: 128 }, (_, index) => `${'*a'.repeat(60)}${index}`) }];
   const filter = toolFilter(rules)!;
-  const startedMs = performance.now();
+  const before = process.cpuUsage();
   for (let index = 0; index < 1_000; index += 1) filter.allows(`${'a'.repeat(1_000)}${index % 7}b${index}`);
-  expect(performance.now() - startedMs).toBeLessThan(2_000);
+  expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000);
 });
 
 test('gives the same answer again', () => {

@@ -147,15 +147,16 @@ describe('a key is found', () => {
 
 describe('what is masked', () => {
   test('leaves JSON as JSON', () => {
-    const text = fc.string({ unit: fc.constantFrom('a', 'n', 'u', '0', '"', '\\', '/', '%', ' ', '\n', 'é') });
+    const unit = fc.constantFrom('a', 'n', 'u', '0', '"', '\\', '/', '%', ' ', '\n', 'é');
+    const inKey = fc.constantFrom('a', 'n', 'u', '0', '"', '\\', '/', '%', ' ');
+    const text = fc.string({ unit });
     fc.assert(
-      fc.property(text, text, text, (before, one, after) => {
-        fc.pre(/^[ -~]{8,}$/.test(one) && one.trim() === one);
+      fc.property(text, fc.string({ unit: inKey, minLength: 8, maxLength: 20 }), text, (before, one, after) => {
         const body = JSON.stringify({ a: before + one + after, b: JSON.stringify([one, before]) });
         const masked = maskText(body, one);
         expect(() => JSON.parse(masked) as unknown, masked).not.toThrow();
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_000 },
     );
   });
 
@@ -241,9 +242,10 @@ describe('a stream', () => {
       ['abcdefgh', '%41'.repeat(length / 3)],
       ['abcdefgh', String.raw`\u00e9`.repeat(length / 6)],
     ] as const) {
-      const startedMs = performance.now();
+      const before = process.cpuUsage();
       guardFor(one).mask(Buffer.from(text), true);
-      expect(performance.now() - startedMs, one.slice(0, 10)).toBeLessThan(1_500);
+      // Processor time, as the machine may be busy; quadratic work would take minutes.
+      expect(process.cpuUsage(before).user / 1_000, one.slice(0, 10)).toBeLessThan(2_000);
     }
   });
 });

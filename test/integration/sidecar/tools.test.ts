@@ -1,0 +1,103 @@
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { beforeAll, expect, test } from 'vitest';
+import type { PolicySnapshot } from '#contract/watch.ts';
+import { verifies } from '#test/requirements.ts';
+import { BrokerDouble, granted, policy } from './support/broker-double.ts';
+import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
+import { Upstream } from './support/upstream.ts';
+import { call, eventually, post, rpc } from './support/wire.ts';
+
+beforeAll(buildOnce);
+
+const onlyEcho: PolicySnapshot = { ...policy, tools: [{ deny: ['who*'] }] };
+
+test(verifies('tools:denied'), async () => {
+  await using broker = await BrokerDouble.start();
+  await using upstream = await Upstream.sdk();
+  broker.policy = onlyEcho;
+  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  broker.setLease('alice', granted('alice', 'key-of-alice'));
+  for (const mode of ['legacy', 'auto'] as const) {
+    const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
+    const requestInit = { headers: { authorization: 'Bearer alice' } };
+    await client.connect(new StreamableHTTPClientTransport(new URL(sidecar.url), { requestInit }));
+    expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['echo']);
+    await expect(client.callTool({ name: 'whoami' })).rejects.toMatchObject({ code: 1010 });
+    const echo = await client.callTool({ name: 'echo', arguments: { text: 'still here' } });
+    expect(JSON.stringify(echo)).toContain('still here');
+    await client.close();
+  }
+  await eventually(() => [...broker.events.values()].filter(({ decision }) => decision === 'toolDenied').length === 2);
+  const denied = [...broker.events.values()].filter(({ decision }) => decision === 'toolDenied');
+  expect(denied).toMatchObject([
+    { method: 'tools/call', tool: 'whoami', httpStatus: 200, rpcStatus: 1010, subject: { id: 'alice' } },
+    { method: 'tools/call', tool: 'whoami', httpStatus: 200, rpcStatus: 1010 },
+  ]);
+  expect(await sidecar.metrics()).toContain('mcpkeyring_requests_total{decision="toolDenied",code="2xx"} 2');
+});
+
+test(verifies('tools:at-once'), async () => {
+  await using broker = await BrokerDouble.start();
+  const list = { jsonrpc: '2.0', id: 'resumed', result: { tools: [{ name: 'whoami' }, { name: 'echo' }] } };
+  let writes = 0;
+  await using upstream = await Upstream.recording((request, response, body) => {
+    if (request.method !== 'GET') {
+      const { id } = JSON.parse(body) as { id: unknown };
+      response.writeHead(200, { 'content-type': 'application/json' });
+      return void response.end(JSON.stringify({ ...list, id }));
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const beat = setInterval(() => response.write(`id: ${(writes += 1)}\ndata: ${JSON.stringify(list)}\n\n`), 20);
+    response.on('close', () => clearInterval(beat));
+  });
+  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  broker.setLease('alice', granted('alice', 'key-of-alice'));
+  const leaving = new AbortController();
+  const stream = await fetch(sidecar.url, {
+    headers: { authorization: 'Bearer alice', accept: 'text/event-stream', 'last-event-id': '0' },
+    signal: leaving.signal,
+  });
+  const events: { readonly id: number; readonly text: string; readonly atMs: number }[] = [];
+  const reading = read(stream, (text) => {
+    for (const [, id = '', data = ''] of text.matchAll(/id: (\d+)\ndata: (.*)\n\n/g)) {
+      events.push({ id: Number(id), text: data, atMs: performance.now() });
+    }
+  });
+  await eventually(() => events.length > 3);
+  expect(events[0]!.text).toContain('whoami');
+  expect(await (await post(sidecar.url, rpc('tools/list'), { token: 'alice' })).text()).toContain('whoami');
+  expect(await (await post(sidecar.url, call('whoami'), { token: 'alice' })).text()).not.toContain('1010');
+
+  broker.publish(onlyEcho);
+  const publishedMs = performance.now();
+  await eventually(async () =>
+    (await (await post(sidecar.url, call('whoami'), { token: 'alice' })).text()).includes('1010'),
+  );
+  expect(performance.now() - publishedMs).toBeLessThan(1_000);
+  await eventually(() => events.at(-1)!.text.includes('"tools":[{"name":"echo"}]'));
+  expect(await (await post(sidecar.url, rpc('tools/list'), { token: 'alice' })).text()).not.toContain('whoami');
+  const late = events.filter(({ atMs, text }) => atMs > publishedMs + 1_000 && text.includes('whoami'));
+  expect(late).toEqual([]);
+
+  broker.publish(policy);
+  await eventually(() => events.at(-1)!.text.includes('whoami'));
+  // Nothing was lost, and the upstream saw one stream all the time.
+  expect(events.map(({ id }) => id)).toEqual(events.map((_event, index) => index + 1));
+  expect(upstream.received.filter(({ method }) => method === 'GET')).toHaveLength(1);
+  leaving.abort();
+  await reading;
+});
+
+async function read(response: Response, take: (text: string) => void): Promise<void> {
+  let rest = '';
+  try {
+    for await (const chunk of response.body!) {
+      rest += Buffer.from(chunk as Uint8Array).toString();
+      const end = rest.lastIndexOf('\n\n') + 2;
+      take(rest.slice(0, end));
+      rest = rest.slice(end);
+    }
+  } catch {
+    // The test left.
+  }
+}
