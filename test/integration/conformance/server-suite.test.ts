@@ -30,16 +30,28 @@ describe(verifies('mcp:33-conformance'), () => {
     await using server = await listening(serve({ authorization: upstreamAuthorization }));
     const flags = (port: number): string[] => [`--allow-host=localhost`, `--allow-origin=http://localhost:${port}`];
     await using sidecar = await SidecarProcess.start({ broker: real.broker, upstreamPort: server.port, flags });
-    const direct = await checkServer(server.port, upstreamAuthorization, revision);
+    const check = async (which: readonly string[]): Promise<readonly [Verdicts, Verdicts]> => [
+      await checkServer(server.port, upstreamAuthorization, which),
+      await checkServer(sidecar.port, real.authorization, which),
+    ];
+    const [direct, proxied] = await check(['--requirements', revision]);
     expect(Object.keys(direct)).toHaveLength(scenarios);
     expect(failuresOf(direct).filter((failure) => !failing.test(failure))).toEqual([]);
-    expect(await checkServer(sidecar.port, real.authorization, revision)).toEqual(direct);
+    for (const scenario of differing(direct, proxied)) {
+      // Some checks wait for an event for a time of their own, which a busy machine exceeds: what differs is looked at once more.
+      const [again, andProxied] = await check(['--scenario', scenario, '--spec-version', revision]);
+      expect(andProxied).toEqual(again);
+    }
   });
 });
 
-async function checkServer(port: number, authorization: string, revision: string): Promise<Verdicts> {
-  const url = `http://localhost:${port}/mcp`;
-  return runSuite({ args: ['server', '--url', url, '--requirements', revision], authorization });
+async function checkServer(port: number, authorization: string, which: readonly string[]): Promise<Verdicts> {
+  return runSuite({ args: ['server', '--url', `http://localhost:${port}/mcp`, ...which], authorization });
+}
+
+function differing(direct: Verdicts, proxied: Verdicts): string[] {
+  const names = new Set([...Object.keys(direct), ...Object.keys(proxied)]);
+  return [...names].filter((name) => JSON.stringify(direct[name]) !== JSON.stringify(proxied[name]));
 }
 
 async function listening(server: Server): Promise<AsyncDisposable & { readonly port: number }> {

@@ -34,9 +34,9 @@ export const visitAllInspector: VisitAll = async (visits) => {
   return all;
 };
 
-async function inspect({ url, authorization }: Visit, step: Step, home: string): Promise<unknown> {
+async function inspect({ url, authorization, transport }: Visit, step: Step, home: string): Promise<unknown> {
   const [method, ...flags] = flagsOf(step);
-  const target = ['--cli', url, '--transport', 'http', '--header', `Authorization: ${authorization}`];
+  const target = ['--cli', url, '--transport', transport, '--header', `Authorization: ${authorization}`];
   return new Promise((resolve) => {
     execFile(
       program,

@@ -8,12 +8,14 @@ import { everythingV1 } from '../servers/v1-everything.ts';
 import { everythingV2 } from '../servers/v2-everything.ts';
 import { upstreamAuthorization } from '../suite/real-broker.ts';
 import { python, pythonServer } from './python.ts';
-import type { Step } from './visits.ts';
+import type { Step, Transport } from './visits.ts';
 
 export interface Partner extends AsyncDisposable {
   readonly name: string;
   readonly port: number;
-  readonly url: string;
+  /** Of the endpoint, there and at its sidecar. */
+  readonly path: string;
+  readonly transport: Transport;
   readonly steps: readonly Step[];
 }
 
@@ -54,22 +56,35 @@ const packagedSteps: readonly Step[] = [
 export async function startPartners(): Promise<readonly Partner[]> {
   const options = { authorization: upstreamAuthorization };
   return Promise.all([
-    here('SDK v1', everythingV1(options), everythingSteps),
-    here('SDK v2', everythingV2(options), everythingSteps),
-    there('server-everything', packaged, packagedSteps),
-    there('Python SDK', (port) => inPython('mcp', port), pythonSteps),
-    there('FastMCP', (port) => inPython('fastmcp', port), pythonSteps),
+    here('SDK v1', everythingV1(options)),
+    here('SDK v2', everythingV2(options)),
+    there('server-everything', http, (port) => packaged('streamableHttp', port)),
+    there('Python SDK', http, (port) => inPython('mcp', port)),
+    there('FastMCP', http, (port) => inPython('fastmcp', port)),
+    there('server-everything', sse, (port) => packaged('sse', port)),
+    there('FastMCP', sse, (port) => inPython('fastmcp-sse', port)),
   ]);
 }
 
-async function here(name: string, server: Server, steps: readonly Step[]): Promise<Partner> {
+type About = Pick<Partner, 'transport' | 'path'>;
+const http: About = { transport: 'http', path: '/mcp' };
+const sse: About = { transport: 'sse', path: '/sse' };
+
+const stepsAt: Readonly<Record<string, readonly Step[]>> = {
+  'SDK v1': everythingSteps,
+  'SDK v2': everythingSteps,
+  'server-everything': packagedSteps,
+  'Python SDK': pythonSteps,
+  FastMCP: pythonSteps,
+};
+
+async function here(name: string, server: Server): Promise<Partner> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
   return {
     name,
-    steps,
-    port,
-    url: `http://127.0.0.1:${port}/mcp`,
+    ...http,
+    steps: stepsAt[name]!,
+    port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -77,24 +92,24 @@ async function here(name: string, server: Server, steps: readonly Step[]): Promi
   };
 }
 
-function packaged(port: number): ChildProcess {
+function packaged(transport: string, port: number): ChildProcess {
   const program = 'node_modules/.bin/mcp-server-everything';
-  return spawn(program, ['streamableHttp'], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
+  return spawn(program, [transport], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
 }
 
 function inPython(kind: string, port: number): ChildProcess {
   return spawn(python, [pythonServer, kind, String(port), upstreamAuthorization], { stdio: 'ignore' });
 }
 
-async function there(name: string, start: (port: number) => ChildProcess, steps: readonly Step[]): Promise<Partner> {
+async function there(name: string, about: About, start: (port: number) => ChildProcess): Promise<Partner> {
   const port = await freePort();
   const child = start(port);
   await answers(name, port);
   return {
     name,
-    steps,
+    ...about,
+    steps: stepsAt[name]!,
     port,
-    url: `http://127.0.0.1:${port}/mcp`,
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null) return;
       child.kill('SIGKILL');

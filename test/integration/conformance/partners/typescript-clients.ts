@@ -2,6 +2,7 @@
 import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from '@modelcontextprotocol/client';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { failed, type Outcomes, type Step, type Visit, type VisitAll } from './visits.ts';
 
 const info = { name: 'partner', version: '1.0.0' };
@@ -18,11 +19,13 @@ async function play(steps: readonly Step[], playOne: Play): Promise<Outcomes> {
   return outcomes;
 }
 
-async function visitV1({ url, authorization, steps }: Visit): Promise<Outcomes> {
+async function visitV1({ url, authorization, transport: kind, steps }: Visit): Promise<Outcomes> {
   const client = new ClientV1(info);
-  const transport = new TransportV1(new URL(url), { requestInit: { headers: { authorization } } });
+  const Transport = kind === 'sse' ? SSEClientTransport : TransportV1;
+  const transport = new Transport(new URL(url), { requestInit: { headers: { authorization } } });
   await client.connect(transport);
-  const first = { server: client.getServerVersion()?.name, version: transport.protocolVersion };
+  const version = transport instanceof TransportV1 ? transport.protocolVersion : undefined;
+  const first = { server: client.getServerVersion()?.name, version };
   const outcomes = await play(steps, (step, onprogress) => {
     switch (step.kind) {
       case 'tools':
@@ -39,7 +42,7 @@ async function visitV1({ url, authorization, steps }: Visit): Promise<Outcomes> 
         return client.callTool({ name: step.name, arguments: { ...step.arguments } }, undefined, { onprogress });
     }
   });
-  await transport.terminateSession();
+  if (transport instanceof TransportV1) await transport.terminateSession();
   await client.close();
   return [first, ...outcomes];
 }

@@ -4,12 +4,16 @@ export type Step =
   | { readonly kind: 'call' | 'prompt'; readonly name: string; readonly arguments?: Readonly<Record<string, string>> }
   | { readonly kind: 'read'; readonly uri: string };
 
+/** Streamable HTTP, or the one of revision 2024-11-05. */
+export type Transport = 'http' | 'sse';
+
 export interface Place {
   readonly url: string;
   readonly authorization: string;
 }
 
 export interface Visit extends Place {
+  readonly transport: Transport;
   /** `auto`: the newest era that both know; `legacy`: the handshake of revisions up to 2025-11-25. */
   readonly mode: 'auto' | 'legacy';
   readonly steps: readonly Step[];

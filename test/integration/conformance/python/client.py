@@ -1,6 +1,6 @@
 """A client of the Python SDK (`mcp`) or of FastMCP (`fastmcp`): python client.py <kind>, with the visits as JSON on stdin.
 
-A visit is {url, authorization, mode, steps}; what each step gave is written as JSON to stdout, a list for each visit.
+A visit is {url, authorization, transport, mode, steps}; what each step gave is written as JSON to stdout, a list for each visit.
 """
 
 import asyncio
@@ -63,14 +63,15 @@ async def visit_sdk(visit):
 
 async def visit_fastmcp(visit):
     from fastmcp import Client
-    from fastmcp.client.transports import StreamableHttpTransport
+    from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 
     notes = []
 
     async def progress(done, total, message):
         notes.append([done, total])
 
-    transport = StreamableHttpTransport(visit["url"], headers={"authorization": visit["authorization"]})
+    Transport = SSETransport if visit["transport"] == "sse" else StreamableHttpTransport
+    transport = Transport(visit["url"], headers={"authorization": visit["authorization"]})
     async with Client(transport, mode=visit["mode"], progress_handler=progress, timeout=20) as client:
         call = lambda name, args: client.call_tool(name, args, raise_on_error=False)
         first = {"version": client.protocol_version, "server": plain(client.server_info)}

@@ -34,7 +34,7 @@ def sdk(port: int) -> None:
     server.run("streamable-http", host="127.0.0.1", port=port)
 
 
-def fastmcp(port: int) -> None:
+def fastmcp(port: int, transport: str = "http") -> None:
     from fastmcp import Context, FastMCP
     from fastmcp.server.dependencies import get_http_headers
 
@@ -51,7 +51,7 @@ def fastmcp(port: int) -> None:
         return await report(ctx)
 
     add_the_rest(server)
-    server.run("http", show_banner=False, host="127.0.0.1", port=port)
+    server.run(transport, show_banner=False, host="127.0.0.1", port=port)
 
 
 def add_the_rest(server) -> None:
@@ -76,4 +76,8 @@ def add_the_rest(server) -> None:
         return f"Greet {name}"
 
 
-{"mcp": sdk, "fastmcp": fastmcp}[sys.argv[1]](int(sys.argv[2]))
+def fastmcp_sse(port: int) -> None:
+    fastmcp(port, "sse")
+
+
+{"mcp": sdk, "fastmcp": fastmcp, "fastmcp-sse": fastmcp_sse}[sys.argv[1]](int(sys.argv[2]))

@@ -1,8 +1,10 @@
 /** A compiled sidecar with everything behind it real: the broker, and an OpenID provider that says who alice is. */
+import type { ServerRef } from '#contract/lease.ts';
 import type { RequestEvent } from '#contract/audit.ts';
 import { createIdentity } from '#operator/identity/create-identity.ts';
 import { createBroker } from '#operator/broker/broker.ts';
-import { brokerWorld, github, podOf, userKeyOf } from '#test/support/broker-world.ts';
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import { brokerWorld, github, mcpServer, podOf, userKeyOf } from '#test/support/broker-world.ts';
 import { startOidcIssuer, testResource } from '#test/support/oidc-issuer.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
@@ -10,13 +12,21 @@ import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
 /** What the server behind has to be shown, and what alice's key makes of her requests. */
 export const upstreamAuthorization = 'Bearer key-of-alice';
 
+/** A server that speaks the transport of 2024-11-05. */
+const old: ServerRef = { namespace: github.namespace, name: 'old' };
+
+function withOldTransport(): McpServer {
+  const server = mcpServer(old);
+  return { ...server, spec: { ...server.spec, transport: 'SSE' } };
+}
+
 /** A pod may hold few streams of the broker open. */
 const podCount = 8;
 
 export interface RealBroker extends AsyncDisposable {
   readonly broker: SidecarOptions['broker'];
-  /** As the pod of this number, of eight. */
-  readonly brokerOf: (pod: number) => SidecarOptions['broker'];
+  /** As the pod of this number, of eight, of a server with this transport. */
+  readonly brokerOf: (pod: number, transport?: 'http' | 'sse') => SidecarOptions['broker'];
   /** What alice shows to the sidecar: a token of the provider, good for an hour. */
   readonly authorization: string;
   /** What the sidecars have reported of their requests. */
@@ -27,9 +37,12 @@ export async function startRealBroker(): Promise<RealBroker> {
   const issuer = await startOidcIssuer({ tokenSeconds: 3_600 });
   const world = brokerWorld();
   const alice = { issuer: issuer.url, id: 'alice', name: 'alice@example.com' };
-  world.keyStore.set(alice, { Authorization: 'key-of-alice' });
-  world.sources.userKeys.put(userKeyOf(alice));
-  for (let pod = 0; pod < podCount; pod += 1) world.sources.pods.put(podOf(github, `github-${pod}`));
+  world.sources.mcpServers.put(withOldTransport());
+  for (const server of [github, old]) {
+    world.keyStore.set(alice, { Authorization: 'key-of-alice' }, { server });
+    world.sources.userKeys.put(userKeyOf(alice, server));
+    for (let pod = 0; pod < podCount; pod += 1) world.sources.pods.put(podOf(server, `${server.name}-${pod}`));
+  }
   const claims = { subject: 'sub', groups: 'groups', name: 'email' };
   const trusted = { type: 'OIDC', name: 'idp', issuerURL: issuer.url, audiences: [testResource], claims } as const;
   const issuers = [{ ...trusted, caBundle: issuer.ca }];
@@ -39,11 +52,11 @@ export async function startRealBroker(): Promise<RealBroker> {
   const { cert, key, ca } = await makeTestCertificate(['localhost']);
   const broker = createBroker({ ...world.options, ...identity, ...time, identity: { cert, key } });
   const port = await broker.listen(0, '127.0.0.1');
-  const brokerOf = (pod: number): SidecarOptions['broker'] => ({
-    url: `https://localhost:${port}`,
-    ca,
-    pod: { server: github, token: `pod:${github.namespace}/github-${pod}` },
-  });
+  const brokerOf = (pod: number, transport = 'http'): SidecarOptions['broker'] => {
+    const server = transport === 'sse' ? old : github;
+    const token = `pod:${server.namespace}/${server.name}-${pod}`;
+    return { url: `https://localhost:${port}`, ca, pod: { server, token } };
+  };
   return {
     broker: brokerOf(0),
     brokerOf,
