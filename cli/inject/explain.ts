@@ -21,10 +21,21 @@ export interface Finding {
 /** Pure: each check in the order in which it decides, the dry run last. */
 export function explainInjection(observed: InjectionObserved): readonly Finding[] {
   const server = observed.podLabels[labels.server];
-  if (server === undefined) return [notLabelled(observed)];
+  if (server === undefined) return explainAgent(observed);
   return [
     { result: 'ok', message: `pod template has the label ${labels.server}=${server}` },
     serverFinding(observed, server),
+    webhookFinding(observed),
+    dryRunFinding(observed),
+  ];
+}
+
+/** Which servers an agent calls, and whether it may, only the webhook can say: the dry run has its words. */
+function explainAgent(observed: InjectionObserved): readonly Finding[] {
+  const agent = observed.podLabels[labels.agent];
+  if (agent === undefined) return [notLabelled(observed)];
+  return [
+    { result: 'ok', message: `pod template has the label ${labels.agent}=${agent}` },
     webhookFinding(observed),
     dryRunFinding(observed),
   ];
@@ -35,7 +46,8 @@ function notLabelled(observed: InjectionObserved): Finding {
     result: 'problem',
     message:
       `the pods of ${observed.target} have no label ${labels.server}, so they get no sidecar; ` +
-      `add it to the pod template: ${labels.server}: <name of an McpServer in ${observed.namespace}>`,
+      `add it to the pod template: ${labels.server}: <name of an McpServer in ${observed.namespace}>, ` +
+      `or ${labels.agent}: "true" for pods that call servers`,
   };
 }
 

@@ -10,6 +10,8 @@ const good: InjectionObserved = {
   dryRun: { kind: 'admitted', injected: true },
 };
 
+const agent = { 'mcpkeyring.io/agent': 'true' };
+
 function problems(change: Partial<InjectionObserved>): string {
   return explainInjection({ ...good, ...change })
     .filter((finding) => finding.result === 'problem')
@@ -22,8 +24,18 @@ describe('check-inject', () => {
     expect(explainInjection(good).map((finding) => finding.result)).toEqual(['ok', 'ok', 'ok', 'ok']);
   });
 
+  test('has no problem with an agent either', () => {
+    const findings = explainInjection({ ...good, podLabels: agent, server: undefined });
+    expect(findings.map((finding) => finding.result)).toEqual(['ok', 'ok', 'ok']);
+  });
+
   test.each<[string, Partial<InjectionObserved>, RegExp]>([
     ['no label', { podLabels: {} }, /add it to the pod template/u],
+    [
+      'an agent that is refused',
+      { podLabels: agent, dryRun: { kind: 'refused', message: 'MCP Keyring (agentServersMissing): …' } },
+      /^the API server refuses the pod: MCP Keyring \(agentServersMissing\)/u,
+    ],
     ['no McpServer', { server: undefined }, /no McpServer notes in namespace team/u],
     [
       'McpServer not ready',

@@ -3,8 +3,12 @@ import { describe, expect, test } from 'vitest';
 
 import { agentEnvironment } from '#operator/admission/inject/agent-environment.ts';
 import { agentServers, agentServersMax } from '#operator/admission/inject/agent-servers.ts';
+import { sidecarPorts } from '#crds/v1alpha1/names.ts';
 import { decideInjection } from '#operator/admission/inject/decide.ts';
 import type { Injection } from '#operator/admission/inject/decide.ts';
+import type { PatchOperation } from '#operator/admission/inject/patch.ts';
+import { targetOf } from '#sidecar/gateway/target.ts';
+import { parseOptions } from '#sidecar/options.ts';
 
 import { agentPod, applyPatch, testNamespace, testWorld } from '../pods.ts';
 import type { Json } from '../pods.ts';
@@ -17,11 +21,15 @@ interface Injected {
   spec: { initContainers: Json[]; containers: Json[] };
 }
 
-function again(change: (pod: Injected) => void): Injection {
-  const pod = agentPod();
+function patchOf(pod: Json): readonly PatchOperation[] {
   const first = decideInjection(pod, testNamespace, testWorld());
   if (first.kind !== 'patch') throw new Error('not injected');
-  const injected = applyPatch(pod, first.operations);
+  return first.operations;
+}
+
+function again(change: (pod: Injected) => void): Injection {
+  const pod = agentPod();
+  const injected = applyPatch(pod, patchOf(pod));
   change(injected as unknown as Injected);
   return decideInjection(injected, testNamespace, testWorld());
 }
@@ -67,6 +75,24 @@ describe('an agent pod that comes back after another webhook', () => {
   test('is left alone when a mesh came first', () => {
     const injection = again((pod) => pod.spec.initContainers.unshift({ name: 'istio-proxy', restartPolicy: 'Always' }));
     expect(injection).toEqual({ kind: 'skip', reason: 'alreadyInjected' });
+  });
+});
+
+describe('what the sidecar of an agent is told', () => {
+  test('is what it understands, and its URLs are those in the environment', () => {
+    const injected = applyPatch(agentPod(), patchOf(agentPod())) as unknown as Injected;
+    const parsed = parseOptions(injected.spec.initContainers[0]!['args'] as string[]);
+    expect(parsed).toMatchObject({
+      kind: 'options',
+      options: {
+        serving: { mode: 'egress', servers: [{ namespace: 'team-a', name: 'remote' }] },
+        ports: { ingress: sidecarPorts.ingress, health: sidecarPorts.health, metrics: sidecarPorts.metrics },
+      },
+    });
+    const [{ value }] = injected.spec.containers[0]!['env'] as [{ value: string }];
+    const url = new URL(value);
+    expect(url.port).toBe(String(sidecarPorts.ingress));
+    expect(targetOf(url.pathname)).toMatchObject({ server: { namespace: 'team-a', name: 'remote' }, path: '/mcp' });
   });
 });
 
