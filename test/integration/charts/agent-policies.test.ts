@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { annotations, brokerAudience, caConfigMapName, labels, sidecarContainerName } from '#crds/v1alpha1/names.ts';
+import { verifies } from '#test/requirements.ts';
 import { agentPod, weatherPod } from '#test/unit/admission/pods.ts';
 import {
   type GuardedCluster,
@@ -175,27 +176,25 @@ describe('a running pod', () => {
     return [await ask(''), await ask('/status')];
   };
 
-  test.each([
-    ['more', 'team-a/remote,team-x/payroll'],
-    ['none', null],
-  ])('never gets %s servers, not even through the status', async (_, value) => {
-    for (const answer of await patch('assistant', { annotations: { [annotations.injectedServers]: value } })) {
-      expect(answer.message).toContain('injected-servers of a running pod never changes');
+  test(verifies('agents:policies'), async () => {
+    for (const value of ['team-a/remote,team-x/payroll', '', null]) {
+      for (const answer of await patch('assistant', { annotations: { [annotations.injectedServers]: value } })) {
+        expect(answer.message).toContain('injected-servers of a running pod never changes');
+      }
+    }
+    const metadata = {
+      labels: { [labels.agent]: 'true', [labels.injected]: 'true' },
+      annotations: { [annotations.injectedServers]: 'team-a/remote' },
+    };
+    for (const name of ['weather', 'plain']) {
+      for (const answer of await patch(name, metadata)) {
+        expect(answer.message).toContain('agent of a running pod never changes');
+      }
     }
   });
 
   test('never stops being an agent', async () => {
     for (const answer of await patch('assistant', { labels: { [labels.agent]: null } })) {
-      expect(answer.message).toContain('agent of a running pod never changes');
-    }
-  });
-
-  test.each(['weather', 'plain'])('never becomes an agent: %s', async (name) => {
-    const metadata = {
-      labels: { [labels.agent]: 'true', [labels.injected]: 'true' },
-      annotations: { [annotations.injectedServers]: 'team-a/remote' },
-    };
-    for (const answer of await patch(name, metadata)) {
       expect(answer.message).toContain('agent of a running pod never changes');
     }
   });
