@@ -1,12 +1,15 @@
 /**
  * The demo's MCP server (official SDK, Streamable HTTP, both protocol eras). It holds no credential of its own: each request brings
  * the caller's notes API key in `Authorization`, put there by the sidecar. It listens on loopback, so that only the sidecar reaches it.
+ * Usage: mcp-server.js [notes URL [certificate file, key file, port]]; with a certificate it is a server for the world, over HTTPS.
  */
+import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler, McpServer, type McpRequestContext } from '@modelcontextprotocol/server';
 
-const notesUrl = process.argv[2] ?? 'http://notes.mcp-demo.svc';
+const [notesUrl = 'http://notes.mcp-demo.svc', certFile, keyFile, port] = process.argv.slice(2);
 
 async function askNotes(path: string, authorization: string | null): Promise<string> {
   const response = await fetch(`${notesUrl}${path}`, { headers: authorization === null ? {} : { authorization } });
@@ -30,6 +33,11 @@ function serverFor(context: McpRequestContext): McpServer {
 
 // The adapter types its request without `undefined` properties; at run time it is node:http's own.
 const handle = toNodeHandler(createMcpHandler(serverFor)) as RequestListener;
-createServer(handle).listen(3000, '127.0.0.1', () => console.log('MCP server on 127.0.0.1:3000/mcp'));
+if (certFile === undefined || keyFile === undefined) {
+  createServer(handle).listen(3000, '127.0.0.1', () => console.log('MCP server on 127.0.0.1:3000/mcp'));
+} else {
+  const identity = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+  createSecureServer(identity, handle).listen(Number(port), () => console.log(`MCP server on https://*:${port}/mcp`));
+}
 
 process.on('SIGTERM', () => process.exit(0));
