@@ -1,5 +1,8 @@
 /** What real clients make of a missing or refused key, through the compiled sidecar. */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 import {
   Client,
@@ -15,6 +18,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { askParameter, verifyKeyLink } from '#contract/key-link.ts';
 import type { LeaseResponse } from '#contract/lease.ts';
 
+import { installPython, python } from '../conformance/partners/python.ts';
 import { BrokerDouble, granted, missing, policy, serverRef } from './support/broker-double.ts';
 import { KeyedServer } from './support/keyed-server.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
@@ -31,7 +35,10 @@ let broker: BrokerDouble;
 let upstream: KeyedServer;
 let sidecars: SidecarProcess[];
 
-beforeAll(buildOnce, 300_000);
+beforeAll(async () => {
+  installPython();
+  await buildOnce();
+}, 300_000);
 
 beforeEach(async () => {
   broker = await BrokerDouble.start();
@@ -166,7 +173,12 @@ describe('legacy clients', () => {
     const [elicitation] = (error as UrlElicitationRequiredError).elicitations;
     expect(elicitation!.url).toMatch(/^https:\/\/keys\.example\/team-a\/notes\?ask=/);
     setKey('key-1', 11);
-    await eventually(async () => (await client.callTool(call).catch(() => undefined))?.isError !== true);
+    const works = (): Promise<boolean> =>
+      client.callTool(call).then(
+        ({ isError }) => isError !== true,
+        () => false,
+      );
+    await eventually(works);
     expect(upstream.calls.length).toBeGreaterThan(0);
     await client.close();
   });
@@ -207,6 +219,39 @@ describe('legacy clients', () => {
     expect(JSON.stringify(result.content)).toContain('was rejected');
     expect(logins).toBe(0);
     await client.close();
+  });
+});
+
+describe('the Python SDK', () => {
+  /** Runs it; `visit` is called when it opens the page. */
+  async function run(mode: string, visit: () => void): Promise<{ readonly kind: string; readonly value: unknown }> {
+    const program = join(import.meta.dirname, 'support/asked-client.py');
+    const child = spawn(python, [program, sidecars[0]!.url, token.headers.authorization, mode]);
+    let errors = '';
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+    for await (const line of createInterface({ input: child.stdout })) {
+      const [, kind = '', rest = ''] = /^(\w+) (.*)$/.exec(line) ?? [];
+      if (kind === 'opened') visit();
+      else return { kind, value: JSON.parse(rest) };
+    }
+    throw new Error(`the client said nothing: ${errors.slice(-2_000)}`);
+  }
+
+  test('in the modern era opens the page, waits, and gets its result', async () => {
+    let visits = 0;
+    const outcome = await run('auto', () => {
+      visits += 1;
+      setTimeout(() => setKey('key-1', 11), 300);
+    });
+    expect(outcome).toMatchObject({ kind: 'result', value: hello });
+    expect(visits).toBe(1);
+    expect(upstream.calls).toMatchObject([{ key: 'key-1' }]);
+  });
+
+  test('in the legacy era gets -32042 with the link', async () => {
+    const outcome = await run('legacy', () => {});
+    expect(outcome).toMatchObject({ kind: 'error', value: { code: -32_042 } });
+    expect(JSON.stringify(outcome.value)).toContain(pageUrl);
   });
 });
 
