@@ -1,10 +1,10 @@
 /** A compiled sidecar with everything behind it real: the broker, and an OpenID provider that says who alice is. */
-import type { ServerRef } from '#contract/lease.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
 import type { RequestEvent } from '#contract/audit.ts';
 import { createIdentity } from '#operator/identity/create-identity.ts';
 import { createBroker } from '#operator/broker/broker.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
-import { brokerWorld, github, mcpServer, podOf, userKeyOf } from '#test/support/broker-world.ts';
+import { brokerWorld, github, mcpServer, podOf, userKeyOf, type BrokerWorld } from '#test/support/broker-world.ts';
 import { startOidcIssuer, testResource } from '#test/support/oidc-issuer.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
@@ -31,6 +31,9 @@ export interface RealBroker extends AsyncDisposable {
   readonly authorization: string;
   /** What the sidecars have reported of their requests. */
   readonly requests: () => readonly RequestEvent[];
+  /** What the broker sees of the cluster. */
+  readonly world: BrokerWorld;
+  readonly alice: Subject;
 }
 
 export async function startRealBroker(): Promise<RealBroker> {
@@ -61,6 +64,8 @@ export async function startRealBroker(): Promise<RealBroker> {
     broker: brokerOf(0),
     brokerOf,
     authorization: `Bearer ${await issuer.token('alice')}`,
+    world,
+    alice,
     requests: () => world.audit.events.filter((event) => event.type === 'request'),
     async [Symbol.asyncDispose]() {
       await broker.close();
