@@ -16,6 +16,7 @@ import { Drain } from './proxy/drain.ts';
 import type { Handler, IncomingRequest } from './proxy/exchange.ts';
 import type { Upstream } from './proxy/layers/forward.ts';
 import { createRelay, createRemoteUpstream } from './proxy/outside-upstreams.ts';
+import { Belongings } from './proxy/ownership.ts';
 import { Pulse } from './proxy/pulse.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
@@ -106,6 +107,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
     bodies: new BodyBudget(bodiesBytesMax),
     drain,
     pulse: new Pulse(),
+    belongings: new Belongings(),
     held: new HoldingPlaces(ladderLimits),
     reportUnexpected: (error: unknown) =>
       log('error', 'a request failed in a way nobody thought of', errorFields(error)),

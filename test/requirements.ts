@@ -42,6 +42,8 @@ export const requirements = {
   'mcp:09-posted-answers': 'a client may answer only what the server asked that user in that session, once',
   'mcp:17-no-stream': 'a GET that is answered without a stream is 405; a refusal of the server goes through as it is',
   'mcp:18-sse-bytes': 'chunks of a stream go on as they come, byte for byte',
+  'mcp:18-no-delay':
+    'the first event of a stream is there within 5 ms of the server sending it, and every later one as it comes',
   'mcp:19-keep-alive': 'a silent stream gets a comment at once and every 15 s, between events only',
   'mcp:19-stream-headers': 'event streams are marked not to be buffered or transformed on the way',
   'mcp:29-stream-events': 'a stream has one event at its opening and one at its end',

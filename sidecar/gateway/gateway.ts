@@ -28,6 +28,7 @@ export interface GatewayParts {
   readonly bodies: BodyBudget;
   readonly drain: ServerParts['drain'];
   readonly pulse: ServerParts['pulse'];
+  readonly belongings: ServerParts['belongings'];
   readonly held: ServerParts['held'];
   readonly createRemote: (server: ServerRef, remote: RemoteUpstream) => Upstream;
   readonly relay: Relay;
@@ -101,7 +102,8 @@ const endpointPath = '/mcp';
 
 /** The broker says where a server is, and it may move while it is open. */
 function serve(server: ServerRef, followed: FollowedServer, around: Surroundings): Handler<IncomingRequest> {
-  const { allowed, limits, bodies, drain, pulse, held, externalUrl, relay, createRemote, nowMs } = around.parts;
+  const { allowed, limits, bodies, drain, pulse, belongings, held, externalUrl, relay, createRemote, nowMs } =
+    around.parts;
   const policy = (): PolicySnapshot | undefined => followed.policy();
   const endpoint = { path: endpointPath, prefix: `/${server.namespace}/${server.name}` };
   const toRemote = toServer({
@@ -118,6 +120,7 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     clock: { nowMs },
     drain,
     pulse,
+    belongings,
     held,
     reportUnexpected: around.parts.reportUnexpected,
     upstream: followRemote(policy, (remote) => createRemote(server, remote)),

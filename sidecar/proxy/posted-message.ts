@@ -1,3 +1,4 @@
+import type { Message } from '../mcp/message.ts';
 import { initialize } from '../mcp/methods.ts';
 import { ProxyError } from './errors.ts';
 import type { BoundToSession, ClassifiedRequest, Handler, ProxyResponse } from './exchange.ts';
@@ -9,26 +10,28 @@ export interface PostedMessage {
   /** Whose stream it is that messages to this target belong to; nobody's when there is none. */
   readonly stream: MessageStream | undefined;
   readonly inner: Handler<BoundToSession>;
+  /** Whether the client of an `initialize` opens URLs for its user. */
+  readonly opensUrls: (request: ClassifiedRequest) => boolean;
 }
 
 /**
  * A message of the transport of 2024-11-05. Only who opened the stream may post to where the server said there. What the server
  * answers comes on the stream, and so has what we answer ourselves: a client does not look at the body of a 200 here.
  */
-export function postMessage({ request, stream, inner }: PostedMessage): Promise<ProxyResponse> {
+export function postMessage({ request, stream, inner, opensUrls }: PostedMessage): Promise<ProxyResponse> {
   const { record } = request;
   if (stream?.target === undefined || stream.owner !== userOf(record.subject)) {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
   record.sessionIdHash = hashOf(stream.target);
   const bound = { ...request, session: stream.session, messagePath: request.path };
-  return request.message?.kind === 'request' ? askOnStream(stream, bound, inner) : inner(bound);
+  return request.message?.kind === 'request' ? askOnStream(stream, bound, { inner, opensUrls }) : inner(bound);
 }
 
 async function askOnStream(
   stream: MessageStream,
   request: BoundToSession,
-  inner: Handler<BoundToSession>,
+  { inner, opensUrls }: Pick<PostedMessage, 'inner' | 'opensUrls'>,
 ): Promise<ProxyResponse> {
   const { record, message } = request;
   const held = message?.kind === 'request' ? stream.hold(record, message.id) : undefined;
@@ -38,7 +41,9 @@ async function askOnStream(
     // Ours too where the upstream refused a key, or the lack of one: then we say so.
     const isOurs = record.upstreamFirstByteMs === undefined || record.decision !== 'forwarded';
     isAnswerToCome = !isOurs && isSuccess(response);
-    if (isAnswerToCome) learnOfClient(stream, request);
+    if (isAnswerToCome && isInitialize(message)) {
+      stream.session = { owner: stream.owner, elicitsUrl: opensUrls(request) };
+    }
     return isOurs && isSuccess(response) ? answerOnStream(stream, response) : response;
   } finally {
     if (!isAnswerToCome) held?.release();
@@ -49,9 +54,8 @@ function isSuccess({ status }: ProxyResponse): boolean {
   return status >= 200 && status < 300;
 }
 
-function learnOfClient(stream: MessageStream, { message }: BoundToSession): void {
-  if (message?.kind !== 'request' || message.method !== initialize) return;
-  stream.session = { owner: stream.owner, elicitsUrl: message.elicitsUrl };
+function isInitialize(message: Message | undefined): boolean {
+  return message?.kind === 'request' && message.method === initialize;
 }
 
 function answerOnStream(stream: MessageStream, response: ProxyResponse): ProxyResponse {

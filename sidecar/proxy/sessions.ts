@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
 import type { Subject } from '../contract/lease.ts';
-import { type OwnedBounds, OwnedEntries } from './owned-entries.ts';
 
 /** A session of a client, revisions up to 2025-11-25. */
 export interface Session {
@@ -8,15 +7,6 @@ export interface Session {
   readonly owner: string;
   /** Whether the client said at `initialize` that it opens URLs for its user (MCP, Elicitation, URL mode). */
   readonly elicitsUrl: boolean;
-}
-
-export const sessionBounds: OwnedBounds = { perUserMax: 256, allMax: 16_384 };
-
-/** Sessions by the hash of their id, as ids are credentials to some servers. */
-export type Sessions = OwnedEntries<Session>;
-
-export function newSessions(bounds: OwnedBounds = sessionBounds): Sessions {
-  return new OwnedEntries<Session>(bounds);
 }
 
 /** base64url, 43 characters. */

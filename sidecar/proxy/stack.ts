@@ -28,7 +28,7 @@ import { settle } from './layers/settle.ts';
 import { strip } from './layers/strip.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
-import { Ownership } from './ownership.ts';
+import { type Belongings, Ownership } from './ownership.ts';
 import type { Pulse } from './pulse.ts';
 import { answerError, rescue } from './rescue.ts';
 
@@ -53,6 +53,8 @@ export interface ServerParts {
   readonly drain: DrainSignal;
   /** Shared by all streams of one proxy. */
   readonly pulse: Pulse;
+  /** Shared by all servers of one proxy, and kept where one of them is closed for a while. */
+  readonly belongings: Belongings;
   readonly upstream: Upstream;
   /** Shared by all servers of one proxy, as its memory is one. */
   readonly bodies: BodyBudget;
@@ -91,7 +93,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
     rescue: (error, request) => answerError(error, request, parts.reportUnexpected),
   });
   const tools = toolsInForce(parts.policy);
-  const ownership = new Ownership();
+  const ownership = new Ownership(parts.belongings, parts.server);
   const streams = new MessageStreams();
   const { endpoint, externalUrl, policy } = parts;
   const resource = { endpoint, externalUrl, policy };

@@ -4,7 +4,7 @@ import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse }
 import type { MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
 import { postMessage } from '../posted-message.ts';
-import { hashOf, type Sessions, userOf } from '../sessions.ts';
+import { hashOf, userOf } from '../sessions.ts';
 
 const sessionHeader = 'mcp-session-id';
 
@@ -31,6 +31,7 @@ export function bindSession({
           return postMessage({
             request,
             stream,
+            opensUrls,
             inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls }, bound),
           });
         }
@@ -61,17 +62,16 @@ interface Step {
 
 async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
   const { request, ownership, opensUrls } = step;
-  const { sessions } = ownership;
   const user = userOf(request.record.subject);
   const key = hashOf(shown);
   request.record.sessionIdHash = key;
-  const session = sessions.get(key);
+  const session = ownership.session(key);
   if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
   const response = await passOn(step, { session, messagePath: undefined });
-  if (beginsSession(request)) bindBegun(sessions, { request, response, user, elicitsUrl: opensUrls(request) });
-  else learnFromUse(sessions, { key, user, request, response });
+  if (beginsSession(request)) bindBegun(ownership, { request, response, user, elicitsUrl: opensUrls(request) });
+  else learnFromUse(ownership, { key, user, request, response });
   return response;
 }
 
@@ -79,7 +79,7 @@ async function beginSession(step: Step): Promise<ProxyResponse> {
   const response = await passOn(step, none);
   const { request, ownership, opensUrls } = step;
   const user = userOf(request.record.subject);
-  bindBegun(ownership.sessions, { request, response, user, elicitsUrl: opensUrls(request) });
+  bindBegun(ownership, { request, response, user, elicitsUrl: opensUrls(request) });
   return response;
 }
 
@@ -118,22 +118,22 @@ interface Use {
 }
 
 /** Looks anew: while the upstream thought, somebody else may have begun a session of this id. */
-function learnFromUse(sessions: Sessions, { key, user, request, response }: Use): void {
-  const session = sessions.get(key);
+function learnFromUse(ownership: Ownership, { key, user, request, response }: Use): void {
+  const session = ownership.session(key);
   if ((session?.owner ?? user) !== user) return;
-  if (request.method === 'DELETE' && isSuccess(response)) sessions.delete(key);
-  else if (session !== undefined) sessions.set(key, session);
-  else if (response.status < 400) sessions.set(key, { owner: user, elicitsUrl: false });
+  if (request.method === 'DELETE' && isSuccess(response)) ownership.endSession(key);
+  else if (session !== undefined) ownership.setSession(key, session);
+  else if (response.status < 400) ownership.setSession(key, { owner: user, elicitsUrl: false });
 }
 
 type Begun = Omit<Use, 'key'> & { readonly elicitsUrl: boolean };
 
-function bindBegun(sessions: Sessions, { request, response, user, elicitsUrl }: Begun): void {
+function bindBegun(ownership: Ownership, { request, response, user, elicitsUrl }: Begun): void {
   const begun = isSuccess(response) ? response.headers.get(sessionHeader) : null;
   if (begun === null) return;
   const key = hashOf(begun);
   request.record.sessionIdHash = key;
-  sessions.set(key, { owner: user, elicitsUrl });
+  ownership.setSession(key, { owner: user, elicitsUrl });
 }
 
 function beginsSession({ message }: ClassifiedRequest): boolean {

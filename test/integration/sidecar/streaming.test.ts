@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import { verifies } from '#test/requirements.ts';
 import { BrokerDouble, granted } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { Upstream } from './support/upstream.ts';
@@ -12,14 +13,14 @@ async function sleep(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** The median of five, as other programs share the machine. */
-async function median(measure: () => Promise<number>): Promise<number> {
+/** Of five, in order, as other programs share the machine. */
+async function fiveTimes(measure: () => Promise<number>): Promise<readonly number[]> {
   const values: number[] = [];
   for (let run = 0; run < 5; run += 1) values.push(await measure());
-  return values.sort((a, b) => a - b)[2]!;
+  return values.sort((a, b) => a - b);
 }
 
-test('hands on the first event of a stream within 50 ms, and every later one as it comes', async () => {
+test(verifies('mcp:18-no-delay'), async () => {
   await using broker = await BrokerDouble.start();
   const sentAtMs: number[] = [];
   await using upstream = await Upstream.recording(async (_request, response) => {
@@ -33,7 +34,7 @@ test('hands on the first event of a stream within 50 ms, and every later one as 
   });
   await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
   broker.setLease('alice', granted('alice', 'k'));
-  const firstMs = await median(async () => {
+  const firstMs = await fiveTimes(async () => {
     sentAtMs.length = 0;
     const response = await post(sidecar.url, call('slow'), { token: 'alice' });
     const gotAtMs: number[] = [];
@@ -47,7 +48,8 @@ test('hands on the first event of a stream within 50 ms, and every later one as 
     expect(Math.max(...gotAtMs.map((got, index) => got - sentAtMs[index]!))).toBeLessThan(50);
     return gotAtMs[0]! - sentAtMs[0]!;
   });
-  expect(firstMs).toBeLessThan(50);
+  expect(firstMs[0]).toBeLessThan(5);
+  expect(firstMs[2]).toBeLessThan(50);
 });
 
 test('tells the client that a stream is open although no event has come yet', async () => {

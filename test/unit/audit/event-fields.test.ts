@@ -8,6 +8,24 @@ describe('what an audit event may hold', () => {
     expect(readAuditEvent(event)).toEqual(event);
   });
 
+  test('keeps all that a sidecar says of a request', () => {
+    const request = oneOfEach().find(({ type }) => type === 'request');
+    const more = {
+      era: 'legacy',
+      prompt: 'greet',
+      uri: 'file:///a',
+      taskId: 't-1',
+      sessionIdHash: 'a'.repeat(43),
+      traceId: '0af7651916cd43dd8448eb211c80319c',
+      rpcStatus: 0,
+      isError: false,
+      upstreamFirstByteMs: 3,
+      phase: 'open',
+      streamId: request?.id,
+    };
+    expect(readAuditEvent({ ...request, ...more })).toEqual({ ...request, ...more });
+  });
+
   test('drops every field that the type does not have, at each depth', () => {
     const event = leaseEvent();
     const careless = {

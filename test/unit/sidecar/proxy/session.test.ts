@@ -4,9 +4,8 @@ import { clientCapabilitiesKey, parseMessage, protocolVersionKey } from '#sideca
 import type { ClassifiedRequest } from '#sidecar/proxy/exchange.ts';
 import { bindSession } from '#sidecar/proxy/layers/bind-session.ts';
 import { MessageStreams } from '#sidecar/proxy/message-streams.ts';
-import { Ownership } from '#sidecar/proxy/ownership.ts';
+import { Belongings, Ownership, sessionBounds } from '#sidecar/proxy/ownership.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
-import { sessionBounds } from '#sidecar/proxy/sessions.ts';
 import { verifies } from '#test/requirements.ts';
 import {
   alice,
@@ -17,6 +16,7 @@ import {
   missing,
   policy,
   rpc,
+  server,
   stream,
   world,
   type WorldOptions,
@@ -26,9 +26,9 @@ describe('a session', () => {
   const begin = (id: string) => () => json(200, {}, { 'mcp-session-id': id });
   const bob = { ...granted, subject: { ...alice, id: 'u-2' } };
 
-  function setUp(respond: NonNullable<WorldOptions['respond']> = begin('s-1')) {
+  function setUp(respond: NonNullable<WorldOptions['respond']> = begin('s-1'), more: WorldOptions = {}) {
     const who = { lease: granted as LeaseResponse };
-    return { who, ...world({ lease: async () => who.lease, respond, places: Infinity }) };
+    return { who, ...world({ lease: async () => who.lease, respond, places: Infinity, ...more }) };
   }
 
   test(verifies('mcp:08-session-owner'), async () => {
@@ -138,8 +138,19 @@ describe('a session', () => {
     expect(forwarded).toHaveLength(3);
   });
 
+  test("belongs to its user at one server of a proxy, and is no other server's", async () => {
+    const belongings = new Belongings();
+    const at = (name: string) => setUp(begin('s-1'), { belongings, server: { namespace: 'team-a', name } });
+    await at('notes').send({ body: rpc('initialize') });
+    const [again, wiki] = [at('notes'), at('wiki')];
+    again.who.lease = bob;
+    wiki.who.lease = bob;
+    expect((await again.send({ headers: { 'mcp-session-id': 's-1' } })).status).toBe(404);
+    expect((await wiki.send({ headers: { 'mcp-session-id': 's-1' } })).status).toBe(200);
+  });
+
   test('says what its client can do', async () => {
-    const ownership = new Ownership();
+    const ownership = new Ownership(new Belongings(), server);
     const seen: unknown[] = [];
     const streams = new MessageStreams();
     const handler = bindSession({

@@ -10,6 +10,7 @@ import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
 import type { BodyLimits } from '#sidecar/proxy/layers/read-body.ts';
+import { Belongings } from '#sidecar/proxy/ownership.ts';
 import { Pulse } from '#sidecar/proxy/pulse.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
@@ -112,6 +113,7 @@ export function world(options: WorldOptions = {}): World {
     metrics: { begin: () => {}, end: (request) => ended.push(request) },
     drain,
     pulse: new Pulse(),
+    belongings: new Belongings(),
     upstream: async (request) => {
       forwarded.push(request);
       return respond(request);
