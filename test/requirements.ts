@@ -65,6 +65,8 @@ export const requirements = {
   'mcp:25-checked-addresses':
     'no key goes to an address that is private, loopback, link-local or of a metadata service',
   'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
+  'gateway:oauth-flow': "the official client's OAuth flow leads from the gateway's challenge to the tool result",
+  'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",

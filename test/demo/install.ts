@@ -58,6 +58,12 @@ export function helmValues(): string {
   return JSON.stringify({
     operator: { image: image('operator'), podAnnotations: { 'mcp-demo/build': buildHash('dist/operator') } },
     sidecar: { image: image('sidecar') },
+    gateway: {
+      podAnnotations: { 'mcp-demo/build': buildHash('dist/sidecar') },
+      // What is remote in the tests is in this cluster all the same.
+      privateCIDRs: ['10.0.0.0/8'],
+      remotePorts: [443, 8443],
+    },
     organization: {
       name: 'default',
       namespaceSelector: { matchLabels: { 'mcpkeyring.io/organization': 'default' } },

@@ -88,10 +88,31 @@ async function authorize(browser: Browser, options: LoginOptions, challenge: str
     code_challenge_method: 'S256',
     resource: options.resource ?? defaultResource,
   }).toString();
+  return codeOf(await logIn(browser, start, { account: options.account, redirectUri }));
+}
+
+/** Opens an authorization URL as a browser would, and logs in. Resolves the URL that the browser is sent back to. */
+export async function visit(
+  start: URL,
+  options: Pick<LoginOptions, 'ca' | 'account' | 'address'> & { readonly redirectUri: string },
+): Promise<URL> {
+  const browser = new Browser(options.ca, options.address);
+  try {
+    return await logIn(browser, start, options);
+  } finally {
+    await browser.close();
+  }
+}
+
+async function logIn(
+  browser: Browser,
+  start: URL,
+  options: { readonly account: string; readonly redirectUri: string },
+): Promise<URL> {
   let answer = await browser.request(start);
   let url = start;
   for (let step = 0; step < redirectsMax; step++) {
-    if (answer.location?.href.startsWith(redirectUri) === true) return codeOf(answer.location);
+    if (answer.location?.href.startsWith(options.redirectUri) === true) return answer.location;
     if (answer.location !== undefined) {
       url = answer.location;
       answer = await browser.request(url);

@@ -56,6 +56,7 @@ describe('the document of RFC 9728', () => {
     expect(await jsonOf(response)).toEqual({
       resource: 'https://mcp.example.com/team-a/notes/mcp',
       authorization_servers: issuers,
+      scopes_supported: ['openid'],
       bearer_methods_supported: ['header'],
       resource_name: 'Notes',
     });
