@@ -8,6 +8,7 @@ import { namespace, setKey, tokenOf, type ToolAnswer } from './support/users.ts'
 import { waitUntil } from './support/wait.ts';
 
 const keys = inject('demoKeys');
+
 async function urlAtGateway(server: string): Promise<string> {
   return `http://${await clusterIpOf('mcp-keyring', 'mcp-keyring-gateway')}/${namespace}/${server}/mcp`;
 }
@@ -27,7 +28,11 @@ async function callThroughGateway(token: string, server: string): Promise<ToolAn
 
 describe('the gateway', () => {
   beforeAll(async () => {
-    await installRemoteServer();
+    // Its namespace may still be on its way out, from the tests before.
+    await waitUntil('a remote server', 90_000, async () => {
+      await installRemoteServer();
+      return true;
+    });
     await kubectl('-n', namespace, 'wait', `mcpserver/${name}`, '--for=condition=Ready', '--timeout=60s');
   });
 

@@ -62,7 +62,7 @@ function configuration(resources: string[]): Configuration {
       },
     },
     extraTokenClaims: (_context, token) => {
-      const id = 'accountId' in token ? String(token.accountId) : '';
+      const id = 'accountId' in token ? token.accountId : '';
       return { email: `${id}@example.com` };
     },
     findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.com` }) }),
