@@ -40,8 +40,6 @@ const bodyMsMax = 30_000;
 const windowBytesMin = 16_384;
 const windowMs = 5_000;
 const flushMsMax = 3_000;
-/** To a container of this pod. */
-const connectMsMax = 5_000;
 
 /** Only who may run something in this container can send it, unlike a request. Bun keeps SIGUSR1 for its debugger. */
 const drainSignal = 'SIGUSR2';
@@ -55,6 +53,11 @@ function tellSidecarToDrain(): void {
     process.stderr.write(`error: the sidecar could not be told to drain: ${String(error)}\n`);
     process.exitCode = 1;
   }
+}
+
+/** A limit of 0 is none. */
+function orNone(limit: number): number | undefined {
+  return limit === 0 ? undefined : limit;
 }
 
 function nowMs(): number {
@@ -117,7 +120,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
   const many = { ...surroundings, ...common, createRemote, relay: createRelay(), notReady: () => [] };
   switch (serving.mode) {
     case 'sidecar': {
-      const { server, path, upstream } = serving;
+      const { server, path, upstream, connectMsMax } = serving;
       const sidecar = assemble({ ...surroundings, server });
       const handler = ingress({
         ...sidecar,
@@ -125,7 +128,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
         server,
         endpoint: { path, prefix: '' },
         allowed,
-        upstream: createUpstream({ origin: upstream, connectMsMax, answerMsMax: undefined, nowMs }),
+        upstream: createUpstream({ origin: upstream, connectMsMax, answerMsMax: orNone(serving.answerMsMax), nowMs }),
         clock: { nowMs },
       });
       return { ...sidecar, handler };

@@ -23,6 +23,10 @@ export type Serving =
       /** Scheme, host and port of the MCP server's container. */
       readonly upstream: string;
       readonly path: string;
+      /** Longest wait for a connection to it, milliseconds. */
+      readonly connectMsMax: number;
+      /** Longest wait for the head of its answer, milliseconds; 0: a tool takes as long as it takes. */
+      readonly answerMsMax: number;
     }
   /** Every one that the broker lets this pod serve. */
   | { readonly mode: 'gateway'; readonly externalUrl: string | undefined }
@@ -53,6 +57,16 @@ const flags = {
   },
   upstream: { help: 'http://127.0.0.1:<port> of its container', modes: ['sidecar'] },
   path: { help: 'path of the MCP endpoint, here and there', fallback: '/mcp', modes: ['sidecar'] },
+  'connect-ms-max': {
+    help: 'longest wait for a connection to the container, milliseconds',
+    fallback: '5000',
+    modes: ['sidecar'],
+  },
+  'answer-ms-max': {
+    help: 'longest wait for the head of an answer, milliseconds; 0: as long as the client waits',
+    fallback: '0',
+    modes: ['sidecar'],
+  },
   'external-url': {
     help: 'https://<host> that clients use; none given: what they say in Host',
     modes: ['gateway'],
@@ -109,6 +123,8 @@ function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
         server: reader.read('server', readServerRef),
         upstream: reader.read('upstream', readUpstream),
         path: reader.read('path', readPath),
+        connectMsMax: reader.read('connect-ms-max', integerBetween(1, 600_000)),
+        answerMsMax: reader.read('answer-ms-max', integerBetween(0, 86_400_000)),
       };
     case 'gateway':
       return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0] };

@@ -92,6 +92,13 @@ export const requirements = {
     'a list that a policy was held against is private; results that we write say what kind they are',
   'tools:denied': 'a tool that a policy does not allow cannot be called, is not listed, and the refusal is on record',
   'tools:at-once': 'a new policy is in force within a second, on open streams too, and ends none of them',
+  'mcp:21-timeouts': 'connection and answer have limits that can be set; a stream that has begun has none',
+  'mcp:22-retry-once':
+    'what has no effect is sent once more when a kept connection breaks off without an answer; a call never is',
+  'mcp:23-client-leaves':
+    'the upstream request ends when its client leaves, in both eras; no cancellation is made up, and it is on record',
+  'mcp:24-cancelled': 'a cancellation reaches the same server and session, its id unchanged',
+  'mcp:32-drain': 'SIGTERM lets answers finish and ends streams cleanly; a new policy or key ends none',
   'mcp:28-framing':
     'a response passes byte for byte; one that is changed is not encoded and has one length, which is right',
   'echo:masked': 'a key that a server sends back is masked in body, header and error, counted, and on record',

@@ -35,6 +35,7 @@ export const rpcCodes = {
   brokerUnavailable: 1503,
   auditUnavailable: 1504,
   overloaded: 1505,
+  upstreamTimeout: 1506,
 } as const;
 
 export interface RpcError {

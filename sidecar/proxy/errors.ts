@@ -33,6 +33,7 @@ export const proxyErrors = {
   AuditUnavailable: row(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
   Overloaded: row(503, 'denied', rpcCodes.overloaded),
   UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  UpstreamTimeout: row(504, 'upstreamUnavailable', rpcCodes.upstreamTimeout),
   DestinationRefused: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   ListUnreadable: row(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
   ResponseEncoded: row(502, 'upstreamUnavailable', rpcCodes.responseEncoded),

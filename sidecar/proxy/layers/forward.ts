@@ -1,3 +1,4 @@
+import { Http1Error } from '../../http1/http1-error.ts';
 import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import type { Handler, OutgoingRequest, ProxyResponse } from '../exchange.ts';
@@ -44,9 +45,15 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
     } catch (cause) {
       if (cause instanceof ProxyError) throw cause;
       if (signal.aborted) throw new ProxyError('ClientClosed', 'The client has gone.', { cause });
-      throw new ProxyError('UpstreamUnavailable', 'The MCP server behind the proxy did not answer.', { cause });
+      throw unanswered(cause);
     }
   };
+}
+
+function unanswered(cause: unknown): ProxyError {
+  return cause instanceof Http1Error && cause.code === 'AnswerTimeout'
+    ? new ProxyError('UpstreamTimeout', 'The MCP server behind the proxy did not answer in time.', { cause })
+    : new ProxyError('UpstreamUnavailable', 'The MCP server behind the proxy did not answer.', { cause });
 }
 
 /** HTTP has GET and DELETE safe to repeat (RFC 9110, 9.2.2). */

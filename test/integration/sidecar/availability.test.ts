@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import { verifies } from '#test/requirements.ts';
 import { BrokerDouble, granted, missing } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { Upstream } from './support/upstream.ts';
@@ -219,7 +220,8 @@ test('a call that broke off is never sent twice', async () => {
   expect(world.upstream.received).toHaveLength(2);
 });
 
-test('finishes what is under way, ends open streams, hands over its audit and goes', async () => {
+// It also hands over its audit.
+test(verifies('mcp:32-drain'), async () => {
   await using world = await setUp({
     respond: async (request, response) => {
       if (request.method === 'GET')
@@ -244,7 +246,41 @@ test('finishes what is under way, ends open streams, hands over its audit and go
   expect(await response.json()).toMatchObject({ result: {} });
   expect(await exit).toBe(0);
   expect(performance.now() - startedMs).toBeLessThan(4_000);
-  expect([...world.broker.events.values()].map((event) => event.httpMethod).sort()).toEqual(['GET', 'POST']);
+  // A stream has one at its opening and one at its end.
+  expect([...world.broker.events.values()].map((event) => event.httpMethod).sort()).toEqual(['GET', 'GET', 'POST']);
+});
+
+test('neither a new policy nor another key ends a stream that is open', async () => {
+  let send = (_event: string): void => {};
+  await using world = await setUp({
+    respond: (request, response) => {
+      if (request.method !== 'GET')
+        return void response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 0\n\n');
+      send = (event) => response.write(event);
+    },
+  });
+  const leaving = new AbortController();
+  const headers = { authorization: 'Bearer alice', accept: 'text/event-stream' };
+  const stream = await fetch(world.sidecar.url, { headers, signal: leaving.signal });
+  const reader = stream.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  const read = async (wanted: string): Promise<void> => {
+    while (!text.includes(wanted)) text += (await reader.read()).value ?? '';
+  };
+  await read('data: 0');
+  world.broker.setLease('alice', granted('alice', 'key-2'));
+  world.broker.publish({ ...world.broker.policy, title: 'Other' });
+  world.broker.invalidate('all');
+  await eventually(async () => {
+    await world.send();
+    return world.upstream.received.at(-1)!.headers['x-api-key'] === 'key-2';
+  }, 2_000);
+  send('data: 1\n\n');
+  await read('data: 1');
+  expect(world.upstream.aborted).toBe(0);
+  leaving.abort();
+  await eventually(() => world.upstream.aborted === 1);
 });
 
 test('is told to drain by a second start in its container, and by nothing on the network', async () => {

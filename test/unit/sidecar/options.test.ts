@@ -20,6 +20,8 @@ test('reads what the injector writes, with defaults for the rest', () => {
         server: { namespace: 'team-a', name: 'notes' },
         upstream: 'http://127.0.0.1:3000',
         path: '/mcp',
+        connectMsMax: 5_000,
+        answerMsMax: 0,
       },
       broker: 'https://mcp-keyring-broker.mcp-keyring.svc:443',
       caFile: '/var/run/mcp-keyring/ca/ca.crt',
