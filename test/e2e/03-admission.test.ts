@@ -181,12 +181,13 @@ describe('admission', () => {
       },
     };
     expect(await refused(standard)).toMatch(/not supported yet/u);
-    const remote = {
+    const [header] = server.spec.authentication.headers;
+    const revealing = {
       ...server,
-      metadata: { name: 'remote', namespace },
-      spec: { ...server.spec, upstream: { remote: { url: 'https://mcp.example/mcp' } } },
+      metadata: { name: 'revealing', namespace },
+      spec: { ...server.spec, authentication: { headers: [{ ...header, reveal: 'Last4' }] } },
     };
-    expect(await refused(remote)).toMatch(/upstream\.remote is not supported yet/u);
+    expect(await refused(revealing)).toMatch(/reveal Last4 is not supported yet/u);
     const limits = {
       apiVersion: 'mcpkeyring.io/v1alpha1',
       kind: 'UserKeyPolicy',
