@@ -69,6 +69,8 @@ export const brokerLimits = {
   rejectionsTogetherMs: 60_000,
   rejectionMemoryMs: 600_000,
   rejectionSweepMs: 1_000,
+  /** Marks that wait for the API server. */
+  unmarkedRejectionsMax: 10_000,
   /** Servers with rejections, and users of each, that are remembered; the one unheard of for longest is forgotten. */
   rejectionServersMax: 1_000,
   rejectionUsersMax: 1_000,

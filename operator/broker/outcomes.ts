@@ -41,7 +41,7 @@ export class OutcomeIntake {
   async settle(): Promise<void> {
     if (this.#rejections.isEmpty && this.#unmarked.size === 0) return;
     for (const { verdict, isNews, ...rejection } of this.#rejections.judgeAll()) {
-      if (verdict === 'key') this.#unmarked.set(keyOf(rejection), rejection);
+      if (verdict === 'key') this.#keep(rejection);
       else if (isNews) this.#suspectUpstream(rejection);
     }
     this.#marking ??= this.#markAll().finally(() => (this.#marking = undefined));
@@ -51,6 +51,11 @@ export class OutcomeIntake {
   async close(): Promise<void> {
     clearInterval(this.#sweep);
     await this.#marking;
+  }
+
+  /** What does not fit is told of again with its next request. */
+  #keep(rejection: Rejection): void {
+    if (this.#unmarked.size < brokerLimits.unmarkedRejectionsMax) this.#unmarked.set(keyOf(rejection), rejection);
   }
 
   #suspectUpstream({ server }: Rejection): void {

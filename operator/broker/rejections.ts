@@ -39,16 +39,21 @@ interface RejectedView {
  * Pure. A key is at fault when its user was refused before and after another user was served, or when nobody else was refused
  * around that time and `patienceMs` have passed in which others could have been.
  */
-export function judge(rejected: RejectedView, others: Iterable<UserView>, nowMs: number): Verdict {
+export function judge(rejected: RejectedView, { accepted, refused }: Seen, nowMs: number): Verdict {
   const { rejectionPatienceMs, rejectionsTogetherMs } = brokerLimits;
-  let together = rejected.suspectsUpstream;
-  for (const other of others) {
-    if (other.acceptedAtMs >= rejected.firstAtMs && other.acceptedAtMs <= rejected.lastAtMs) return 'key';
-    const apartMs = Math.abs((other.rejected?.lastAtMs ?? -Infinity) - rejected.lastAtMs);
-    if (apartMs <= rejectionsTogetherMs) together = true;
-  }
-  if (together) return 'upstreamSuspected';
-  return nowMs - rejected.firstAtMs >= rejectionPatienceMs ? 'key' : 'open';
+  const { firstAtMs, lastAtMs } = rejected;
+  if (accepted.some((atMs) => atMs >= firstAtMs && atMs <= lastAtMs)) return 'key';
+  const isTogether = (other: RejectedView): boolean =>
+    other !== rejected && Math.abs(other.lastAtMs - lastAtMs) <= rejectionsTogetherMs;
+  if (rejected.suspectsUpstream || refused.some(isTogether)) return 'upstreamSuspected';
+  return nowMs - firstAtMs >= rejectionPatienceMs ? 'key' : 'open';
+}
+
+/** What is known of all users of a server. One who was refused has not been accepted since, so own times need not be left out. */
+interface Seen {
+  /** When each was served last. */
+  readonly accepted: readonly number[];
+  readonly refused: readonly RejectedView[];
 }
 
 interface ServerView {
@@ -116,11 +121,12 @@ export class Rejections {
 }
 
 function judgeServer({ server, users }: ServerView, nowMs: number): ReturnType<Rejections['judgeAll']> {
-  const judged = [...users].flatMap(([subjectKey, user]) => {
-    const { rejected } = user;
+  const views = [...users.values()];
+  const accepted = views.map(({ acceptedAtMs }) => acceptedAtMs).filter((atMs) => atMs > -Infinity);
+  const refused = views.flatMap(({ rejected }) => (rejected === undefined ? [] : [rejected]));
+  const judged = [...users].flatMap(([subjectKey, { rejected }]) => {
     if (rejected === undefined || rejected.settled) return [];
-    const others = [...users.values()].filter((other) => other !== user);
-    const verdict = judge(rejected, others, nowMs);
+    const verdict = judge(rejected, { accepted, refused }, nowMs);
     return verdict === 'open' ? [] : [{ subjectKey, rejected, verdict }];
   });
   // Only now, so that all are judged by the same.

@@ -57,7 +57,7 @@ export interface Marks {
 
 /** `undefined` when nothing in the body is ours. Cheap for bodies in which our marker does not occur at all. */
 export function findMarks(bytes: Uint8Array, sealer: RequestStateSealer): Marks | undefined {
-  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(sealer.marker)) return undefined;
+  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(sealer.markerBytes)) return undefined;
   const params = paramsOf(bytes);
   const { requestState, inputResponses } = params;
   const state = sealer.isOurs(requestState) ? requestState : undefined;

@@ -103,6 +103,8 @@ export class Ladder {
     const { message, bytes } = request;
     const sealer = this.#sealerOf(this.#page);
     if (sealer === undefined || message?.kind !== 'request' || !isInterruptible(message)) return undefined;
+    // A state of ours comes with no larger one, what the server had kept in it included.
+    if (bytes.byteLength > this.limits.askedBytesMax + 2 * stateCharsMax) return undefined;
     const marks = findMarks(bytes, sealer);
     if (marks === undefined) return undefined;
     const state = marks.state === undefined ? undefined : sealer.open(marks.state);
@@ -156,8 +158,8 @@ export class Ladder {
   }
 
   #canOpen(request: BoundToSession): boolean {
-    const { message, session, asked = 0 } = request;
-    if (asked >= this.limits.roundsMax) return false;
+    const { message, session, bytes, asked = 0 } = request;
+    if (asked >= this.limits.roundsMax || bytes.byteLength > this.limits.askedBytesMax) return false;
     const isLegacy = message?.kind === 'request' && message.era === 'legacy';
     return isLegacy ? session?.elicitsUrl === true : this.opensUrls(request);
   }

@@ -14,6 +14,8 @@ export interface LadderLimits {
   readonly heldBytesMax: number;
   /** How often one call is interrupted to ask; official clients give up after 10 rounds, without saying why. */
   readonly roundsMax: number;
+  /** Largest body of a call that is interrupted: it is read once more for that, and again when it comes back with our state. */
+  readonly askedBytesMax: number;
   /** How long a client may keep our state. */
   readonly stateMsMax: number;
 }
@@ -27,5 +29,6 @@ export const ladderLimits: LadderLimits = {
   heldPerUserMax: 8,
   heldBytesMax: 8_388_608,
   roundsMax: 8,
+  askedBytesMax: 1_048_576,
   stateMsMax: 900_000,
 };

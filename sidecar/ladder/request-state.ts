@@ -40,6 +40,8 @@ const tagBytes = 16;
 export class RequestStateSealer {
   /** Begins every state of this server, and is the name of our input request: nobody else's is taken for ours. */
   readonly marker: string;
+  /** The same in bytes, to look for in a body. */
+  readonly markerBytes: Buffer;
   readonly #key: Buffer;
   readonly #aad: Buffer;
 
@@ -48,6 +50,7 @@ export class RequestStateSealer {
     this.#key = derive(secret, 'request state v1');
     this.#aad = Buffer.from(`${namespace}/${name}`);
     this.marker = prefix + derive(secret, 'key id v1').subarray(0, 9).toString('base64url');
+    this.markerBytes = Buffer.from(this.marker);
   }
 
   seal(state: RequestState): string {

@@ -375,6 +375,12 @@ describe(verifies('mcp:11-request-state'), () => {
     expect(forwarded).toHaveLength(0);
   });
 
+  test('a call with a large body is not interrupted: then words have to do', async () => {
+    const { send } = setUp({ ladder: { askedBytesMax: 300 } });
+    const params = { name: 'search', arguments: { text: 'x'.repeat(300) } };
+    expect(await jsonOf(await send(modern({ params })))).toMatchObject({ result: { isError: true } });
+  });
+
   test('what the upstream had kept is not carried when it is too large: then words have to do', async () => {
     const limits = { bodyBytesMax: 200_000, bodyMsMax: 1_000, windowBytesMin: 300_000, windowMs: 500 };
     const { send } = setUp({ limits, bodies: new BodyBudget(200_000) });
