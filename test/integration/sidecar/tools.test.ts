@@ -1,7 +1,10 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { beforeAll, expect, test } from 'vitest';
 import type { PolicySnapshot } from '#contract/watch.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { verifies } from '#test/requirements.ts';
+import { policyOf } from '#test/support/broker-world.ts';
+import { startRealBroker } from '../conformance/suite/real-broker.ts';
 import { BrokerDouble, granted, policy } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { Upstream } from './support/upstream.ts';
@@ -86,6 +89,35 @@ test(verifies('tools:at-once'), async () => {
   expect(upstream.received.filter(({ method }) => method === 'GET')).toHaveLength(1);
   leaving.abort();
   await reading;
+});
+
+test('what a UserKeyPolicy says of tools reaches a sidecar through the broker, within a second', async () => {
+  await using real = await startRealBroker();
+  let generation = 0;
+  const write = (tools: NonNullable<UserKeyPolicy['spec']['tools']>): void => {
+    const written = policyOf('strict', { tools });
+    generation += 1;
+    real.world.sources.userKeyPolicies.put({ ...written, metadata: { ...written.metadata, generation } });
+  };
+  await using upstream = await Upstream.recording((request, response, body) => {
+    const { id } = JSON.parse(body) as { id: unknown };
+    const { authorization } = request.headers;
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { tools: [{ name: 'whoami' }], authorization } }));
+  });
+  await using sidecar = await SidecarProcess.start({ broker: real.broker, upstreamPort: upstream.port });
+  const send = async (body: string): Promise<string> =>
+    (await post(sidecar.url, body, { headers: { authorization: real.authorization } })).text();
+  expect(await send(call('whoami'))).toContain('"result"');
+  write({ deny: ['who*'] });
+  await eventually(async () => (await send(call('whoami'))).includes('"code":1010'), 1_000);
+  expect(await send(rpc('tools/list'))).toContain('"tools":[]');
+  write({ allow: ['whoami', 'other'] });
+  await eventually(async () => (await send(call('whoami'))).includes('"result"'), 1_000);
+  // The broker says which part of the header is the key: the template around it is no secret.
+  expect(await send(call('whoami'))).toContain(`"authorization":"Bearer ${'*'.repeat('key-of-alice'.length)}"`);
+  await eventually(() => real.requests().some(({ decision }) => decision === 'toolDenied'));
+  await eventually(() => real.requests().some(({ echoes }) => echoes === 1));
 });
 
 async function read(response: Response, take: (text: string) => void): Promise<void> {
