@@ -38,6 +38,12 @@ export class EchoGuard {
     return guarded.length === 0 ? undefined : new EchoGuard(guarded);
   }
 
+  /** The same guard where it knows these keys already. Of many, the last ones. */
+  withKeysOf(other: EchoGuard): EchoGuard {
+    if (other.#keys.every((key) => this.#keys.includes(key))) return this;
+    return new EchoGuard([...new Set([...other.#keys, ...this.#keys])].slice(0, keysMax));
+  }
+
   /** Longest tail that can be the beginning of a key. */
   get holdBytesMax(): number {
     return beginningBytesMax(this.#allForms());
@@ -87,6 +93,9 @@ export class EchoGuard {
     return this.#keys.some((key) => key.includes(character));
   }
 }
+
+/** A stream that outlives more keys than this forgets the first ones. */
+const keysMax = 64;
 
 /** Letters and digits, the rest of base64, and what escapes begin with. */
 const isFormByte = new Uint8Array(256);

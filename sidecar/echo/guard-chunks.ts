@@ -1,40 +1,58 @@
 import type { Chunks } from '../proxy/chunks.ts';
 import type { EchoGuard } from './echo-guard.ts';
+import type { CurrentGuard } from './user-guards.ts';
+
+export interface GuardChunksOptions {
+  readonly guard: CurrentGuard;
+  readonly onEcho: (echoes: number) => void;
+  /** Called at least once, when nothing more will be read. */
+  readonly onEnd?: () => void;
+}
 
 /** Masks keys in a body that comes bit by bit. Keeps back only what could be the beginning of a key, until it is one or is none. */
-export function guardChunks(source: Chunks, guard: EchoGuard, onEcho: (echoes: number) => void): Chunks {
+export function guardChunks(source: Chunks, { guard, onEcho, onEnd = () => {} }: GuardChunksOptions): Chunks {
   let held: Uint8Array = nothing;
 
-  function take(chunk: Uint8Array): Uint8Array {
-    const { bytes, echoes, holdFrom } = guard.mask(held.byteLength === 0 ? chunk : joined(held, chunk), false);
-    if (echoes > 0) onEcho(echoes);
-    if (holdFrom === bytes.byteLength) {
+  function mask(bytes: Uint8Array, by: EchoGuard, whole: boolean): Uint8Array {
+    const masked = by.mask(bytes, whole);
+    if (masked.echoes > 0) onEcho(masked.echoes);
+    if (masked.holdFrom === bytes.byteLength || whole) {
       held = nothing;
-      return bytes;
+      return masked.bytes;
     }
     // A beginning is never longer than the bound, but what is passed over inside of one can be.
-    const from = Math.max(holdFrom, bytes.byteLength - guard.holdBytesMax);
-    held = bytes.slice(from);
-    return bytes.subarray(0, from);
+    const from = Math.max(masked.holdFrom, bytes.byteLength - by.holdBytesMax);
+    held = masked.bytes.slice(from);
+    return masked.bytes.subarray(0, from);
+  }
+
+  function take(chunk: Uint8Array): Uint8Array {
+    const by = guard.current;
+    return by === undefined ? chunk : mask(held.byteLength === 0 ? chunk : joined(held, chunk), by, false);
   }
 
   function finish(): Uint8Array | undefined {
-    if (held.byteLength === 0) return undefined;
-    const { bytes, echoes } = guard.mask(held, true);
-    if (echoes > 0) onEcho(echoes);
-    held = nothing;
-    return bytes;
+    onEnd();
+    return held.byteLength === 0 || guard.current === undefined ? undefined : mask(held, guard.current, true);
   }
 
   return {
     async read() {
-      for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
-        const bytes = take(chunk);
-        if (bytes.byteLength > 0) return bytes;
+      try {
+        for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
+          const bytes = take(chunk);
+          if (bytes.byteLength > 0) return bytes;
+        }
+      } catch (error) {
+        onEnd();
+        throw error;
       }
       return finish();
     },
-    cancel: () => source.cancel(),
+    cancel() {
+      onEnd();
+      source.cancel();
+    },
   };
 }
 

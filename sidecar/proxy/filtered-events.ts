@@ -28,19 +28,14 @@ export interface FilteredEventsOptions {
 export class FilteredEvents implements Chunks {
   readonly #source: Chunks;
   readonly #options: FilteredEventsOptions;
-  readonly #lines: EventLines;
+  /** Where a stream without a policy is in its event; undefined at the end of one. */
+  #lines: EventLines | undefined;
   #eventEnd = -1;
   #splitter: EventSplitter | undefined;
 
   constructor(source: Chunks, options: FilteredEventsOptions) {
     this.#source = source;
     this.#options = options;
-    this.#lines = new EventLines({
-      value: () => {},
-      eventEnd: (end) => {
-        if (this.#eventEnd === -1) this.#eventEnd = end;
-      },
-    });
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -68,20 +63,36 @@ export class FilteredEvents implements Chunks {
     const filter = this.#options.tools();
     if (this.#splitter !== undefined) return this.#filter(chunk, this.#splitter, filter);
     if (filter === undefined) {
-      this.#lines.feed(chunk);
+      this.#follow(chunk);
       return chunk;
     }
-    const begun = this.#lines.atBoundary ? 0 : this.#endOfBegunEvent(chunk);
+    const begun = this.#lines === undefined ? 0 : this.#endOfBegunEvent(chunk, this.#lines);
     if (begun === -1) return chunk;
     this.#splitter = new EventSplitter({ bytesMax: listBytesMax });
     const filtered = this.#filter(chunk.subarray(begun), this.#splitter, filter);
     return begun === 0 ? filtered : joined([chunk.subarray(0, begun), filtered]);
   }
 
-  /** An event of which a part is out already goes on. */
-  #endOfBegunEvent(chunk: Uint8Array): number {
-    this.#eventEnd = -1;
+  /** Most chunks end with an event, which their last bytes tell. */
+  #follow(chunk: Uint8Array): void {
+    if (endsEvent(chunk)) {
+      this.#lines = undefined;
+      return;
+    }
+    this.#lines ??= new EventLines({
+      value: () => {},
+      eventEnd: (end) => {
+        if (this.#eventEnd === -1) this.#eventEnd = end;
+      },
+    });
     this.#lines.feed(chunk);
+    if (this.#lines.atBoundary) this.#lines = undefined;
+  }
+
+  /** An event of which a part is out already goes on. */
+  #endOfBegunEvent(chunk: Uint8Array, lines: EventLines): number {
+    this.#eventEnd = -1;
+    lines.feed(chunk);
     return this.#eventEnd;
   }
 
@@ -114,6 +125,21 @@ const encoder = new TextEncoder();
 function errorText(requestId: RequestId): string {
   const { rpcCode } = proxyErrors.ListUnreadable;
   return decoder.decode(rpcErrorBody({ code: rpcCode, message: listUnreadable().message }, requestId));
+}
+
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
+
+/** Whether the chunk ends with a blank line. */
+function endsEvent(chunk: Uint8Array): boolean {
+  const { length } = chunk;
+  if (!isLineEnd(chunk[length - 1])) return false;
+  const isPair = chunk[length - 1] === lineFeed && chunk[length - 2] === carriageReturn;
+  return isLineEnd(chunk[length - (isPair ? 3 : 2)]);
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === lineFeed || byte === carriageReturn;
 }
 
 const dataLine = /^\uFEFF?data(?::|$)/;

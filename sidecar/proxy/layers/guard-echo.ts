@@ -1,52 +1,73 @@
 import { Buffer } from 'node:buffer';
 
-import type { LeasedHeader } from '../../contract/lease.ts';
-import { EchoGuard } from '../../echo/echo-guard.ts';
+import type { EchoGuard } from '../../echo/echo-guard.ts';
 import { guardChunks } from '../../echo/guard-chunks.ts';
-import { refuseCoded } from '../coded.ts';
+import { UserGuards } from '../../echo/user-guards.ts';
+import { isCoded, refuseCoded } from '../coded.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse, type RequestRecord } from '../exchange.ts';
+import { isOpenEnded } from './watch-answer.ts';
 
 /**
  * Keeps the key that was attached from coming back: a server that prints its requests in an error, or a tool that shows its
  * environment, must not hand a client what the client is not meant to have. What is found is masked in place.
  */
 export function guardEcho(): Layer<OutgoingRequest> {
-  const guards = new WeakMap<readonly LeasedHeader[], EchoGuard | 'none'>();
-
-  function guardOf(headers: readonly LeasedHeader[]): EchoGuard | undefined {
-    const known = guards.get(headers) ?? EchoGuard.of(headers) ?? 'none';
-    guards.set(headers, known);
-    return known === 'none' ? undefined : known;
-  }
-
+  const guards = new UserGuards();
   return (inner) =>
     function guardKeyEcho(request) {
       // A coded body could not be read: by this layer, by the one that filters lists, by the one that keeps streams alive.
       request.outgoing.set('accept-encoding', 'identity');
       const { permission, record } = request;
-      const guard = permission.decision === 'granted' ? guardOf(permission.headers) : undefined;
-      return guard === undefined ? inner(request) : guardResponse(inner(request), guard, record);
+      const guard =
+        permission.decision === 'granted' ? guards.of(permission.subjectKey, permission.headers) : undefined;
+      if (isOpenEnded(request)) return guardStream(inner(request), { guards, guard, request });
+      return guard === undefined ? inner(request) : guardAnswer(inner(request), guard, record);
     };
 }
 
-async function guardResponse(
+async function guardAnswer(
   awaited: Promise<ProxyResponse>,
   guard: EchoGuard,
   record: RequestRecord,
 ): Promise<ProxyResponse> {
-  const response = await awaited;
-  const { headers, body } = response;
-  // The key could be in there unseen.
-  refuseCoded(response);
-  record.echoes += maskHeaders(headers, guard);
+  const response = maskHead(await awaited, guard, record);
+  const { body } = response;
   if (body === undefined) return response;
-  if (isChunks(body)) {
-    return { ...response, body: guardChunks(body, guard, (echoes) => void (record.echoes += echoes)) };
-  }
+  const onEcho = (echoes: number): void => void (record.echoes += echoes);
+  if (isChunks(body)) return { ...response, body: guardChunks(body, { guard: { current: guard }, onEcho }) };
   const { bytes, echoes } = guard.mask(body, true);
   if (echoes === 0) return response;
-  record.echoes += echoes;
+  onEcho(echoes);
   return { ...response, body: bytes };
+}
+
+interface OpenStream {
+  readonly guards: UserGuards;
+  readonly guard: EchoGuard | undefined;
+  readonly request: OutgoingRequest;
+}
+
+/** The user may set or change the key while the stream is open. */
+async function guardStream(
+  awaited: Promise<ProxyResponse>,
+  { guards, guard, request }: OpenStream,
+): Promise<ProxyResponse> {
+  const { permission, record } = request;
+  const response = guard === undefined ? await awaited : maskHead(await awaited, guard, record);
+  const { subjectKey } = permission;
+  if (!isChunks(response.body) || isCoded(response) || subjectKey === undefined) {
+    return guard === undefined ? response : guardAnswer(Promise.resolve(response), guard, record);
+  }
+  const live = guards.follow(subjectKey, guard);
+  const onEcho = (echoes: number): void => void (record.echoes += echoes);
+  return { ...response, body: guardChunks(response.body, { guard: live, onEcho, onEnd: () => live.forget() }) };
+}
+
+/** @throws ProxyError when the body is coded: the key could be in there unseen */
+function maskHead(response: ProxyResponse, guard: EchoGuard, record: RequestRecord): ProxyResponse {
+  refuseCoded(response);
+  record.echoes += maskHeaders(response.headers, guard);
+  return response;
 }
 
 /** All of them at once first, as nearly always none has a key in it. */

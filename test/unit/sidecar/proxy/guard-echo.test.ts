@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { LeasedHeader } from '#contract/lease.ts';
+import type { LeasedHeader, LeaseResponse } from '#contract/lease.ts';
 import { EchoGuard } from '#sidecar/echo/echo-guard.ts';
 import { guardChunks } from '#sidecar/echo/guard-chunks.ts';
+import { UserGuards } from '#sidecar/echo/user-guards.ts';
 import { type Chunks, chunksOf } from '#sidecar/proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { bodyOf, chunksFrom, granted, json, jsonOf, missing, rpc, silence, streamFrom, world } from './world.ts';
@@ -12,6 +13,10 @@ const key = 'ghp_A1b2C3d4E5f6G7h8';
 
 function guardFor(...keys: readonly string[]): EchoGuard {
   return EchoGuard.of(keys.map((value, index) => ({ name: `X-${index}`, value })))!;
+}
+
+function guarded(source: Chunks, guard: EchoGuard): Chunks {
+  return guardChunks(source, { guard: { current: guard }, onEcho: () => {} });
 }
 
 function maskText(text: string, ...keys: readonly string[]): string {
@@ -102,7 +107,7 @@ describe('a key is found', () => {
       fc.asyncProperty(echoes, async ({ one, encoder, before, after, sizes }) => {
         const encoded = encoders[encoder]!(one);
         const bytes = Buffer.from(`${before} ${encoded} ${after}`);
-        const out = await collect(guardChunks(pieces(bytes, sizes), guardFor(one), () => {}));
+        const out = await collect(guarded(pieces(bytes, sizes), guardFor(one)));
         expect(isGone(out.toString(), encoded, encoder)).toBe(true);
         expect(out.byteLength).toBe(bytes.byteLength);
       }),
@@ -180,15 +185,15 @@ describe('what is masked', () => {
 describe('a stream', () => {
   test('keeps nothing back when an event is complete', async () => {
     const events = [`data: {"a":"ghp_A1"}\n\n`, 'data: x\r\n\r\n', ': comment\n\n'];
-    const guarded = guardChunks(chunksFrom(...events), guardFor(key), () => {});
-    for (const event of events) expect(Buffer.from((await guarded.read())!).toString()).toBe(event);
-    expect(await guarded.read()).toBeUndefined();
+    const body = guarded(chunksFrom(...events), guardFor(key));
+    for (const event of events) expect(Buffer.from((await body.read())!).toString()).toBe(event);
+    expect(await body.read()).toBeUndefined();
   });
 
   test('keeps back only what may be the beginning of the key, until it is none', async () => {
-    const guarded = guardChunks(chunksFrom('abc ghp_A1', 'x y', 'z gh'), guardFor(key), () => {});
+    const body = guarded(chunksFrom('abc ghp_A1', 'x y', 'z gh'), guardFor(key));
     const texts: string[] = [];
-    for (let chunk = await guarded.read(); chunk !== undefined; chunk = await guarded.read()) {
+    for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
       texts.push(Buffer.from(chunk).toString());
     }
     expect(texts).toEqual(['abc ', 'ghp_A1x y', 'z ', 'gh']);
@@ -204,9 +209,9 @@ describe('a stream', () => {
       },
       cancel: () => {},
     };
-    const guarded = guardChunks(source, guardFor(key), () => {});
+    const body = guarded(source, guardFor(key));
     let out = 0;
-    for (let chunk = await guarded.read(); chunk !== undefined; chunk = await guarded.read()) {
+    for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
       out += chunk.byteLength;
       sizes.push(6 + (sent - 1) * 3_000 - out);
     }
@@ -218,15 +223,14 @@ describe('a stream', () => {
       start: (controller) => controller.enqueue(Buffer.from('ghp_')),
       pull: (controller) => controller.error(new Error('reset')),
     });
-    await expect(collect(guardChunks(chunksOf(broken), guardFor(key), () => {}))).rejects.toThrow('reset');
+    await expect(collect(guarded(chunksOf(broken), guardFor(key)))).rejects.toThrow('reset');
   });
 
   test('lets go of the upstream when it is cancelled', () => {
     let cancelled = false;
-    guardChunks(
+    guarded(
       silence(() => (cancelled = true)),
       guardFor(key),
-      () => {},
     ).cancel();
     expect(cancelled).toBe(true);
   });
@@ -330,6 +334,77 @@ describe('a response', () => {
     const response = await send({ body: rpc('tools/list') });
     expect(isChunks(response.body)).toBe(true);
     expect(await bodyOf(response)).toBe('anything');
+  });
+});
+
+describe('a stream that a user keeps open', () => {
+  const leaseOf = (value: string) => ({ ...granted, headers: [{ name: 'X-Api-Key', value }] });
+  const second = 'second-key-of-alice';
+
+  /** A stream that a test writes to, beside answers that come at once. */
+  function open(first: LeaseResponse) {
+    let lease = first;
+    let write!: (text: string) => void;
+    const headers = new Headers({ 'content-type': 'text/event-stream' });
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (write = (text) => controller.enqueue(Buffer.from(text))),
+    });
+    const respond = ({ method }: { readonly method: string }): ProxyResponse =>
+      method === 'GET'
+        ? { status: 200, headers, body: chunksOf(body) }
+        : json(200, { jsonrpc: '2.0', id: 1, result: {} });
+    const { send, events } = world({ lease: async () => lease, respond });
+    return { send, events, write, setLease: (next: LeaseResponse) => (lease = next) };
+  }
+
+  async function next(response: ProxyResponse): Promise<string> {
+    if (!isChunks(response.body)) throw new Error('expected a stream');
+    for (;;) {
+      const chunk = Buffer.from((await response.body.read())!).toString();
+      if (!chunk.startsWith(':')) return chunk;
+    }
+  }
+
+  test.each<[string, LeaseResponse]>([
+    ['another key', leaseOf(key)],
+    ['no key', missing],
+  ])('with %s does not show the key that a later request has', async (_what, first) => {
+    const { send, events, write, setLease } = open(first);
+    const response = await send({ method: 'GET' });
+    write(`data: ${second} ${key}\n\n`);
+    expect(await next(response)).toContain(second);
+    setLease(leaseOf(second));
+    await send();
+    write(`data: ${second}\n\n`);
+    expect(await next(response)).toBe(`data: ${stars(second)}\n\n`);
+    write(`data: ${key}\n\n`);
+    expect(await next(response)).toBe(`data: ${first === missing ? key : stars(key)}\n\n`);
+    if (isChunks(response.body)) response.body.cancel();
+    expect(events.at(-1)).toMatchObject({ phase: 'close', echoes: first === missing ? 1 : 3 });
+  });
+
+  test('learns nothing of another user, and nothing after its end', () => {
+    const guards = new UserGuards();
+    const live = guards.follow('alice', undefined);
+    guards.of('bob', [{ name: 'X-Api-Key', value: second }]);
+    expect(live.current).toBeUndefined();
+    const headers = [{ name: 'X-Api-Key', value: key }];
+    const guard = guards.of('alice', headers);
+    expect(live.current).toBe(guard);
+    expect(guards.of('alice', headers)).toBe(guard);
+    guards.of('alice', [{ name: 'X-Api-Key', value: key }]);
+    expect(live.current).toBe(guard);
+    live.forget();
+    live.forget();
+    guards.of('alice', [{ name: 'X-Api-Key', value: second }]);
+    expect(live.current).toBe(guard);
+  });
+
+  test('of many keys knows the last ones', () => {
+    let guard = guardFor(key);
+    for (let index = 0; index < 100; index += 1) guard = guard.withKeysOf(guardFor(`changed-key-${index}`));
+    expect(guard.mask(Buffer.from('changed-key-99 changed-key-70'), true).echoes).toBe(2);
+    expect(guard.mask(Buffer.from(key), true).echoes).toBe(0);
   });
 });
 
