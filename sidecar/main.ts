@@ -110,7 +110,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
     bodies: new BodyBudget(bodiesBytesMax),
     drain,
     pulse: new Pulse(),
-    belongings: new Belongings(),
+    belongings: new Belongings(serving.mode === 'gateway' ? 'part' : 'all'),
     held: new HoldingPlaces(ladderLimits),
     reportUnexpected: (error: unknown) =>
       log('error', 'a request failed in a way nobody thought of', errorFields(error)),

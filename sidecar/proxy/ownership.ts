@@ -19,6 +19,12 @@ export class Belongings {
   readonly sessions = new OwnedEntries<Session>(sessionBounds);
   readonly tasks = new OwnedEntries<Owned>(taskBounds);
   readonly asked = new OwnedEntries<Owned>(askedBounds);
+  readonly sees: 'all' | 'part';
+
+  /** `part`: other replicas of this proxy may have begun what this one has not seen. */
+  constructor(sees: 'all' | 'part' = 'all') {
+    this.sees = sees;
+  }
 }
 
 /** What belongs to one user of a server: sessions, tasks, and the questions that the server has asked and the user may answer. */
@@ -53,6 +59,7 @@ export class Ownership {
   }
 
   isAsked(record: RequestRecord, id: RequestId): boolean {
+    if (this.#all.sees === 'part') return true;
     return this.#all.asked.get(this.#questionOf(record, userOf(record.subject), id)) !== undefined;
   }
 

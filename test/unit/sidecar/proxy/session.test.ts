@@ -203,9 +203,15 @@ describe('two users of one server', () => {
   const question = (id: string | number): string =>
     `data: ${JSON.stringify({ jsonrpc: '2.0', id, method: 'elicitation/create', params: {} })}\n\n`;
 
-  function setUp(respond: NonNullable<WorldOptions['respond']>) {
+  function setUp(respond: NonNullable<WorldOptions['respond']>, more: WorldOptions = {}) {
     const who = { lease: granted as LeaseResponse };
-    const { send, ...rest } = world({ policy: () => policy, lease: async () => who.lease, respond, places: Infinity });
+    const { send, ...rest } = world({
+      policy: () => policy,
+      lease: async () => who.lease,
+      respond,
+      places: Infinity,
+      ...more,
+    });
     const statusOf = async (body: string, session?: string): Promise<number> =>
       (await send({ body, headers: session === undefined ? {} : { 'mcp-session-id': session } })).status;
     return { who, send, statusOf, ...rest };
@@ -233,6 +239,15 @@ describe('two users of one server', () => {
     expect(await statusOf(answer('e-1'), 's-1')).toBe(202);
     expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
     expect(await statusOf(answer(7), 's-1')).toBe(202);
+  });
+
+  test('one replica of many takes answers to what another has asked, but not in the session of somebody else', async () => {
+    const respond = (): ReturnType<typeof json> => json(200, {}, { 'mcp-session-id': 's-1' });
+    const { who, send, statusOf } = setUp(respond, { belongings: new Belongings('part') });
+    await send({ body: rpc('initialize') });
+    expect(await statusOf(answer(0), 's-1')).toBe(200);
+    who.lease = bob;
+    expect(await statusOf(answer(0), 's-1')).toBe(404);
   });
 
   test('in the modern era nothing is asked, so nothing is answered', async () => {
