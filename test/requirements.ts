@@ -64,6 +64,7 @@ export const requirements = {
   'mcp:25-no-redirects': 'a redirect of the upstream is not followed and not passed on',
   'mcp:25-checked-addresses':
     'no key goes to an address that is private, loopback, link-local or of a metadata service',
+  'mcp:26-host-origin': 'web pages of other origins, and names that are not served, are refused with 403',
   'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
   'gateway:oauth-flow': "the official client's OAuth flow leads from the gateway's challenge to the tool result",
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',

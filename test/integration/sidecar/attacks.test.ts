@@ -266,7 +266,7 @@ test('asks for a body that a client holds back until it is asked', async () => {
   expect(world.upstream.received[0]!.headers.expect).toBeUndefined();
 });
 
-test('refuses web pages of other origins, and hosts it does not serve', async () => {
+test(verifies('mcp:26-host-origin'), async () => {
   await using world = await setUp(['--allow-origin=https://app.example', '--allow-host=notes.example']);
   const request = (host: string, origin?: string) =>
     sendRaw(
