@@ -7,7 +7,7 @@ import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 
 const benches: Readonly<Record<string, readonly string[]>> = {
-  sidecar: ['10', '3'],
+  sidecar: ['4', '3'],
   lease: ['--rate', '1000', '--seconds', '10'],
   admission: ['100', '20'],
   'operator-scale': ['10000'],
