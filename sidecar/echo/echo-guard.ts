@@ -57,6 +57,12 @@ export class EchoGuard {
     return this.#search(bytes, from, whole);
   }
 
+  /** False when `text`, a character a byte, has surely no key in it; cheaper than making bytes of a short text. */
+  mayHold(text: string): boolean {
+    if (this.#anchors === undefined || text.includes('%') || text.includes('\\')) return true;
+    return this.#anchors.some((anchor) => text.includes(anchor));
+  }
+
   #search(bytes: Uint8Array, from: number, whole: boolean): Guarded {
     const text = { bytes, whole };
     const searches = this.#allForms().map((form) => findKey(text, form, from));

@@ -26,7 +26,7 @@ export function parseResponseHead(text: string): ResponseHead {
   const statusEnd = text.indexOf('\r\n');
   const [, minor, status] = statusLine.exec(text.slice(0, statusEnd)) ?? [];
   if (status === undefined) throw malformed('the status line is not one of HTTP/1.1');
-  const fields = new FramingFields();
+  const fields: FramingFields = { length: undefined, coding: undefined };
   const headers = readFields(text, statusEnd + 2, fields);
   const framing = framingOf(Number(status), fields);
   const keptAlive = minor === '1' && framing.kind !== 'untilClose' && mayStay(headers);
@@ -35,41 +35,41 @@ export function parseResponseHead(text: string): ResponseHead {
 
 /** The reason phrase means nothing (RFC 9112, 4). */
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const fieldName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Kept beside the headers, which would join what must not come twice. */
-class FramingFields {
+/** All fields at once: one search costs less than two for each. */
+const fieldLines = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*$/;
+
+/** Fields that must not come twice: kept beside the headers, which would join them. */
+interface FramingFields {
   length: string | undefined;
   coding: string | undefined;
-
-  see(name: string, value: string): void {
-    if (name === 'content-length') {
-      if (this.length !== undefined) throw malformed('the length is said twice');
-      this.length = value;
-    } else if (name === 'transfer-encoding') {
-      if (this.coding !== undefined) throw malformed('the transfer coding is said twice');
-      this.coding = value.toLowerCase();
-    }
-  }
 }
 
 function readFields(text: string, start: number, fields: FramingFields): Headers {
+  if (!fieldLines.test(text.slice(start))) throw malformed('a header field is not a name, a colon and a value');
   const headers = new Headers();
   let count = 0;
   for (let at = start; at < text.length;) {
     const end = text.indexOf('\r\n', at);
     const colon = text.indexOf(':', at);
-    const name = text.slice(at, colon === -1 ? at : colon).toLowerCase();
+    const name = text.slice(at, colon).toLowerCase();
     const value = text.slice(colon + 1, end);
-    if (colon > end || !fieldName.test(name)) throw malformed('a header field has no name');
-    if (!fieldValue.test(value)) throw malformed('a header field holds a control character');
     if (++count > responseFieldsMax) throw malformed(`more than ${responseFieldsMax} header fields`);
-    fields.see(name, value.trim());
+    see(fields, name, value);
     headers.append(name, value);
     at = end + 2;
   }
   return headers;
+}
+
+function see(fields: FramingFields, name: string, value: string): void {
+  if (name === 'content-length') {
+    if (fields.length !== undefined) throw malformed('the length is said twice');
+    fields.length = value.trim();
+  } else if (name === 'transfer-encoding') {
+    if (fields.coding !== undefined) throw malformed('the transfer coding is said twice');
+    fields.coding = value.trim().toLowerCase();
+  }
 }
 
 const nothing: Framing = { kind: 'length', bytes: 0 };
@@ -88,6 +88,7 @@ function mayStay(headers: Headers): boolean {
   const connection = headers.get('connection');
   if (connection !== null && /(?:^|[\s,])close(?:$|[\s,])/i.test(connection)) return false;
   // A server that waits this short may be closing while we send.
-  const keptSeconds = /timeout=(\d{1,9})/i.exec(headers.get('keep-alive') ?? '')?.[1];
+  const keepAlive = headers.get('keep-alive');
+  const keptSeconds = keepAlive === null ? undefined : /timeout=(\d{1,9})/i.exec(keepAlive)?.[1];
   return keptSeconds === undefined || Number(keptSeconds) > 1;
 }

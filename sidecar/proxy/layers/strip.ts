@@ -4,6 +4,7 @@ import {
   isReservedHeaderName,
   strippedHeaderNames,
 } from '../../contract/headers.ts';
+import type { LeasedHeader } from '../../contract/lease.ts';
 import type { PolicySnapshot } from '../../contract/watch.ts';
 import type { BoundToSession, Layer, OutgoingRequest } from '../exchange.ts';
 
@@ -13,18 +14,40 @@ import type { BoundToSession, Layer, OutgoingRequest } from '../exchange.ts';
  */
 export function strip(policy: () => PolicySnapshot | undefined): Layer<BoundToSession, OutgoingRequest> {
   const declared = new DeclaredNames();
+  const names = new JudgedNames();
   return (inner) =>
     function stripCredentials(request) {
       const forbidden = declared.of(policy());
       const leased = leasedNames(request);
       const outgoing = new Headers(request.headers);
       for (const name of request.headers.keys()) {
-        const canonical = canonicalHeaderName(name);
-        if (forbidden.has(canonical) || leased.includes(canonical) || isMisleading(name)) outgoing.delete(name);
+        const { canonical, misleads } = names.judge(name);
+        if (misleads || forbidden.has(canonical) || leased.includes(canonical)) outgoing.delete(name);
       }
       return inner({ ...request, outgoing });
     };
 }
+
+interface JudgedName {
+  readonly canonical: string;
+  readonly misleads: boolean;
+}
+
+/** Clients send the same few names again and again. Bounded, as names are theirs to choose. */
+class JudgedNames {
+  readonly #judged = new Map<string, JudgedName>();
+
+  judge(name: string): JudgedName {
+    const known = this.#judged.get(name);
+    if (known !== undefined) return known;
+    const judged = { canonical: canonicalHeaderName(name), misleads: isMisleading(name) };
+    if (this.#judged.size < judgedNamesMax && name.length <= judgedCharsMax) this.#judged.set(name, judged);
+    return judged;
+  }
+}
+
+const judgedNamesMax = 512;
+const judgedCharsMax = 128;
 
 /** Canonical names of what a policy declares and of what is never forwarded. A policy does not change, it is replaced. */
 class DeclaredNames {
@@ -44,9 +67,17 @@ function namesOf(policy: PolicySnapshot | undefined): ReadonlySet<string> {
   return new Set([...strippedHeaderNames, ...declared].map(canonicalHeaderName));
 }
 
+/** A lease does not change, it is replaced. */
+const leasedOf = new WeakMap<readonly LeasedHeader[], readonly string[]>();
+
 /** The lease may be newer than the declaration. */
 function leasedNames({ permission }: BoundToSession): readonly string[] {
-  return permission.decision === 'granted' ? permission.headers.map((header) => canonicalHeaderName(header.name)) : [];
+  if (permission.decision !== 'granted') return [];
+  const known = leasedOf.get(permission.headers);
+  if (known !== undefined) return known;
+  const names = permission.headers.map((header) => canonicalHeaderName(header.name));
+  leasedOf.set(permission.headers, names);
+  return names;
 }
 
 /** A reserved name with `_`, like `Mcp_Session_Id`, is one that the layers above have not judged, and a CGI server takes for it. */
