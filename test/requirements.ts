@@ -103,7 +103,7 @@ export const requirements = {
   'mcp:28-framing':
     'a response passes byte for byte; one that is changed is not encoded and has one length, which is right',
   'echo:masked': 'a key that a server sends back is masked in body, header and error, counted, and on record',
-  'mcp:33-conformance': 'the official conformance suite finds the same with and without the sidecar',
+  'mcp:33-conformance': 'the official conformance suite finds the same with and without sidecar or gateway',
   'mcp:33-real-partners':
     'the official SDKs, FastMCP and the Inspector see real servers through the sidecar as without it',
 } as const satisfies Record<string, string>;

@@ -4,12 +4,12 @@ import type { Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { buildOnce, SidecarProcess } from '../sidecar/support/sidecar-process.ts';
+import { buildOnce } from '../sidecar/support/sidecar-process.ts';
 import { type RealBroker, startRealBroker, upstreamAuthorization } from './suite/real-broker.ts';
 import * as arbitrary from './wire/arbitraries.ts';
 import type { RawMessage } from './wire/http-reader.ts';
 import { exchange, open, type RawCall } from './wire/raw-client.ts';
-import { RawUpstream } from './wire/raw-upstream.ts';
+import { throughGateway, throughSidecar, type Way } from './wire/ways.ts';
 
 type Fields = RawMessage['fields'];
 
@@ -18,20 +18,12 @@ const rounds = { numRuns: 150, endOnFailure: true };
 const body = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{}}}');
 
 let real: RealBroker;
-let upstream: RawUpstream;
-let sidecar: SidecarProcess;
 
 beforeAll(async () => {
   await buildOnce();
   real = await startRealBroker();
-  upstream = await RawUpstream.start(() => {});
-  sidecar = await SidecarProcess.start({ broker: real.broker, upstreamPort: upstream.port });
 });
-afterAll(async () => {
-  await sidecar?.[Symbol.asyncDispose]();
-  await upstream?.[Symbol.asyncDispose]();
-  await real?.[Symbol.asyncDispose]();
-});
+afterAll(() => real?.[Symbol.asyncDispose]());
 
 function credential(): Fields {
   return [['Authorization', real.authorization]];
@@ -50,88 +42,6 @@ function compared(fields: Fields, without: readonly string[]): string[] {
     .map(([name, value]) => `${name}: ${value}`)
     .toSorted();
 }
-
-describe(verifies('mcp:02-pass-through'), () => {
-  const answered = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
-
-  /** Those of the connection to the server, the key, and that the answer must be one that can be looked at. */
-  const ownUp = ['host', 'content-length', 'authorization', 'accept-encoding'];
-
-  test('a request arrives with the bytes of its body and the fields of its head, and with no other', async () => {
-    upstream.answer = (_request, socket) => void socket.write(answered);
-    await fc.assert(
-      fc.asyncProperty(arbitrary.toolCalls, arbitrary.requestFields, async (message, fields) => {
-        const call = ask({ body: message, fields, target: '/mcp?a=%2F&b=%C3%A9+c&&=' });
-        const { status } = await exchange(sidecar.port, call);
-        const seen = upstream.received.at(-1)!;
-        expect(status).toBe(200);
-        expect(seen.start).toBe('POST /mcp?a=%2F&b=%C3%A9+c&&= HTTP/1.1');
-        expect(seen.body.equals(message)).toBe(true);
-        expect(compared(seen.fields, ownUp)).toEqual(compared(call.fields, ownUp));
-        expect(
-          compared(seen.fields, []).filter((line) =>
-            /^(?:accept-encoding|authorization|host|content-length):/.test(line),
-          ),
-        ).toEqual([
-          'accept-encoding: identity',
-          `authorization: ${upstreamAuthorization}`,
-          `content-length: ${message.byteLength}`,
-          `host: 127.0.0.1:${upstream.port}`,
-        ]);
-      }),
-      rounds,
-    );
-  });
-
-  test('GET and DELETE arrive with the fields of their head and without a body', async () => {
-    upstream.answer = (_request, socket) =>
-      void socket.write('HTTP/1.1 405 No\r\nAllow: POST\r\nContent-Length: 2\r\n\r\nno');
-    await fc.assert(
-      fc.asyncProperty(fc.constantFrom('GET', 'DELETE'), arbitrary.requestFields, async (method, fields) => {
-        const call = { method, fields: [...credential(), ...fields] as Fields };
-        const response = await exchange(sidecar.port, call);
-        const seen = upstream.received.at(-1)!;
-        expect(response.status).toBe(405);
-        expect(response.body.toString()).toBe('no');
-        expect(seen.start).toBe(`${method} /mcp HTTP/1.1`);
-        expect(seen.body.byteLength).toBe(0);
-        expect(compared(seen.fields, ownUp)).toEqual(compared(call.fields, ownUp));
-      }),
-      { ...rounds, numRuns: 40 },
-    );
-  });
-
-  test('a response arrives with its status, the bytes of its body and the fields of its head, and with no other', async () => {
-    const ownDown = ['connection', 'keep-alive', 'content-length', 'transfer-encoding', 'date'];
-    await fc.assert(
-      fc.asyncProperty(
-        arbitrary.statuses,
-        fc.tuple(arbitrary.responseFields, arbitrary.mediaTypes),
-        fc.tuple(arbitrary.bodies, arbitrary.places, fc.constantFrom('length', 'chunked', 'close')),
-        async (status, [more, mediaType], [bytes, places, framing]) => {
-          const fields = [...more, ['Content-Type', mediaType]] as Fields;
-          const pieces = arbitrary.cut(bytes, places);
-          upstream.answer = (_request, socket) => respond(socket, { status, fields, pieces, framing });
-          const response = await exchange(sidecar.port, ask());
-          expect(response.status).toBe(status);
-          expect(response.body.equals(bytes)).toBe(true);
-          expect(compared(response.fields, ownDown)).toEqual(compared(fields, ownDown));
-        },
-      ),
-      rounds,
-    );
-  });
-
-  test('an answer without a body stays one', async () => {
-    for (const status of [202, 204, 304]) {
-      upstream.answer = (_request, socket) => {
-        socket.write(`HTTP/1.1 ${status} X\r\nX-Other: 1\r\n${status === 202 ? 'Content-Length: 0\r\n' : ''}\r\n`);
-      };
-      const response = await exchange(sidecar.port, ask());
-      expect([response.status, response.body.byteLength]).toEqual([status, 0]);
-    }
-  });
-});
 
 interface Answer {
   readonly status: number;
@@ -163,76 +73,171 @@ function chunk(piece: Buffer): Buffer {
 
 const eventHead = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
 
-describe(verifies('mcp:02-streams-byte-for-byte'), () => {
-  test('an event stream arrives with every byte, however it is written and cut', async () => {
-    await fc.assert(
-      fc.asyncProperty(arbitrary.eventStreams, arbitrary.places, async (events, places) => {
-        upstream.answer = async (_request, socket) => {
-          socket.write(eventHead);
-          for (const piece of arbitrary.cut(events, places)) {
-            socket.write(chunk(piece));
-            await sleep(0);
-          }
-          socket.write('0\r\n\r\n');
+describe.each([
+  { name: 'sidecar', begin: throughSidecar },
+  { name: 'gateway', begin: throughGateway },
+])('through the $name', ({ name, begin }) => {
+  let way: Way;
+  beforeAll(async () => {
+    way = await begin(real);
+  });
+  afterAll(() => way?.[Symbol.asyncDispose]());
+
+  function missingOf(fields: Fields): Fields {
+    const names = new Set(fields.map(([name]) => name.toLowerCase()));
+    return Object.entries(way.defaults).filter(([name]) => !names.has(name));
+  }
+
+  describe(verifies('mcp:02-pass-through'), () => {
+    const answered = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
+
+    /** Those of the connection to the server, the key, and that the answer must be one that can be looked at. */
+    const ownUp = ['host', 'content-length', 'authorization', 'accept-encoding'];
+
+    test('a request arrives with the bytes of its body and the fields of its head, and with no other', async () => {
+      way.upstream.answer = (_request, socket) => void socket.write(answered);
+      await fc.assert(
+        fc.asyncProperty(arbitrary.toolCalls, arbitrary.requestFields, async (message, fields) => {
+          const call = ask({ body: message, fields, target: `${way.path}?a=%2F&b=%C3%A9+c&&=` });
+          const { status } = await exchange(way.port, call);
+          const seen = way.upstream.received.at(-1)!;
+          expect(status).toBe(200);
+          expect(seen.start).toBe('POST /mcp?a=%2F&b=%C3%A9+c&&= HTTP/1.1');
+          expect(seen.body.equals(message)).toBe(true);
+          expect(compared(seen.fields, ownUp)).toEqual(compared([...missingOf(call.fields), ...call.fields], ownUp));
+          expect(
+            compared(seen.fields, []).filter((line) =>
+              /^(?:accept-encoding|authorization|host|content-length):/.test(line),
+            ),
+          ).toEqual([
+            'accept-encoding: identity',
+            `authorization: ${upstreamAuthorization}`,
+            `content-length: ${message.byteLength}`,
+            `host: ${way.host}`,
+          ]);
+        }),
+        rounds,
+      );
+    });
+
+    test('GET and DELETE arrive with the fields of their head and without a body', async () => {
+      way.upstream.answer = (_request, socket) =>
+        void socket.write('HTTP/1.1 405 No\r\nAllow: POST\r\nContent-Length: 2\r\n\r\nno');
+      await fc.assert(
+        fc.asyncProperty(fc.constantFrom('GET', 'DELETE'), arbitrary.requestFields, async (method, fields) => {
+          const call = { method, target: way.path, fields: [...credential(), ...fields] as Fields };
+          const response = await exchange(way.port, call);
+          const seen = way.upstream.received.at(-1)!;
+          expect(response.status).toBe(405);
+          expect(response.body.toString()).toBe('no');
+          expect(seen.start).toBe(`${method} /mcp HTTP/1.1`);
+          expect(seen.body.byteLength).toBe(0);
+          expect(compared(seen.fields, ownUp)).toEqual(compared([...missingOf(call.fields), ...call.fields], ownUp));
+        }),
+        { ...rounds, numRuns: 40 },
+      );
+    });
+
+    test('a response arrives with its status, the bytes of its body and the fields of its head, and with no other', async () => {
+      const ownDown = ['connection', 'keep-alive', 'content-length', 'transfer-encoding', 'date'];
+      await fc.assert(
+        fc.asyncProperty(
+          arbitrary.statuses,
+          fc.tuple(arbitrary.responseFields, arbitrary.mediaTypes),
+          fc.tuple(arbitrary.bodies, arbitrary.places, fc.constantFrom('length', 'chunked', 'close')),
+          async (status, [more, mediaType], [bytes, places, framing]) => {
+            // Redirects are not followed, and the gateway does not say where they lead.
+            fc.pre(name === 'sidecar' || status < 300 || status >= 400);
+            const fields = [...more, ['Content-Type', mediaType]] as Fields;
+            const pieces = arbitrary.cut(bytes, places);
+            way.upstream.answer = (_request, socket) => respond(socket, { status, fields, pieces, framing });
+            const response = await exchange(way.port, ask({ target: way.path }));
+            expect(response.status).toBe(status);
+            expect(response.body.equals(bytes)).toBe(true);
+            expect(compared(response.fields, ownDown)).toEqual(compared(fields, ownDown));
+          },
+        ),
+        rounds,
+      );
+    });
+
+    test('an answer without a body stays one', async () => {
+      for (const status of [202, 204, 304]) {
+        way.upstream.answer = (_request, socket) => {
+          socket.write(`HTTP/1.1 ${status} X\r\nX-Other: 1\r\n${status === 202 ? 'Content-Length: 0\r\n' : ''}\r\n`);
         };
-        const response = await exchange(sidecar.port, ask());
-        // The stream may have begun before its first event, which a comment says.
-        expect(['', ':\n', ':\n\n'].map((comment) => comment + events.toString())).toContain(String(response.body));
-      }),
-      rounds,
-    );
-  });
-
-  test('what has come of an event goes on before the rest of it is there', async () => {
-    const pieces = ['id: 7\ndata: {"a":', '1}\n', '\n: said\n', 'data: \u{1f600}\r\n\r\n'].map((text) =>
-      Buffer.from(text),
-    );
-    const more: (() => void)[] = [];
-    upstream.answer = async (_request, socket) => {
-      socket.write(eventHead);
-      for (const piece of pieces) {
-        socket.write(chunk(piece));
-        await new Promise<void>((resolve) => more.push(resolve));
+        const response = await exchange(way.port, ask({ target: way.path }));
+        expect([response.status, response.body.byteLength]).toEqual([status, 0]);
       }
-      socket.write('0\r\n\r\n');
-    };
-    const response = await open(sidecar.port, ask());
-    let text = '';
-    let expected = '';
-    for (const piece of pieces) {
-      expected += piece.toString();
-      // Each comes although the next is not sent before this one is here.
-      while (text.replace(/^:\n+/, '') !== expected) text += String((await response.pieces.next()).value);
-      more.shift()?.();
-    }
-    expect((await response.pieces.next()).done).toBe(true);
-    response.close();
+    });
   });
 
-  test('the first event is there within 5 ms of its leaving the server', async () => {
-    const measure = async (port: number, authorization: string): Promise<number> => {
-      let sentMs = 0;
-      upstream.answer = async (_request, socket) => {
-        await sleep(2);
-        sentMs = performance.now();
-        socket.write(`${eventHead}5\r\n:ok\n\n\r\n0\r\n\r\n`);
+  describe(verifies('mcp:02-streams-byte-for-byte'), () => {
+    test('an event stream arrives with every byte, however it is written and cut', async () => {
+      await fc.assert(
+        fc.asyncProperty(arbitrary.eventStreams, arbitrary.places, async (events, places) => {
+          way.upstream.answer = async (_request, socket) => {
+            socket.write(eventHead);
+            for (const piece of arbitrary.cut(events, places)) {
+              socket.write(chunk(piece));
+              await sleep(0);
+            }
+            socket.write('0\r\n\r\n');
+          };
+          const response = await exchange(way.port, ask({ target: way.path }));
+          // The stream may have begun before its first event, which a comment says.
+          expect(['', ':\n', ':\n\n'].map((comment) => comment + events.toString())).toContain(String(response.body));
+        }),
+        rounds,
+      );
+    });
+
+    test('what has come of an event goes on before the rest of it is there', async () => {
+      const pieces = ['id: 7\ndata: {"a":', '1}\n', '\n: said\n', 'data: \u{1f600}\r\n\r\n'].map((text) =>
+        Buffer.from(text),
+      );
+      const more: (() => void)[] = [];
+      way.upstream.answer = async (_request, socket) => {
+        socket.write(eventHead);
+        for (const piece of pieces) {
+          socket.write(chunk(piece));
+          await new Promise<void>((resolve) => more.push(resolve));
+        }
+        socket.write('0\r\n\r\n');
       };
-      const fields: Fields = [
-        ['Authorization', authorization],
-        ['Content-Type', 'application/json'],
-      ];
-      const response = await open(port, { fields, body });
-      await response.pieces.next();
-      const tookMs = performance.now() - sentMs;
+      const response = await open(way.port, ask({ target: way.path }));
+      let text = '';
+      let expected = '';
+      for (const piece of pieces) {
+        expected += piece.toString();
+        // Each comes although the next is not sent before this one is here.
+        while (text.replace(/^:\n+/, '') !== expected) text += String((await response.pieces.next()).value);
+        more.shift()?.();
+      }
+      expect((await response.pieces.next()).done).toBe(true);
       response.close();
-      return tookMs;
-    };
-    const median = async (port: number, authorization: string): Promise<number> => {
-      const all: number[] = [];
-      for (let run = 0; run < 21; run += 1) all.push(await measure(port, authorization));
-      return all.toSorted((a, b) => a - b)[10]!;
-    };
-    const direct = await median(upstream.port, upstreamAuthorization);
-    expect((await median(sidecar.port, real.authorization)) - direct).toBeLessThan(5);
+    });
+
+    test('the first event is there within 5 ms of its leaving the server', async () => {
+      const measure = async (): Promise<number> => {
+        let sentMs = 0;
+        way.upstream.answer = async (_request, socket) => {
+          await sleep(2);
+          sentMs = performance.now();
+          socket.write(`${eventHead}5\r\n:ok\n\n\r\n0\r\n\r\n`);
+        };
+        const response = await open(way.port, ask({ target: way.path }));
+        await response.pieces.next();
+        const tookMs = performance.now() - sentMs;
+        response.close();
+        return tookMs;
+      };
+      const median = async (): Promise<number> => {
+        const all: number[] = [];
+        for (let run = 0; run < 21; run += 1) all.push(await measure());
+        return all.toSorted((a, b) => a - b)[10]!;
+      };
+      expect(await median()).toBeLessThan(5);
+    });
   });
 });

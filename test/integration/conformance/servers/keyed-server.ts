@@ -1,5 +1,6 @@
 /** HTTP around an MCP server that needs a key, as those behind a sidecar do: who does not show it gets 401. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 
 export interface SessionTransport {
   handleRequest(request: IncomingMessage, response: ServerResponse, body: unknown): Promise<void>;
@@ -10,6 +11,8 @@ export interface KeyedServerOptions {
   readonly authorization: string;
   readonly sessions: ReadonlyMap<string, SessionTransport>;
   readonly begin: () => Promise<SessionTransport>;
+  /** Speaks TLS with it. */
+  readonly certificate?: { readonly cert: string; readonly key: string } | undefined;
   /** Serves what is not of the legacy era, and says so; without it, everything is. */
   readonly serveModern?: (request: Posted, response: ServerResponse, body: unknown) => Promise<void> | undefined;
 }
@@ -19,7 +22,8 @@ export type Posted = IncomingMessage & { method: string; url: string };
 
 const localHost = /^(?:localhost|127\.0\.0\.1)(?::\d+)?$/;
 
-export function keyedServer({ authorization, sessions, begin, serveModern }: KeyedServerOptions): Server {
+export function keyedServer(options: KeyedServerOptions): Server {
+  const { authorization, sessions, begin, certificate, serveModern } = options;
   async function answer(request: Posted, response: ServerResponse): Promise<void> {
     if (!localHost.test(request.headers.host ?? '')) return refuse(response, 403, 'Wrong host');
     if (request.headers.authorization !== authorization) return refuse(response, 401, 'A key is needed');
@@ -35,7 +39,8 @@ export function keyedServer({ authorization, sessions, begin, serveModern }: Key
     else if (id === undefined) refuse(response, 400, 'Bad Request: Session ID required');
     else refuse(response, 404, 'Session not found');
   }
-  return createServer((request, response) => void answer(request as Posted, response));
+  const listener: RequestListener = (request, response) => void answer(request as Posted, response);
+  return certificate === undefined ? createServer(listener) : createTlsServer(certificate, listener);
 }
 
 function isInitialize(body: unknown): boolean {

@@ -4,12 +4,14 @@ import type { Server } from 'node:http';
 import { NodeStreamableHTTPServerTransport, toNodeHandler } from '@modelcontextprotocol/node';
 import { classifyInboundRequest, createMcpHandler, McpServer, ResourceTemplate } from '@modelcontextprotocol/server';
 import { z } from 'zod';
-import { keyedServer, type Posted, SessionEvents } from './keyed-server.ts';
+import { keyedServer, type KeyedServerOptions, type Posted, SessionEvents } from './keyed-server.ts';
 import { prompts, resources, template, templateText } from './contents.ts';
 import { registerRounds, stateCodec } from './v2-rounds.ts';
 import { registerTools } from './v2-tools.ts';
 
-export function everythingV2({ authorization }: { readonly authorization: string }): Server {
+type EverythingOptions = Pick<KeyedServerOptions, 'authorization' | 'certificate'>;
+
+export function everythingV2({ authorization, certificate }: EverythingOptions): Server {
   const sessions = new Map<string, NodeStreamableHTTPServerTransport>();
   const around = {
     get notify() {
@@ -36,6 +38,7 @@ export function everythingV2({ authorization }: { readonly authorization: string
 
   return keyedServer({
     authorization,
+    certificate,
     sessions,
     begin,
     serveModern: (request, response, body) =>

@@ -20,6 +20,15 @@ function withOldTransport(): McpServer {
   return { ...server, spec: { ...server.spec, transport: 'SSE' } };
 }
 
+const outside: ServerRef = { namespace: github.namespace, name: 'outside' };
+
+function atPort(port: number): McpServer {
+  const server = mcpServer(outside);
+  const url = `https://localhost:${port}/mcp`;
+  const remote = { url, caBundleRef: { name: 'outside-ca', key: 'ca.crt' }, allowPrivateAddresses: true };
+  return { ...server, spec: { ...server.spec, upstream: { remote } } };
+}
+
 /** A pod may hold few streams of the broker open. */
 const podCount = 8;
 
@@ -27,6 +36,10 @@ export interface RealBroker extends AsyncDisposable {
   readonly broker: SidecarOptions['broker'];
   /** As the pod of this number, of eight, of a server with this transport. */
   readonly brokerOf: (pod: number, transport?: 'http' | 'sse') => SidecarOptions['broker'];
+  /** As the gateway, which reaches one server more: it is outside, at this port of localhost, and has this CA. */
+  readonly gatewayTo: (outside: { readonly port: number; readonly ca: string }) => SidecarOptions['broker'];
+  /** Path of that server at the gateway. */
+  readonly outsidePath: string;
   /** What alice shows to the sidecar: a token of the provider, good for an hour. */
   readonly authorization: string;
   /** What the sidecars have reported of their requests. */
@@ -41,7 +54,7 @@ export async function startRealBroker(): Promise<RealBroker> {
   const world = brokerWorld();
   const alice = { issuer: issuer.url, id: 'alice', name: 'alice@example.com' };
   world.sources.mcpServers.put(withOldTransport());
-  for (const server of [github, old]) {
+  for (const server of [github, old, outside]) {
     world.keyStore.set(alice, { Authorization: 'key-of-alice' }, { server });
     world.sources.userKeys.put(userKeyOf(alice, server));
     for (let pod = 0; pod < podCount; pod += 1) world.sources.pods.put(podOf(server, `${server.name}-${pod}`));
@@ -60,9 +73,19 @@ export async function startRealBroker(): Promise<RealBroker> {
     const token = `pod:${server.namespace}/${server.name}-${pod}`;
     return { url: `https://localhost:${port}`, ca, pod: { server, token } };
   };
+  const gatewayLabels = { 'mcpkeyring.io/gateway': 'true' };
+  const gatewayPod = podOf({ namespace: 'mcp-keyring', name: 'gateway' }, 'gateway-0', { labels: gatewayLabels });
+  world.sources.gatewayPods.put(gatewayPod);
   return {
     broker: brokerOf(0),
     brokerOf,
+    outsidePath: `/${outside.namespace}/${outside.name}/mcp`,
+    gatewayTo(place) {
+      const metadata = { namespace: outside.namespace, name: 'outside-ca' };
+      world.sources.caBundles.put({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'ca.crt': place.ca } });
+      world.sources.mcpServers.put(atPort(place.port));
+      return { ...brokerOf(0), pod: { server: outside, token: 'pod:mcp-keyring/gateway-0' } };
+    },
     authorization: `Bearer ${await issuer.token('alice')}`,
     world,
     alice,

@@ -1,6 +1,7 @@
 /** A server that writes down the bytes it gets and answers with bytes. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { HttpReader, type RawMessage, whole } from './http-reader.ts';
 
 export interface RawRequest extends RawMessage {
@@ -9,6 +10,11 @@ export interface RawRequest extends RawMessage {
 
 export type RawAnswer = (request: RawRequest, socket: Socket) => void | Promise<void>;
 
+interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export class RawUpstream implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -16,17 +22,22 @@ export class RawUpstream implements AsyncDisposable {
   /** Answers the requests that come from now on. */
   answer: RawAnswer;
 
-  private constructor(answer: RawAnswer) {
+  private constructor(answer: RawAnswer, certificate: Certificate | undefined) {
     this.answer = answer;
-    this.#server = createServer({ noDelay: true }, (socket) => {
+    const accept = (socket: Socket): void => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       void this.#serve(socket);
-    });
+    };
+    const noDelay = true;
+    this.#server =
+      certificate === undefined
+        ? createServer({ noDelay }, accept)
+        : createTlsServer({ noDelay, ...certificate }, accept);
   }
 
-  static async start(answer: RawAnswer): Promise<RawUpstream> {
-    const upstream = new RawUpstream(answer);
+  static async start(answer: RawAnswer, certificate?: Certificate): Promise<RawUpstream> {
+    const upstream = new RawUpstream(answer, certificate);
     await once(upstream.#server.listen(0, '127.0.0.1'), 'listening');
     return upstream;
   }
