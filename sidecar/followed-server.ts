@@ -12,7 +12,7 @@ import { errorFields } from './telemetry/log.ts';
 
 /** One server as the broker tells of it: its policy, and the leases of its users. */
 export interface FollowedServer {
-  readonly leases: Pick<LeaseCache, 'lease' | 'changed' | 'size'>;
+  readonly leases: Pick<LeaseCache, 'lease' | 'changed' | 'size' | 'dropExpired'>;
   /** What its upstream makes of keys. */
   readonly outcomes: OutcomeReporter;
   readonly policy: () => PolicySnapshot | undefined;
@@ -27,6 +27,8 @@ export interface FollowingParts {
   readonly broker: BrokerClient;
   readonly nowMs: () => number;
   readonly reporting: Pick<Reporting, 'metrics' | 'log'>;
+  /** Most leases that are kept; absent: all that one sidecar keeps. */
+  readonly leaseEntriesMax?: () => number;
 }
 
 /** Whoever wants to know what becomes of the watch. */
@@ -46,6 +48,7 @@ export function followServer(parts: FollowingParts, listener: FollowingListener 
     fetchLease: (credential) => counted(() => client.fetch(credential), parts.reporting),
     isWatching: () => watch.isWatching(),
     nowMs,
+    ...(parts.leaseEntriesMax === undefined ? {} : { entriesMax: parts.leaseEntriesMax }),
   });
   const watch: WatchClient = new WatchClient({
     server,

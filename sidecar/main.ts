@@ -117,7 +117,13 @@ function createProxy(options: Options, drain: Drain): Proxy {
   };
   const surroundings = { broker: createBroker(options), nowMs, log, process: processReadings };
   const allowed = { hosts: options.allowedHosts, origins: options.allowedOrigins };
-  const many = { ...surroundings, ...common, createRemote, relay: createRelay(), notReady: () => [] };
+  const many = {
+    ...surroundings,
+    ...common,
+    createRemote: remoteFactory(orNone(serving.answerMsMax)),
+    relay: createRelay(),
+    notReady: () => [],
+  };
   switch (serving.mode) {
     case 'sidecar': {
       const { server, path, upstream, connectMsMax } = serving;
@@ -155,19 +161,21 @@ function file(path: string, ageMsMax: number): FileSource {
   return new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
 }
 
-function createRemote(server: ServerRef, remote: RemoteUpstream): Upstream {
-  const named = { server: `${server.namespace}/${server.name}` };
-  const destination = new Destination({
-    hostname: new URL(remote.url).hostname,
-    allowPrivateAddresses: remote.allowPrivateAddresses,
-    lookup: lookupAll,
-    nowMs,
-    refused: (address) =>
-      log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
-  });
-  return createRemoteUpstream(remote, destination, (error) =>
-    log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) }),
-  );
+function remoteFactory(answerMsMax: number | undefined): (server: ServerRef, remote: RemoteUpstream) => Upstream {
+  return (server, remote) => {
+    const named = { server: `${server.namespace}/${server.name}` };
+    const destination = new Destination({
+      hostname: new URL(remote.url).hostname,
+      allowPrivateAddresses: remote.allowPrivateAddresses,
+      lookup: lookupAll,
+      nowMs,
+      refused: (address) =>
+        log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
+    });
+    const failed = (error: unknown): void =>
+      log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
+    return createRemoteUpstream(remote, { destination, answerMsMax, failed });
+  };
 }
 
 async function lookupAll(hostname: string): Promise<readonly string[]> {

@@ -29,9 +29,9 @@ export type Serving =
       readonly answerMsMax: number;
     }
   /** Every one that the broker lets this pod serve. */
-  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined }
+  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined; readonly answerMsMax: number }
   /** The named ones, for the other containers of this pod. */
-  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[] };
+  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[]; readonly answerMsMax: number };
 
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: Options }
@@ -65,7 +65,6 @@ const flags = {
   'answer-ms-max': {
     help: 'longest wait for the head of an answer, milliseconds; 0: as long as the client waits',
     fallback: '0',
-    modes: ['sidecar'],
   },
   'external-url': {
     help: 'https://<host> that clients use; none given: what they say in Host',
@@ -116,6 +115,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
 }
 
 function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
+  const answerMsMax = reader.read('answer-ms-max', integerBetween(0, 86_400_000));
   switch (mode) {
     case 'sidecar':
       return {
@@ -124,12 +124,12 @@ function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
         upstream: reader.read('upstream', readUpstream),
         path: reader.read('path', readPath),
         connectMsMax: reader.read('connect-ms-max', integerBetween(1, 600_000)),
-        answerMsMax: reader.read('answer-ms-max', integerBetween(0, 86_400_000)),
+        answerMsMax,
       };
     case 'gateway':
-      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0] };
+      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0], answerMsMax };
     case 'egress':
-      return { mode, servers: reader.readSome('server', readServerRef) };
+      return { mode, servers: reader.readSome('server', readServerRef), answerMsMax };
   }
 }
 

@@ -46,6 +46,10 @@ export interface Gateway {
 
 const sweepMs = 30_000;
 
+/** Leases of all servers together, and least of one: a busy server has most of them while the others are quiet. */
+const leasesMax = 20_000;
+const leasesOfOneMin = 200;
+
 export function assembleGateway(parts: GatewayParts): Gateway {
   const { broker, nowMs, log } = parts;
   const gauges = {
@@ -55,8 +59,9 @@ export function assembleGateway(parts: GatewayParts): Gateway {
     servers: () => servers.size,
   };
   const reporting: Reporting = createReporting({ broker, nowMs, log, gauges });
+  const leaseEntriesMax = (): number => Math.max(leasesOfOneMin, Math.floor(leasesMax / Math.max(1, servers.size)));
   const servers: OpenServers<Handler<IncomingRequest>> = new OpenServers({
-    follow: (server, listener) => followServer({ server, broker, nowMs, reporting }, listener),
+    follow: (server, listener) => followServer({ server, broker, nowMs, reporting, leaseEntriesMax }, listener),
     make: (server, followed) => serve(server, followed, { parts, reporting }),
     nowMs,
   });
@@ -68,13 +73,18 @@ export function assembleGateway(parts: GatewayParts): Gateway {
       route(servers, parts.servers),
     ),
     metrics,
-    start: () => (sweep = setInterval(() => servers.closeIdle(), sweepMs)),
+    start: () => (sweep = setInterval(() => tidy(servers), sweepMs)),
     stop: async (flushMsMax) => {
       clearInterval(sweep);
       servers.closeAll();
       return spool.flush(flushMsMax);
     },
   };
+}
+
+function tidy(servers: OpenServers<unknown>): void {
+  servers.closeIdle();
+  for (const { leases } of servers.followed) leases.dropExpired();
 }
 
 /** What every request passes first: which server it is for. */

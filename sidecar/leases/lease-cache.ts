@@ -10,7 +10,8 @@ export interface LeaseCacheOptions {
   readonly isWatching: () => boolean;
   /** Monotonic. */
   readonly nowMs: () => number;
-  readonly entriesMax?: number;
+  /** May shrink while the cache is in use. */
+  readonly entriesMax?: () => number;
   readonly callsMax?: number;
 }
 
@@ -103,6 +104,12 @@ export class LeaseCache {
     this.#tellAll();
   }
 
+  /** Forgets what has ended: for a cache that may not be asked again for long. */
+  dropExpired(): void {
+    const nowMs = this.#options.nowMs();
+    for (const [key, { expiresAtMs }] of this.#entries) if (expiresAtMs <= nowMs) this.#entries.delete(key);
+  }
+
   /** Gives every lease `graceMs` to be renewed: for when invalidations may have been missed. */
   recheckAll(graceMs: number): void {
     const nowMs = this.#options.nowMs();
@@ -165,13 +172,19 @@ export class LeaseCache {
     throw new LeaseError('BrokerUnavailable', 'the lease was invalidated as often as it was given');
   }
 
+  /** The longest unused go first. */
+  #makeRoom(entriesMax: number): void {
+    for (const key of this.#entries.keys()) {
+      if (this.#entries.size < entriesMax) return;
+      this.#entries.delete(key);
+    }
+  }
+
   #remember(key: string, response: LeaseResponse, askedAtMs: number): void {
     this.#entries.delete(key);
     const ttlMs = ttlOf(response);
     if (ttlMs <= 0) return;
-    const entriesMax = this.#options.entriesMax ?? leaseEntriesMax;
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= entriesMax && oldest !== undefined) this.#entries.delete(oldest);
+    this.#makeRoom(this.#options.entriesMax?.() ?? leaseEntriesMax);
     this.#entries.set(key, {
       response,
       // Counted from before the question, so that the lease never outlives what the broker meant.

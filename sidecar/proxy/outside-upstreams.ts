@@ -17,14 +17,21 @@ const relayIdleSeconds = 60;
 /** What every call of ours has in common: no proxy of the environment, no redirect, no limit that is not ours, raw bytes. */
 const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: false } as const;
 
+export interface RemoteUpstreamOptions {
+  readonly destination: Destination;
+  /** To the head of an answer; `undefined`: a tool takes as long as it takes. */
+  readonly answerMsMax: number | undefined;
+  /** For the log. */
+  readonly failed: (error: unknown) => void;
+}
+
 /**
  * One declared origin. The connection is made to an address that was checked, and the certificate is verified for the declared host,
  * so a key can reach nobody else.
  */
 export function createRemoteUpstream(
   remote: RemoteUpstream,
-  destination: Destination,
-  failed: (error: unknown) => void,
+  { destination, answerMsMax, failed }: RemoteUpstreamOptions,
 ): Upstream {
   const declared = new URL(remote.url);
   const session = new Bun.FetchSession({
@@ -42,7 +49,8 @@ export function createRemoteUpstream(
       ? `${declared.pathname}${joinQuery(declared.search, request.query)}`
       : `${request.path}${request.query}`;
     const urls = (await destination.addresses()).map((address) => `https://${hostOf(address)}:${port}${target}`);
-    const response = await fetchFirst(session, urls, request).catch((error: unknown) => {
+    const send = (signal: AbortSignal): Promise<Response> => fetchFirst(session, urls, { ...request, signal });
+    const response = await untilHead(answerMsMax, request.signal, send).catch((error: unknown) => {
       if (isUnconnected(error)) destination.forget();
       if (!request.signal.aborted) failed(error);
       throw error;
@@ -64,21 +72,42 @@ function prepare({ headers }: UpstreamRequest, host: string): void {
   if (!headers.has('user-agent')) headers.set('user-agent', 'mcp-keyring');
 }
 
-/** The next address is tried only where no connection came about: then nothing was sent. */
+/** Gives up when there is no head in time; what comes after it takes as long as it takes. */
+async function untilHead(
+  msMax: number | undefined,
+  signal: AbortSignal,
+  send: (signal: AbortSignal) => Promise<Response>,
+): Promise<Response> {
+  if (msMax === undefined) return send(signal);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), msMax);
+  try {
+    return await send(AbortSignal.any([signal, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The next address is tried only where no connection came about: then nothing was sent. One that broke off before an answer is tried
+ * once more where that cannot repeat an effect.
+ */
 async function fetchFirst(
   session: Bun.FetchSession,
   urls: readonly string[],
-  { method, headers, body, signal }: UpstreamRequest,
+  { method, headers, body, signal, repeatable }: UpstreamRequest,
 ): Promise<Response> {
   const content = body === undefined ? {} : { body };
-  for (const [index, url] of urls.entries()) {
+  let mayRepeat = repeatable;
+  for (let index = 0; ;) {
     try {
-      return await session.fetch(url, { ...plain, method, headers, signal, ...content });
+      return await session.fetch(urls[index] ?? '', { ...plain, method, headers, signal, ...content });
     } catch (error) {
-      if (!isUnconnected(error) || index === urls.length - 1) throw error;
+      if (isUnconnected(error) && index + 1 < urls.length) index += 1;
+      else if (mayRepeat && isBroken(error)) mayRepeat = false;
+      else throw error;
     }
   }
-  throw new ProxyError('UpstreamUnavailable', 'The MCP server has no address.');
 }
 
 const unconnected: ReadonlySet<unknown> = new Set([
@@ -91,6 +120,12 @@ const unconnected: ReadonlySet<unknown> = new Set([
 
 function isUnconnected(error: unknown): boolean {
   return error instanceof Error && 'code' in error && unconnected.has(error.code);
+}
+
+const broken: ReadonlySet<unknown> = new Set(['ECONNRESET', 'ConnectionClosed', 'EPIPE']);
+
+function isBroken(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && broken.has(error.code);
 }
 
 function isRedirect(status: number): boolean {

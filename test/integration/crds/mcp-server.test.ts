@@ -94,6 +94,17 @@ const cases: readonly Case[] = [
     refusedWith: 'write an https URL',
   },
   { what: 'a remote URL', path: 'spec.upstream', value: { remote: { url: 'https://mcp.example.com/mcp' } } },
+  {
+    what: 'a remote URL with query and private addresses',
+    path: 'spec.upstream',
+    value: { remote: { url: 'https://mcp.example.com/@team/mcp?tenant=7', allowPrivateAddresses: true } },
+  },
+  ...['https://user:secret@mcp.example.com/mcp', 'https://mcp.example.com/mcp#part'].map((url) => ({
+    what: `the remote URL ${url}`,
+    path: 'spec.upstream',
+    value: { remote: { url } },
+    refusedWith: 'without user and password',
+  })),
   { what: 'an unknown transport', path: 'spec.transport', value: 'Stdio', refusedWith: 'supported values' },
   {
     what: 'a shared key without a Secret',

@@ -6,7 +6,7 @@ import { makeTestCertificate, type TestCertificate } from '#test/support/test-ce
 import { BrokerDouble, granted, policy, subject } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { keyMark, Upstream } from './support/upstream.ts';
-import { call, eventually, post, sendRaw, status } from './support/wire.ts';
+import { call, eventually, post, rpc, sendRaw, status } from './support/wire.ts';
 
 let certificate: TestCertificate;
 
@@ -116,6 +116,34 @@ describe('a remote server', () => {
     expect(performance.now() - startedMs).toBeLessThan(180);
     await reader.cancel();
     expect(upstream.received[0]?.url).toBe('/v1/tools?tenant=7&a=1');
+  });
+});
+
+describe('a remote server that does not answer', () => {
+  test('is given up when there is no head in time, and not while it sends', async () => {
+    await using upstream = await Upstream.recording(async (_request, response, body) => {
+      if (body.includes('stuck')) return;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: 1\n\n');
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      response.end('data: 2\n\n');
+    }, certificate);
+    await using broker = await BrokerDouble.start();
+    broker.others.set('team-b/wiki', snapshotOf(remote(upstream.port)));
+    broker.setLease('alice', granted('alice', 'key-of-alice'));
+    await using gateway = await startGateway(broker, ['--answer-ms-max=300']);
+    expect((await post(urlOf(gateway), call('stuck'), { token: 'alice' })).status).toBe(502);
+    const slow = await post(urlOf(gateway), call('slow'), { token: 'alice' });
+    expect(await slow.text()).toContain('data: 2');
+  });
+
+  test('gets a call once, and a list once more, when the connection breaks off', async () => {
+    await using upstream = await Upstream.recording((request) => void request.socket.destroy(), certificate);
+    await using world = await setUp(remote(upstream.port));
+    expect((await post(world.url, call('search'), { token: 'alice' })).status).toBe(502);
+    expect(upstream.received).toHaveLength(1);
+    expect((await post(world.url, rpc('tools/list'), { token: 'alice' })).status).toBe(502);
+    expect(upstream.received).toHaveLength(3);
   });
 });
 

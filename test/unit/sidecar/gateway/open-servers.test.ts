@@ -26,7 +26,12 @@ function setUp(limits: Partial<typeof openServersLimits> = {}) {
       const follower: Follower = { server, listener, stopped: false };
       followers.push(follower);
       return {
-        leases: { lease: () => Promise.reject(new Error('not asked for')), changed: async () => {}, size: 0 },
+        leases: {
+          lease: () => Promise.reject(new Error('not asked for')),
+          changed: async () => {},
+          dropExpired: () => {},
+          size: 0,
+        },
         outcomes: new OutcomeReporter({ send: async () => {}, failed: () => {}, nowMs: () => nowMs }),
         policy: () => undefined,
         connected: () => true,

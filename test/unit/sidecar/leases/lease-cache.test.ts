@@ -194,7 +194,7 @@ test('after a gap a lease is renewed within the grace or gone', async () => {
 });
 
 test('forgets the longest unused when it is full', async () => {
-  const { cache, fetchLease } = set({ entriesMax: 2 });
+  const { cache, fetchLease } = set({ entriesMax: () => 2 });
   await cache.lease('a');
   await cache.lease('b');
   await cache.lease('a');
@@ -204,6 +204,24 @@ test('forgets the longest unused when it is full', async () => {
   expect(fetchLease).toHaveBeenCalledTimes(3);
   await cache.lease('b');
   expect(fetchLease).toHaveBeenCalledTimes(4);
+});
+
+test('lets go of more when it may hold less', async () => {
+  let entriesMax = 3;
+  const { cache } = set({ entriesMax: () => entriesMax });
+  for (const credential of ['a', 'b', 'c']) await cache.lease(credential);
+  entriesMax = 1;
+  await cache.lease('d');
+  expect(cache.size).toBe(1);
+});
+
+test('forgets what has ended when it is told to', async () => {
+  const { cache, time } = set({ fetchLease: async (credential) => granted('k', 'u', credential === 'a' ? 100 : 200) });
+  await cache.lease('a');
+  await cache.lease('b');
+  time.ms = 150;
+  cache.dropExpired();
+  expect(cache.size).toBe(1);
 });
 
 test('asks no more at a time than it may', async () => {
