@@ -51,23 +51,18 @@ export class EchoGuard {
 
   /** `whole`: nothing comes after `bytes`. */
   mask(bytes: Uint8Array, whole: boolean): Guarded {
-    const length = bytes.byteLength;
-    const from = this.#isSuspicious(bytes) ? 0 : whole ? length : this.#tailFrom(bytes);
-    if (from === length) return { bytes, echoes: 0, holdFrom: length };
-    return this.#search(bytes, from, whole);
-  }
-
-  /** False when `text`, a character a byte, has surely no key in it; cheaper than making bytes of a short text. */
-  mayHold(text: string): boolean {
-    if (this.#anchors === undefined || text.includes('%') || text.includes('\\')) return true;
-    return this.#anchors.some((anchor) => text.includes(anchor));
-  }
-
-  #search(bytes: Uint8Array, from: number, whole: boolean): Guarded {
+    const { byteLength: end } = bytes;
+    const isSuspicious = this.#isSuspicious(bytes);
+    const tailFrom = whole ? end : this.#tailFrom(bytes);
+    if (!isSuspicious && tailFrom === end) return { bytes, echoes: 0, holdFrom: end };
     const text = { bytes, whole };
-    const searches = this.#allForms().map((form) => findKey(text, form, from));
+    const isEscaped = isSuspicious && hasNeedlessEscape(bytes);
+    const searches = this.#allForms().map((form) => {
+      const from = isEscaped ? 0 : isSuspicious ? Math.min(tailFrom, firstPlace(bytes, form)) : tailFrom;
+      return findKey(text, form, from);
+    });
     const places = merge(searches.flatMap(({ found }) => found));
-    const holdFrom = searches.reduce((first, search) => Math.min(first, search.holdFrom), bytes.byteLength);
+    const holdFrom = searches.reduce((first, search) => Math.min(first, search.holdFrom), end);
     return { bytes: places.length === 0 ? bytes : masked(bytes, places), echoes: places.length, holdFrom };
   }
 
@@ -76,8 +71,17 @@ export class EchoGuard {
     return this.#forms;
   }
 
+  /** False when `text`, a character a byte, has surely no key in it; many times cheaper than to look for it. */
+  mayHold(text: string): boolean {
+    if (this.#anchors === undefined || text.includes('%') || text.includes(unicodeEscape)) return true;
+    for (const anchor of this.#anchors) if (text.includes(anchor)) return true;
+    return false;
+  }
+
   #isSuspicious(bytes: Uint8Array): boolean {
     if (this.#anchors === undefined) return true;
+    // Up to this size a string of it costs less than to begin so many searches.
+    if (bytes.byteLength <= smallBytesMax && !this.mayHold(latin1(bytes))) return false;
     for (const anchor of this.#anchors) if (indexOf(bytes, anchor, 0) !== -1) return true;
     return hasNeedlessEscape(bytes);
   }
@@ -108,14 +112,28 @@ const isFormByte = new Uint8Array(256);
 for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_\\%'))
   isFormByte[byte] = 1;
 
-/** `bytes` need not be a Buffer. */
+const smallBytesMax = 4_096;
+const unicodeEscape = String.raw`\u00`;
+
+/** `bytes` need not be a Buffer, in both. */
+function latin1(bytes: Uint8Array): string {
+  return Buffer.prototype.latin1Slice.call(bytes, 0, bytes.byteLength);
+}
+
 function indexOf(bytes: Uint8Array, text: string, from: number): number {
   return Buffer.prototype.indexOf.call(bytes, text, from, 'latin1');
 }
 
+/** Where the form can begin at the earliest. */
+function firstPlace(bytes: Uint8Array, form: KeyForm): number {
+  if (form.anchor === '') return 0;
+  const at = indexOf(bytes, form.anchor, 0);
+  return at === -1 ? bytes.byteLength : Math.max(0, at - beginningBytesMax([form]));
+}
+
 /** Whether a letter or a digit is escaped, which no encoder has to do: then an anchor may be in the text without being seen. */
 function hasNeedlessEscape(bytes: Uint8Array): boolean {
-  const [percentAt, unicodeAt] = [indexOf(bytes, '%', 0), indexOf(bytes, String.raw`\u00`, 0)];
+  const [percentAt, unicodeAt] = [indexOf(bytes, '%', 0), indexOf(bytes, unicodeEscape, 0)];
   if (percentAt === -1 && unicodeAt === -1) return false;
   const text = { bytes, whole: true };
   for (let at = firstOf(percentAt, unicodeAt); at < bytes.byteLength; at += 1) {

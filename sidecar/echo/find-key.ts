@@ -25,6 +25,8 @@ export function findKey(text: Text, form: KeyForm, from: number): SearchResult {
   let matched = 0;
   let at = from;
   while (at < end) {
+    if (matched === 0) at = nextCandidate(text.bytes, form, at);
+    if (at === end) break;
     const char = readChar(text, at, form.reading);
     if (char === unfinished) break;
     const code = form.fold[codeOf(char)] ?? noChar;
@@ -39,6 +41,20 @@ export function findKey(text: Text, form: KeyForm, from: number): SearchResult {
     matched = 0;
   }
   return { found, holdFrom: matched > 0 ? (starts[(read - matched) % length] ?? at) : at };
+}
+
+const percent = 0x25;
+const backslash = 0x5c;
+
+/** Where the form, or an escape, can begin: the bytes before are passed over at little cost. */
+function nextCandidate(bytes: Uint8Array, { codes, fold }: KeyForm, from: number): number {
+  const first = codes[0];
+  let at = from;
+  for (; at < bytes.byteLength; at += 1) {
+    const byte = bytes[at] ?? 0;
+    if (fold[byte] === first || byte === percent || byte === backslash) break;
+  }
+  return at;
 }
 
 /** How many characters of the form stand at the end of what was read, `code` now among it. */

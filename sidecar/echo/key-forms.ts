@@ -5,6 +5,8 @@ import { bytesOf, charBytesMax, codeOf, noChar, passedOver, readChar, type Readi
 /** One shape in which a key can stand in a text. */
 export interface KeyForm {
   readonly reading: Reading;
+  /** Without this text the form is nowhere, unless letters and digits are escaped as well. Empty: it has none. */
+  readonly anchor: string;
   /** Characters that are the same here: the two alphabets of base64, a space and its `+` in a form. By code. */
   readonly fold: Uint8Array;
   readonly codes: Uint8Array;
@@ -33,12 +35,20 @@ export function anchorsOf(key: string): readonly string[] | undefined {
 export function formsOf(key: string): readonly KeyForm[] {
   const plain = codesOf(key, 'plain', formFold);
   const decoded = codesOf(key, 'decoded', formFold);
+  const own = { anchor: longestWord(key), fold: formFold };
   return [
-    form('plain', formFold, plain),
-    form('decoded', formFold, plain),
+    form({ ...own, reading: 'plain', codes: plain }),
+    form({ ...own, reading: 'decoded', codes: plain }),
     // A key that looks escaped itself, in a text that escapes some of it: `%41` is a letter there.
-    ...(Buffer.compare(plain, decoded) === 0 ? [] : [form('decoded', formFold, decoded)]),
-    ...base64Cores(key).map((core) => form('decoded', base64Fold, codesOf(core, 'plain', base64Fold))),
+    ...(Buffer.compare(plain, decoded) === 0 ? [] : [form({ ...own, reading: 'decoded', codes: decoded })]),
+    ...base64Cores(key).map((core) =>
+      form({
+        anchor: longestWord(core),
+        fold: base64Fold,
+        reading: 'decoded',
+        codes: codesOf(core, 'plain', base64Fold),
+      }),
+    ),
   ];
 }
 
@@ -64,7 +74,7 @@ function base64Cores(key: string): readonly string[] {
 }
 
 function foldTable(same: readonly (readonly [string, string])[]): Uint8Array {
-  const table = Uint8Array.from({ length: 0x80 }, (_, code) => code);
+  const table = Uint8Array.from({ length: 0x100 }, (_, code) => (code < 0x80 ? code : noChar));
   for (const [from, to] of same) table[from.charCodeAt(0)] = to.charCodeAt(0);
   return table;
 }
@@ -75,8 +85,8 @@ const base64Fold = foldTable([
   ['_', '/'],
 ]);
 
-function form(reading: Reading, fold: Uint8Array, codes: Uint8Array): KeyForm {
-  return { reading, fold, codes, fallback: fallbackOf(codes) };
+function form(parts: Omit<KeyForm, 'fallback'>): KeyForm {
+  return { ...parts, fallback: fallbackOf(parts.codes) };
 }
 
 /** The key as it is read in a text. */

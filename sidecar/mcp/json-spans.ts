@@ -51,43 +51,60 @@ function afterComma(text: string, at: number): number {
   return text[next] === ',' ? afterBlanks(text, next + 1) : next;
 }
 
-const notBlank = /[^ \t\r\n]/g;
-const endOfScalar = /[ \t\r\n,\]}]/g;
-const stringOrBracket = /["[\]{}]/g;
-const quoteOrEscape = /["\\]/g;
+const quote = 0x22;
+const comma = 0x2c;
+const backslash = 0x5c;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const blank = 0x20;
 
 function afterBlanks(text: string, from: number): number {
-  return find(notBlank, text, from);
-}
-
-function find(pattern: RegExp, text: string, from: number): number {
-  pattern.lastIndex = from;
-  return pattern.exec(text)?.index ?? text.length;
+  let at = from;
+  // Every blank of JSON is a space or a control character, and nothing else of it is.
+  while (at < text.length && text.charCodeAt(at) <= blank) at += 1;
+  return at;
 }
 
 function endOfValue(text: string, start: number): number {
-  const first = text[start];
-  if (first === '"') return endOfString(text, start);
-  return first === '{' || first === '[' ? endOfBrackets(text, start) : find(endOfScalar, text, start);
+  const first = text.charCodeAt(start);
+  if (first === quote) return endOfString(text, start);
+  return first === openBrace || first === openBracket ? endOfBrackets(text, start) : endOfScalar(text, start);
+}
+
+function endOfScalar(text: string, start: number): number {
+  let at = start;
+  for (; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code <= blank || code === comma || code === closeBracket || code === closeBrace) break;
+  }
+  return at;
 }
 
 function endOfString(text: string, start: number): number {
-  let at = find(quoteOrEscape, text, start + 1);
-  while (text[at] === '\\') at = find(quoteOrEscape, text, at + 2);
+  let at = start + 1;
+  for (; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === backslash) at += 1;
+    else if (code === quote) break;
+  }
   return at + 1;
 }
 
 function endOfBrackets(text: string, start: number): number {
   let depth = 0;
   let at = start;
-  do {
-    const character = text[at];
-    if (character === '"') at = endOfString(text, at);
-    else {
-      depth += character === '{' || character === '[' ? 1 : -1;
-      at += 1;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      at = endOfString(text, at);
+      continue;
     }
-    if (depth > 0) at = find(stringOrBracket, text, at);
-  } while (depth > 0 && at < text.length);
+    at += 1;
+    if (code === openBrace || code === openBracket) depth += 1;
+    else if (code === closeBrace || code === closeBracket) depth -= 1;
+    if (depth === 0) break;
+  }
   return at;
 }
