@@ -22,7 +22,7 @@ export function tokenOf(user: number): string {
 
 /** How clients speak to a target. */
 export interface Speech {
-  readonly port: number;
+  readonly url: string;
   readonly tool: string;
   /** What the target asked for when the session began. */
   readonly session: Readonly<Record<string, string>>;
@@ -71,10 +71,9 @@ export async function saturate(
   const perUser = users === 1 ? [] : [luaUsers.replaceAll('USERS', String(users))];
   const body = `wrk.body = [[${bodyOf(speech.tool, bodyBytes)}]]`;
   await writeFile(script, ['wrk.method = "POST"', body, ...lines, ...perUser].join('\n'));
-  const url = `http://127.0.0.1:${speech.port}/mcp`;
-  const load = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '20s', '-s', script, url];
+  const load = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '20s', '-s', script, speech.url];
   const { stdout } = await run('taskset', ['-c', loadProcessor, 'wrk', ...load]);
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`requests failed on port ${speech.port}:\n${stdout}`);
+  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`requests failed at ${speech.url}:\n${stdout}`);
   const [, requests, took] = /(\d+) requests in ([\d.]+)s/.exec(stdout) ?? [];
   return { requests: Number(requests), seconds: Number(took) };
 }
@@ -91,7 +90,7 @@ export async function fixedRate(
   const headerFlags = Object.entries(headersOf(speech)).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
   const rate = ['-c', `${options.connections}`, '-qps', `${options.ratePerSecond}`, '-t', `${options.seconds}s`];
   const output = ['-uniform', '-quiet', '-r', '0.00001', '-p', percentiles.join(','), '-json', file];
-  const request = ['-payload', bodyOf(speech.tool, 1_000), ...headerFlags, `http://127.0.0.1:${speech.port}/mcp`];
+  const request = ['-payload', bodyOf(speech.tool, 1_000), ...headerFlags, speech.url];
   await run('taskset', ['-c', loadProcessor, 'fortio', 'load', ...rate, ...output, ...request]);
   const { DurationHistogram, RetCodes } = JSON.parse(await readFile(file, 'utf8')) as {
     DurationHistogram: { Percentiles: { Value: number }[] };
@@ -115,14 +114,14 @@ export async function openStreams<T>(
   options: { readonly streams: number; readonly seconds: number; readonly whileOpen: () => Promise<T> },
 ): Promise<StreamsReport & { readonly seen: T }> {
   const program = join(import.meta.dirname, 'stream-load.ts');
-  const args = [program, `${speech.port}`, `${options.streams}`, `${options.seconds}`];
+  const args = [program, speech.url, `${options.streams}`, `${options.seconds}`];
   const headers = JSON.stringify(headersOf(speech));
   const child = spawn('taskset', ['-c', loadProcessor, process.execPath, ...args, headers], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
   const [line] = (await Promise.race([once(createInterface(child.stdout), 'line'), exited])) as [string | number];
-  if (typeof line !== 'string') throw new Error(`streams could not be opened on port ${speech.port}`);
+  if (typeof line !== 'string') throw new Error(`streams could not be opened at ${speech.url}`);
   const seen = await options.whileOpen();
   child.stdin.end();
   await exited;

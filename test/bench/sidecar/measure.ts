@@ -10,6 +10,7 @@ export type Figure =
   | 'cpuMsPer1000'
   | `latency${0 | 1 | 2 | 3}`
   | 'rssMiB'
+  | 'anonymousMiB'
   | `body${'64k' | '1m'}`
   | `cpuBody${'64k' | '1m'}`
   | 'requestsUsers'
@@ -38,6 +39,7 @@ export async function measure(target: Target, seconds: number): Promise<Measured
     requests256: many.requestsPerSecond,
     cpuMsPer1000: some.cpuMsPer1000,
     rssMiB: rss.rssBytes / 1_048_576,
+    anonymousMiB: rss.anonymousBytes / 1_048_576,
     latency0: latencies[0],
     latency1: latencies[1],
     latency2: latencies[2],
@@ -46,7 +48,10 @@ export async function measure(target: Target, seconds: number): Promise<Measured
   };
 }
 
-type More = Exclude<Figure, `requests${1 | 32 | 256}` | 'cpuMsPer1000' | 'rssMiB' | `latency${0 | 1 | 2 | 3}`>;
+type More = Exclude<
+  Figure,
+  `requests${1 | 32 | 256}` | 'cpuMsPer1000' | `${'rss' | 'anonymous'}MiB` | `latency${0 | 1 | 2 | 3}`
+>;
 
 const nothingMore: Record<More, undefined> = {
   body64k: undefined,
@@ -66,7 +71,8 @@ async function measureMore(target: Target, seconds: number): Promise<Record<More
   const { speech, pids } = target;
   const kilobytes = await loaded(target, { seconds, connections: 8, bodyBytes: 65_536 });
   const megabyte = await loaded(target, { seconds, connections: 8, bodyBytes: 1_048_576 });
-  await saturate(speech, { seconds: 2, connections: 32, users: usersMax });
+  // Everybody has a lease before it counts.
+  await saturate(speech, { seconds: Math.max(4, seconds), connections: 32, users: usersMax });
   const users = await loaded(target, { seconds, connections: 32, users: usersMax });
   const usersRss = await usage(pids);
   const before = await usage(pids);
@@ -112,8 +118,8 @@ export function median(all: readonly Measured[]): Measured {
   const figures = Object.keys(first) as Figure[];
   return Object.fromEntries(
     figures.map((figure) => {
-      const values = all.map((one) => one[figure]).filter((value) => value !== undefined);
-      return [figure, values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]];
+      const values = all.map((one) => one[figure]).filter((value) => Number.isFinite(value));
+      return [figure, values.toSorted((a = 0, b = 0) => a - b)[Math.floor(values.length / 2)]];
     }),
   ) as Measured;
 }

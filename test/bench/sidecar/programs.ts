@@ -23,12 +23,13 @@ export interface Program {
   readonly name: string;
   readonly port: number;
   readonly command: readonly string[];
+  readonly path: string;
   readonly tool: string;
   readonly endsMcp: boolean;
 }
 
 export async function commands(directory: string, peers: Peers): Promise<readonly Program[]> {
-  const plain = { tool: 'search', endsMcp: false };
+  const plain = { path: '/mcp', tool: 'search', endsMcp: false };
   const write = async (name: string, text: string): Promise<string> => {
     const file = join(directory, name);
     await writeFile(file, text);
@@ -53,13 +54,13 @@ export async function commands(directory: string, peers: Peers): Promise<readonl
   if (peers.fastMcp !== undefined) {
     const file = await write('fastmcp_proxy.py', fastMcpProgram);
     const name = `FastMCP ${peerVersions.fastMcp} proxy`;
-    programs.push({ name, port: ports.fastMcp, command: [peers.fastMcp, file], tool: 'search', endsMcp: true });
+    programs.push({ ...plain, name, port: ports.fastMcp, command: [peers.fastMcp, file], endsMcp: true });
   }
   if (peers.mcpProxy !== undefined) {
     const file = await write('proxy.toml', mcpProxyConfig);
     const name = `mcp-proxy ${peerVersions.mcpProxy} (Rust)`;
-    const command = [peers.mcpProxy, '--config', file];
-    programs.push({ name, port: ports.mcpProxy, command, tool: 'bench/search', endsMcp: true });
+    const command = ['env', 'RUST_LOG=error', peers.mcpProxy, '--config', file];
+    programs.push({ name, port: ports.mcpProxy, command, path: '/', tool: 'bench/search', endsMcp: true });
   }
   return programs;
 }

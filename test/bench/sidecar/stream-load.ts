@@ -1,24 +1,21 @@
 /**
- * Opens event streams and says how late events are: `node stream-load.ts <port> <streams> <seconds> <headers as JSON>` prints
+ * Opens event streams and says how late events are: `node stream-load.ts <url> <streams> <seconds> <headers as JSON>` prints
  * `{ opened, events, p50Ms, p99Ms }` and keeps the streams open until its input ends.
  */
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const [, , port = '0', count = '0', seconds = '0', headers = '{}'] = process.argv;
+const [, , url = '', count = '0', seconds = '0', headers = '{}'] = process.argv;
 const latenciesMs: number[] = [];
 let opened = 0;
 
 function open(): Promise<void> {
   return new Promise((resolve, reject) => {
     const options = {
-      host: '127.0.0.1',
-      port: Number(port),
-      path: '/mcp',
       agent: false as const,
       headers: { ...(JSON.parse(headers) as Record<string, string>), accept: 'text/event-stream' },
     };
-    const opening = request(options, (response) => {
+    const opening = request(url, options, (response) => {
       if (response.statusCode !== 200) return reject(new Error(`status ${response.statusCode}`));
       opened += 1;
       resolve();

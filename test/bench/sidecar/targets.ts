@@ -18,6 +18,12 @@ export interface Target {
   readonly endsMcp: boolean;
 }
 
+export interface Usage {
+  readonly cpuMs: number;
+  readonly rssBytes: number;
+  readonly anonymousBytes: number;
+}
+
 export interface Running {
   readonly targets: readonly Target[];
   stop(): Promise<void>;
@@ -36,7 +42,7 @@ export async function startTargets(directory: string): Promise<Running> {
     const child = pinned(proxyProcessor, program.command);
     children.push(child);
     await listening(program.port);
-    const session = program.endsMcp ? await beginSession(program.port) : {};
+    const session = program.endsMcp ? await beginSession(`http://127.0.0.1:${program.port}${program.path}`) : {};
     targets.push(target(program.name, program.port, { ...program, session, pids: await family(child.pid!) }));
   }
   const broker = await startBroker();
@@ -66,24 +72,26 @@ function target(
   port: number,
   {
     pids,
+    path = '/mcp',
     tool = 'search',
     session = {},
     endsMcp = false,
   }: {
     readonly pids: readonly number[];
+    readonly path?: string;
     readonly tool?: string;
     readonly session?: Readonly<Record<string, string>>;
     readonly endsMcp?: boolean;
   },
 ): Target {
-  return { name, speech: { port, tool, session }, pids, endsMcp };
+  return { name, speech: { url: `http://127.0.0.1:${port}${path}`, tool, session }, pids, endsMcp };
 }
 
 /** Headers that every further request has to carry. */
-async function beginSession(port: number): Promise<Readonly<Record<string, string>>> {
+async function beginSession(url: string): Promise<Readonly<Record<string, string>>> {
   const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
   const post = async (message: object, more: Readonly<Record<string, string>>): Promise<Response> =>
-    fetch(`http://127.0.0.1:${port}/mcp`, {
+    fetch(url, {
       method: 'POST',
       headers: { ...headers, ...more },
       body: JSON.stringify({ jsonrpc: '2.0', ...message }),
@@ -99,17 +107,19 @@ async function beginSession(port: number): Promise<Readonly<Record<string, strin
   return session;
 }
 
-/** Processor time so far and resident memory, of all of `pids`. */
-export async function usage(pids: readonly number[]): Promise<{ readonly cpuMs: number; readonly rssBytes: number }> {
+/** Processor time so far and resident memory, of all of `pids`; `anonymousBytes` of it are their own, not pages of a file. */
+export async function usage(pids: readonly number[]): Promise<Usage> {
   let cpuMs = 0;
   let rssBytes = 0;
+  let anonymousBytes = 0;
   for (const pid of pids) {
     const stat = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
     cpuMs += (Number(stat[11]) + Number(stat[12])) * 10;
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     rssBytes += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
+    anonymousBytes += Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
   }
-  return { cpuMs, rssBytes };
+  return { cpuMs, rssBytes, anonymousBytes };
 }
 
 function pinned(processor: string, command: readonly string[]): ChildProcess {

@@ -14,6 +14,7 @@ declare const Bun: {
 };
 
 const eventsPerSecond = 100;
+const streamsServed = 1_000;
 
 interface Rpc {
   readonly id?: unknown;
@@ -90,10 +91,11 @@ function stream(): Response {
 let turn = 0;
 
 setInterval(() => {
-  turn = (turn + 1) % Math.max(1, streams.length);
+  // Only the newest: some proxies never close a stream whose client has gone.
+  turn = (turn + 1) % Math.max(1, Math.min(streamsServed, streams.length));
   const params = { level: 'info', data: performance.timeOrigin + performance.now() };
   const event = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params });
-  streams[turn]?.enqueue(encoder.encode(`data: ${event}\n\n`));
+  streams.at(-1 - turn)?.enqueue(encoder.encode(`data: ${event}\n\n`));
 }, 1_000 / eventsPerSecond);
 
 Bun.serve({
