@@ -63,6 +63,10 @@ describe('a list as JSON', () => {
       ...list,
       result: { tools: kept, cacheScope: 'private', resultType: 'complete' },
     });
+    const asking = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'get' };
+    const call = modernList.replace('tools/list', 'tools/call').replace('"params":{', '"params":{"name":"get",');
+    const written = await world({ lease: missing }).send({ body: call, headers: asking });
+    expect(await jsonOf(written)).toMatchObject({ result: { resultType: 'complete' } });
     const silent = world({ policy: () => restricted, respond: () => json(200, listed()) });
     expect(await jsonOf(await silent.send({ body: modernList, headers: modernHeaders }))).toMatchObject({
       result: { tools: kept, cacheScope: 'private' },
