@@ -12,6 +12,7 @@ export const requirements = {
   'keys:destroyed': 'a Secret from before a delete does not come back',
   'keys:silent-watch':
     'a key deleted while the watch is silent is not handed out: the cache has to show that it follows',
+  'keys:refused': 'a key that its upstream refuses is told to its user and marked, and that version is not sent again',
   'keys:no-leak': 'no key appears in any log, event, audit record, metric or API server audit line',
   'admission:operator-down': 'a pod created while the operator is down is refused with a message that names the cause',
   'admission:others-untouched': 'pods without our label start while the operator is down',

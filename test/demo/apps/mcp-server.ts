@@ -1,7 +1,8 @@
 /**
  * The demo's MCP server (official SDK, Streamable HTTP, both protocol eras). It holds no credential of its own: each request brings
  * the caller's notes API key in `Authorization`, put there by the sidecar. It listens on loopback, so that only the sidecar reaches it.
- * Usage: mcp-server.js [notes URL [certificate file, key file, port]]; with a certificate it is a server for the world, over HTTPS.
+ * Usage: mcp-server.js [--strict] [notes URL [certificate file, key file, port]]; with a certificate it is a server for the world,
+ * over HTTPS. Strict: a request with a key that the notes API does not know is answered 401, as servers with accounts of their own do.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
@@ -9,7 +10,10 @@ import { createServer as createSecureServer } from 'node:https';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler, McpServer, type McpRequestContext } from '@modelcontextprotocol/server';
 
-const [notesUrl = 'http://notes.mcp-demo.svc', certFile, keyFile, port] = process.argv.slice(2);
+const isStrict = process.argv.includes('--strict');
+const [notesUrl = 'http://notes.mcp-demo.svc', certFile, keyFile, port] = process.argv
+  .slice(2)
+  .filter((argument) => argument !== '--strict');
 
 async function askNotes(path: string, authorization: string | null): Promise<string> {
   const response = await fetch(`${notesUrl}${path}`, { headers: authorization === null ? {} : { authorization } });
@@ -32,7 +36,17 @@ function serverFor(context: McpRequestContext): McpServer {
 }
 
 // The adapter types its request without `undefined` properties; at run time it is node:http's own.
-const handle = toNodeHandler(createMcpHandler(serverFor)) as RequestListener;
+const handleMcp = toNodeHandler(createMcpHandler(serverFor)) as RequestListener;
+
+const handle: RequestListener = isStrict ? (request, response) => void handleKnown(request, response) : handleMcp;
+
+async function handleKnown(...[request, response]: Parameters<RequestListener>): Promise<void> {
+  const { authorization } = request.headers;
+  const isKnown = authorization === undefined || (await fetch(`${notesUrl}/whoami`, { headers: { authorization } })).ok;
+  if (isKnown) handleMcp(request, response);
+  else response.writeHead(401, { 'www-authenticate': 'Bearer realm="notes"' }).end();
+}
+
 if (certFile === undefined || keyFile === undefined) {
   createServer(handle).listen(3000, '127.0.0.1', () => console.log('MCP server on 127.0.0.1:3000/mcp'));
 } else {

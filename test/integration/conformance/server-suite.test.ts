@@ -43,6 +43,16 @@ describe(verifies('mcp:33-conformance'), () => {
     expect(await compare(one, `localhost:${server.port}/mcp`, `localhost:${sidecar.port}/mcp`)).toBe(one.scenarios);
   });
 
+  test.each([legacy, modern])('a policy that allows every tool changes nothing at $revision', async (one) => {
+    real.allowTools('*');
+    await using server = await listening(everythingV2({ authorization }));
+    const { broker } = real;
+    await using sidecar = await SidecarProcess.start({ broker, upstreamPort: server.port, flags: hostAndOrigin });
+    const through = `localhost:${sidecar.port}/mcp`;
+    expect(await compare(one, `localhost:${server.port}/mcp`, through)).toBe(one.scenarios);
+    real.allowTools();
+  });
+
   test.each([legacy, modern])(
     'a server outside the cluster is the same at $revision behind the gateway',
     async (one) => {

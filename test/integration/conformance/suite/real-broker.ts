@@ -4,7 +4,15 @@ import type { RequestEvent } from '#contract/audit.ts';
 import { createIdentity } from '#operator/identity/create-identity.ts';
 import { createBroker } from '#operator/broker/broker.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
-import { brokerWorld, github, mcpServer, podOf, userKeyOf, type BrokerWorld } from '#test/support/broker-world.ts';
+import {
+  brokerWorld,
+  github,
+  mcpServer,
+  podOf,
+  policyOf,
+  userKeyOf,
+  type BrokerWorld,
+} from '#test/support/broker-world.ts';
 import { startOidcIssuer, testResource } from '#test/support/oidc-issuer.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 import type { SidecarOptions } from '../../sidecar/support/sidecar-process.ts';
@@ -40,6 +48,8 @@ export interface RealBroker extends AsyncDisposable {
   readonly gatewayTo: (outside: { readonly port: number; readonly ca: string }) => SidecarOptions['broker'];
   /** Path of that server at the gateway. */
   readonly outsidePath: string;
+  /** From now on a policy says which tools may be used; without names, none does. */
+  readonly allowTools: (...names: readonly string[]) => void;
   /** What alice shows to the sidecar: a token of the provider, good for an hour. */
   readonly authorization: string;
   /** What the sidecars have reported of their requests. */
@@ -80,6 +90,11 @@ export async function startRealBroker(): Promise<RealBroker> {
     broker: brokerOf(0),
     brokerOf,
     outsidePath: `/${outside.namespace}/${outside.name}/mcp`,
+    allowTools(...allow) {
+      const policy = policyOf('tools', { tools: { allow } });
+      if (allow.length > 0) world.sources.userKeyPolicies.put(policy);
+      else world.sources.userKeyPolicies.remove(policy);
+    },
     gatewayTo(place) {
       const metadata = { namespace: outside.namespace, name: 'outside-ca' };
       world.sources.caBundles.put({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'ca.crt': place.ca } });
