@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { parseWatchMessage } from '#contract/parse.ts';
+
+function snapshotWith(more: object): unknown {
+  const policy = { server: { namespace: 'team-a', name: 'notes' }, title: 'Notes', headers: [], ...more };
+  return { kind: 'snapshot', revision: '1', policy };
+}
+
+const remote = { kind: 'remote', url: 'https://mcp.example.com/mcp', allowPrivateAddresses: false };
+
+test.each([
+  {},
+  { upstream: remote },
+  { upstream: { ...remote, url: 'https://mcp.example.com', ca: 'PEM' } },
+  { upstream: { ...remote, url: 'https://[2606:4700::1]:8443/@team/mcp?tenant=7' } },
+  { upstream: { kind: 'cluster', url: 'http://notes-mcp.team-a.svc.cluster.local/mcp' } },
+  { issuers: [] },
+  { issuers: ['https://login.example.com/realms/main'] },
+])('takes %j', (more) => {
+  expect(parseWatchMessage(snapshotWith(more))).toEqual(snapshotWith(more));
+});
+
+test.each([
+  ['an origin in the clear', { upstream: { ...remote, url: 'http://mcp.example.com/mcp' } }],
+  ['a user in the URL', { upstream: { ...remote, url: 'https://user@mcp.example.com/mcp' } }],
+  ['a fragment', { upstream: { ...remote, url: 'https://mcp.example.com/mcp#x' } }],
+  ['a line break', { upstream: { ...remote, url: 'https://mcp.example.com/\r\nx: y' } }],
+  ['a backslash before the user', { upstream: { ...remote, url: 'https://mcp.example.com\\@evil.example/' } }],
+  ['no word about private addresses', { upstream: { kind: 'remote', url: remote.url } }],
+  ['text for it', { upstream: { ...remote, allowPrivateAddresses: 'false' } }],
+  ['an empty CA', { upstream: { ...remote, ca: '' } }],
+  ['an unknown kind', { upstream: { ...remote, kind: 'tunnel' } }],
+  ['a Service over another scheme', { upstream: { kind: 'cluster', url: 'file:///etc/passwd' } }],
+  ['a Service with a query', { upstream: { kind: 'cluster', url: 'http://notes-mcp/mcp?x' } }],
+  ['a Service with a user', { upstream: { kind: 'cluster', url: 'http://user@notes-mcp/mcp' } }],
+  ['an issuer that is no URL', { issuers: ['login"'] }],
+  ['an issuer in the clear', { issuers: ['http://login.example.com'] }],
+])('refuses %s', (_, more) => {
+  expect(() => parseWatchMessage(snapshotWith(more))).toThrow(/^policy\./);
+});
