@@ -1,6 +1,4 @@
 /** The transport of revision 2024-11-05 through the compiled sidecar, with the clients and servers that speak it. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -162,28 +160,6 @@ describe(verifies('mcp:20-real-clients'), () => {
       expect(textOf(await client.callTool({ name: 'whoami' }))).toBe(`key=${keyMark('key-of-alice')}`);
       expect(textOf(await client.callTool({ name: 'ask' }))).toBe('decline');
       await client.close();
-    }
-  });
-
-  test('server-everything is used through the sidecar', async () => {
-    const port = 20_000 + (process.pid % 20_000);
-    const server = spawn('node_modules/.bin/mcp-server-everything', ['sse'], {
-      env: { PATH: process.env['PATH'], PORT: String(port) },
-      stdio: 'ignore',
-    });
-    try {
-      await eventually(
-        async () => (await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)) !== undefined,
-        20_000,
-      );
-      await using all = await setUp(port);
-      const client = await connect(all.sidecar.url, 'alice');
-      expect((await client.listTools()).tools.length).toBeGreaterThan(5);
-      expect(textOf(await client.callTool({ name: 'echo', arguments: { message: 'hi' } }))).toContain('hi');
-      await client.close();
-    } finally {
-      server.kill('SIGKILL');
-      await once(server, 'exit');
     }
   });
 });
