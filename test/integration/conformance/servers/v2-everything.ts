@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { keyedServer, type KeyedServerOptions, type Posted, SessionEvents } from './keyed-server.ts';
 import { prompts, resources, template, templateText } from './contents.ts';
 import { registerRounds, stateCodec } from './v2-rounds.ts';
+import { registerJobs, Tasks, tasksExtension } from './v2-tasks.ts';
 import { registerTools } from './v2-tools.ts';
 
 type EverythingOptions = Pick<KeyedServerOptions, 'authorization' | 'certificate'>;
@@ -23,6 +24,7 @@ export function everythingV2({ authorization, certificate }: EverythingOptions):
   };
   const modern = createMcpHandler(() => newServer(around));
   const handleModern = toNodeHandler(modern);
+  const tasks = new Tasks();
 
   async function begin(): Promise<NodeStreamableHTTPServerTransport> {
     const transport = new NodeStreamableHTTPServerTransport({
@@ -42,7 +44,11 @@ export function everythingV2({ authorization, certificate }: EverythingOptions):
     sessions,
     begin,
     serveModern: (request, response, body) =>
-      isLegacy(request, body) ? undefined : handleModern(request, response, body),
+      isLegacy(request, body)
+        ? undefined
+        : tasks.serve(request, response, body)
+          ? Promise.resolve()
+          : handleModern(request, response, body),
   });
 }
 
@@ -68,12 +74,14 @@ function newServer(around: Parameters<typeof registerTools>[1]): McpServer {
         prompts: { listChanged: true },
         logging: {},
         completions: {},
+        extensions: { [tasksExtension]: {} },
       },
       requestState: { verify: (state, context) => stateCodec.verify(state, context) },
     },
   );
   registerTools(server, around);
   registerRounds(server);
+  registerJobs(server);
   registerResources(server);
   registerPrompts(server);
   server.server.setRequestHandler('logging/setLevel', () => ({}));
