@@ -273,7 +273,10 @@ function forbidMemoryDumps(): void {
 /** Bun reads this before any of our code runs, so it can only be set from outside; the image does. */
 function warnOfFewConnections(): void {
   if (process.env['BUN_CONFIG_MAX_HTTP_REQUESTS'] !== undefined) return;
-  log('warn', 'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 requests and open streams at a time');
+  log(
+    'warn',
+    'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 calls to remote servers and to the broker at a time',
+  );
 }
 
 main();
