@@ -1,6 +1,6 @@
 /**
  * `make bench`: every measurement, one after the other, on the machine at hand. What it prints is what docs/performance.md quotes.
- * Usage: node test/bench/run.ts [sidecar|guard|lease|admission|operator-scale]...
+ * Usage: node test/bench/run.ts [sidecar|guard|body|lease|admission|operator-scale]...
  */
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 const benches: Readonly<Record<string, readonly string[]>> = {
   sidecar: ['4', '3'],
   guard: [],
+  body: [],
   lease: ['--rate', '1000', '--seconds', '10'],
   admission: ['100', '20'],
   'operator-scale': ['10000'],
@@ -16,6 +17,8 @@ const benches: Readonly<Record<string, readonly string[]>> = {
 
 /** What measures code of the sidecar alone runs as the sidecar does. */
 const bun = join(import.meta.dirname, '../../node_modules/@oven/bun-linux-x64/bin/bun');
+
+const ofTheSidecar: ReadonlySet<string> = new Set(['guard', 'body']);
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));
@@ -33,7 +36,7 @@ if (load > 0.5) console.log('The machine is busy with something else: figures wi
 const failed = Object.entries(benches)
   .filter(([name]) => asked.length === 0 || asked.includes(name))
   .filter(([name, args]) => {
-    const runtime = name === 'guard' ? bun : process.execPath;
+    const runtime = ofTheSidecar.has(name) ? bun : process.execPath;
     console.log(`\n## ${name}: ${basename(runtime)} test/bench/${name}.ts ${args.join(' ')}\n`);
     const outcome = spawnSync(runtime, [join(import.meta.dirname, `${name}.ts`), ...args], {
       stdio: 'inherit',

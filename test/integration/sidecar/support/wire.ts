@@ -7,14 +7,17 @@ export interface RawAnswer {
   readonly firstByteMs: number | undefined;
 }
 
-/** Sends `text` and resolves what came back until the server closed or `waitMs` passed without a byte. */
+/** Longest wait for the first byte: a busy machine is not a silent sidecar. */
+const firstByteMsMax = 10_000;
+
+/** Sends `text` and resolves what came back until the server closed, or until `waitMs` passed without a further byte. */
 export async function sendRaw(port: number, text: string | Buffer, waitMs = 400): Promise<RawAnswer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let firstByteMs: number | undefined;
     const startedMs = performance.now();
     const socket = connect(port, '127.0.0.1', () => socket.write(text));
-    let timer = setTimeout(() => socket.destroy(), waitMs);
+    let timer = setTimeout(() => socket.destroy(), firstByteMsMax);
     socket.on('data', (chunk) => {
       firstByteMs ??= performance.now() - startedMs;
       chunks.push(chunk);
