@@ -95,7 +95,7 @@ export async function post(url: string, body: string | Uint8Array, options: Post
   });
 }
 
-export async function eventually(check: () => boolean | Promise<boolean>, msMax = 5_000): Promise<void> {
+export async function eventually(check: () => boolean | Promise<boolean>, msMax = 15_000): Promise<void> {
   const startedMs = performance.now();
   while (!(await check())) {
     if (performance.now() - startedMs > msMax) throw new Error(`not within ${msMax} ms`);
