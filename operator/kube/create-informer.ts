@@ -6,10 +6,10 @@ import type { ListOptions } from './client.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { isKubeError, KubeError } from './errors.ts';
 import type { Change, Informer, Store } from './informer.ts';
-import { listPages } from './list-pages.ts';
+import { currentVersion, listPages } from './list-pages.ts';
 import { type InformerObserver, type Log, silentLog } from './observers.ts';
 import type { KubeObject, ResourceType } from './resource.ts';
-import { laterResourceVersion } from './resource-version.ts';
+import { compareResourceVersions, laterResourceVersion } from './resource-version.ts';
 import { ObjectStore } from './store.ts';
 import type { Transport } from './transport.ts';
 import { type WatchEvent, watchEvents } from './watch-stream.ts';
@@ -75,6 +75,8 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   /** Where the next watch begins; absent: list first. */
   #position: string | undefined;
   #listReason: 'start' | 'expired' | 'silent' = 'start';
+  /** Whether the last watch ended in silence; `behind` when the reader knows that something was missed. */
+  #silence: 'none' | 'silent' | 'behind' = 'none';
   #running: Promise<void> | undefined;
   #watching: AbortController | undefined;
 
@@ -109,6 +111,7 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   distrust(): void {
+    this.#silence = 'behind';
     this.#watching?.abort(new KubeError('Timeout', `watch ${this.#name}: silent, as its reader found`));
   }
 
@@ -140,6 +143,7 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
+        if (this.#silence !== 'none') await this.#judgeSilence();
         const position = this.#position ?? (await this.#relist());
         await this.#watch(position);
       } catch (error) {
@@ -150,8 +154,8 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   async #recover(error: unknown): Promise<void> {
-    const outcome = outcomeOf(error);
-    if (outcome !== 'failed') this.#forgetPosition(outcome);
+    const outcome = isKubeError(error, 'Gone') ? 'expired' : 'failed';
+    if (outcome === 'expired') this.#forgetPosition(outcome);
     this.#config.observer?.watchEnded(outcome);
     const asked = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0;
     const { delayMsMax } = this.#timing.backoff;
@@ -160,6 +164,21 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
     if (isKubeError(error)) this.#log.warn('list or watch failed, trying again', { ...fields, error });
     else this.#log.error('list or watch met a defect, trying again', { ...fields, ...errorField(error) });
     await sleep(this.#clock, delayMs, this.#stopping.signal);
+  }
+
+  /**
+   * A watch on which nothing happens is silent, bookmarks or not, and begins again where it was: what a half-open socket kept back
+   * comes then. But a server that was restored from an older backup waits without a word for the version that we ask for, and only
+   * a new list gets out of that.
+   */
+  async #judgeSilence(): Promise<void> {
+    const { transport, type, options } = this.#config;
+    const isBehind = this.#silence === 'behind';
+    const current = isBehind
+      ? ''
+      : await currentVersion(transport, type, { ...options, signal: this.#stopping.signal });
+    this.#silence = 'none';
+    if (isBehind || compareResourceVersions(current, this.#position) < 0) this.#forgetPosition('silent');
   }
 
   #forgetPosition(why: 'expired' | 'silent'): void {
@@ -204,7 +223,14 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
       signal: link.signal,
       clock: this.#clock,
     });
-    for await (const event of events) this.#take(event);
+    try {
+      for await (const event of events) this.#take(event);
+    } catch (error) {
+      if (!isKubeError(error, 'Timeout')) throw error;
+      if (this.#silence === 'none') this.#silence = 'silent';
+      observer?.watchEnded('silent');
+      return;
+    }
     if (this.#position === position && this.#clock.nowMs() - startedAtMs < this.#timing.watchMsMin) {
       throw new KubeError('Unavailable', `watch ${this.#name}: ended at once`);
     }
@@ -243,15 +269,6 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
       }
     }
   }
-}
-
-/**
- * A watch that stays silent is not only one whose socket is half open: a server that was restored from an older backup waits without
- * a word for the version that we ask for. Only a new list gets out of that.
- */
-function outcomeOf(error: unknown): 'expired' | 'silent' | 'failed' {
-  if (isKubeError(error, 'Gone')) return 'expired';
-  return isKubeError(error, 'Timeout') ? 'silent' : 'failed';
 }
 
 function errorField(error: unknown): { readonly error: Error } | Record<string, never> {

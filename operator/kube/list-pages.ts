@@ -44,15 +44,31 @@ export async function listPages<T extends KubeObject>(
   throw new KubeError('BadResponse', `list ${type.plural}: more than ${pagesMax} pages`);
 }
 
+/** The state that the server is in now, told by a consistent read of at most one object. */
+export async function currentVersion(
+  transport: Transport,
+  type: ResourceType,
+  options: ListOptions & { readonly signal?: AbortSignal },
+): Promise<string> {
+  const { metadata } = await listPage(transport, type, { ...options, metadataOnly: true, limit: 1, token: undefined });
+  return requireVersion(metadata?.resourceVersion, type);
+}
+
+interface PageOptions extends ListOptions {
+  readonly signal?: AbortSignal;
+  readonly limit?: number;
+  readonly token: string | undefined;
+}
+
 async function listPage<T extends KubeObject>(
   transport: Transport,
   type: ResourceType<T>,
-  options: ListOptions & { readonly signal?: AbortSignal; readonly token: string | undefined },
+  options: PageOptions,
 ): Promise<ListBody<T>> {
   const what = describeCall('list', type, options.namespace === undefined ? {} : { namespace: options.namespace });
   const path = withQuery(collectionPath(type, options.namespace), {
     ...selectorsOf(options),
-    limit: String(pageSize),
+    limit: String(options.limit ?? pageSize),
     continue: options.token,
   });
   const accept = options.metadataOnly === true ? mediaTypes.metadataList : mediaTypes.json;

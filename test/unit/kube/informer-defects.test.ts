@@ -3,6 +3,7 @@ import { deepEqual } from 'node:assert/strict';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { createInformer, type InformerConfig } from '#operator/kube/create-informer.ts';
+import { silentLog } from '#operator/kube/observers.ts';
 import type { Change, Informer } from '#operator/kube/informer.ts';
 import type { ConfigMap } from '#operator/kube/resources.ts';
 import { configMaps } from '#operator/kube/resources.ts';
@@ -181,6 +182,16 @@ describe('defects of a well-known informer that ours must not have', () => {
     await start({ timing: { ...fastTiming, idleMsMax: 100 } }).synced();
     put('x');
     await eventually(() => expect(kinds()).toEqual(['added x']));
+  });
+
+  test('9b1: a watch on which nothing happens goes on where it was, without a new list and without a warning', async () => {
+    const warned: string[] = [];
+    const log = { ...silentLog, warn: (message: string) => void warned.push(message) };
+    await start({ timing: { ...fastTiming, idleMsMax: 60 }, log }).synced();
+    await eventually(() => expect(server.requestsOf('watch').length).toBeGreaterThan(2));
+    const lists = server.requestsOf('list').filter(({ query }) => query.get('limit') !== '1');
+    expect(lists).toHaveLength(1);
+    expect(warned).toEqual([]);
   });
 
   test('9b2: a server that came back from an older backup is listed again, and its older state is taken over', async () => {
