@@ -1,10 +1,10 @@
 import type { ReadStream } from 'node:tty';
 import { askOperator, type AskOptions } from './ask-operator.ts';
-import type { HeaderState, ServerState } from './contract/responses.ts';
+import type { HeaderState, ServerState, UserKeyResponse } from './contract/responses.ts';
 import { CliError } from './errors.ts';
 import { explainInjection, type Finding } from './inject/explain.ts';
 import { observeInjection } from './inject/observe.ts';
-import { age, stateWithMark, table } from './output.ts';
+import { age, kubernetesIssuer, owner, stateWithMark, table } from './output.ts';
 import { confirm } from './prompt.ts';
 import { chooseHeaders, readHeaders, type KeySource } from './read-headers.ts';
 
@@ -18,28 +18,63 @@ export interface World extends AskOptions {
   readonly say: (text: string) => void;
 }
 
-export async function list(world: World, namespaces: readonly string[]): Promise<void> {
-  const rows: (ServerState & { readonly namespace: string })[] = [];
+/** Where to look. In `everywhere`, a namespace that refuses is left out with a note: the others can still be told. */
+export interface ListScope {
+  readonly namespaces: readonly string[];
+  readonly everywhere: boolean;
+}
+
+type ListRow = ServerState & { readonly namespace: string };
+type ListAnswer = Extract<UserKeyResponse, { readonly operation: 'list' }>;
+
+export async function list(world: World, { namespaces, everywhere }: ListScope): Promise<void> {
+  const rows: ListRow[] = [];
+  let subject: ListAnswer['subject'] | undefined;
+  const refusals: CliError[] = [];
   for (const namespace of namespaces) {
-    const { keys } = await askOperator(
-      { ...world, namespace },
-      { control: { v: 1, operation: 'list', ...tokenField(world) }, headers: [] },
-    );
-    rows.push(...keys.map((key) => ({ ...key, namespace })));
+    const answer = await listOne(world, namespace);
+    if (answer instanceof CliError) {
+      if (!everywhere) throw answer;
+      refusals.push(answer);
+      world.say(`note: ${namespace} is left out: ${answer.message}\n`);
+      continue;
+    }
+    rows.push(...answer.keys.map((key) => ({ ...key, namespace })));
+    subject = answer.subject;
   }
+  const [refusal] = refusals;
+  if (refusal !== undefined && subject === undefined) throw refusal;
   if (world.output === 'json') return world.print(JSON.stringify(rows, undefined, 2));
-  if (rows.length === 0) return world.say(`no MCP servers in ${namespaces.join(', ')}\n`);
+  if (subject !== undefined) world.say(`keys of ${owner(subject)}\n`);
+  if (rows.length === 0)
+    return world.say(`no MCP servers in ${everywhere ? 'any namespace' : namespaces.join(', ')}\n`);
+  world.print(listTable(rows, { everywhere, now: world.now }));
+}
+
+/** A refusal about this namespace is returned; what is wrong with all of them is thrown. */
+async function listOne(world: World, namespace: string): Promise<ListAnswer | CliError> {
+  try {
+    const order = { control: { v: 1, operation: 'list', ...tokenField(world) }, headers: [] } as const;
+    return await askOperator({ ...world, namespace }, order);
+  } catch (error) {
+    if (error instanceof CliError && (error.code === 'Refused' || error.code === 'Kubectl')) return error;
+    throw error;
+  }
+}
+
+function listTable(
+  rows: readonly ListRow[],
+  { everywhere, now }: { readonly everywhere: boolean; readonly now: Date },
+): string {
   const cells = rows.map((row) => [
-    ...(namespaces.length > 1 ? [row.namespace] : []),
+    ...(everywhere ? [row.namespace] : []),
     row.server,
     stateWithMark(row.state),
-    row.setAt === undefined ? '' : age(row.setAt, world.now),
+    row.setAt === undefined ? '' : age(row.setAt, now),
     missingOf(row.headers),
     row.title ?? '',
   ]);
-  world.print(
-    table([...(namespaces.length > 1 ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'MISSING', 'TITLE'], cells),
-  );
+  return table([...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'MISSING', 'TITLE'], cells);
 }
 
 function missingOf(headers: readonly HeaderState[]): string {
@@ -52,7 +87,7 @@ export async function status(world: World, server: string): Promise<void> {
     headers: [],
   });
   if (world.output === 'json') return world.print(JSON.stringify({ ...key, subject }, undefined, 2));
-  world.print(`${key.server}: ${stateWithMark(key.state)}, as ${subject.name} (${subject.issuer})`);
+  world.print(`${key.server}: ${stateWithMark(key.state)}, as ${owner(subject)}`);
   const rows = key.headers.map((header) => [
     header.name,
     header.required ? 'yes' : 'no',
@@ -83,8 +118,9 @@ export async function set(
       return world.print(JSON.stringify({ ...stored.key, subject: stored.subject }, undefined, 2));
     const missing = missingOf(stored.key.headers);
     world.print(
-      `stored as version ${stored.key.version} for ${stored.subject.name}: ${stateWithMark(stored.key.state)}${missing === '' ? '' : `, still missing: ${missing}`}`,
+      `stored as version ${stored.key.version} for ${owner(stored.subject)}: ${stateWithMark(stored.key.state)}${missing === '' ? '' : `, still missing: ${missing}`}`,
     );
+    if (stored.subject.issuer === kubernetesIssuer) world.say(otherLoginNote);
   } finally {
     for (const header of headers) header.value.fill(0);
   }
@@ -105,8 +141,13 @@ export async function remove(
     headers: [],
   });
   if (world.output === 'json') return world.print(JSON.stringify({ server, deleted, subject }, undefined, 2));
-  world.print(deleted ? `your key for ${server} is destroyed` : `there was no key of yours for ${server}`);
+  const whose = `for ${server} of ${owner(subject)}`;
+  world.print(deleted ? `the key ${whose} is destroyed` : `there was no key ${whose}`);
 }
+
+const otherLoginNote =
+  'note: an MCP client that logs in at an identity provider is another user, with other keys: ' +
+  'give a token of that login with --token-file\n';
 
 const findingMarks: Readonly<Record<Finding['result'], string>> = { ok: '✅', problem: '❌', unknown: '❔' };
 

@@ -60,12 +60,15 @@ function failure(args: readonly string[], stderr: string): CliError {
   return new CliError('Kubectl', message.replace(prefix, ''), hintsFor(args, stderr));
 }
 
-function hintsFor(args: readonly string[], stderr: string): readonly string[] {
-  if (/\(Forbidden\)/u.test(stderr)) {
-    return [
-      "your account lacks a right; ask an administrator to bind the ClusterRole 'mcp-keyring-user' to you in this namespace",
-    ];
-  }
+function forbiddenHint(args: readonly string[]): string {
+  const ask = "your account lacks a right; ask an administrator to bind the ClusterRole 'mcp-keyring-user' to you";
+  return args.includes('-A')
+    ? `${ask} in all namespaces (a ClusterRoleBinding), or name one namespace with -n`
+    : `${ask} in this namespace`;
+}
+
+export function hintsFor(args: readonly string[], stderr: string): readonly string[] {
+  if (/\(Forbidden\)/u.test(stderr)) return [forbiddenHint(args)];
   if (/the server doesn't have a resource type|no matches for kind/u.test(stderr)) {
     return ['MCP Keyring is not installed in this cluster: its resource definitions are missing'];
   }

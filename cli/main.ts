@@ -1,7 +1,7 @@
 /** Composition root of `kubectl mcpkeys`: the only file that reads arguments and touches the terminal. */
 import { readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import { checkInject, list, remove, set, status, type World } from './commands.ts';
+import { checkInject, list, remove, set, status, type ListScope, type World } from './commands.ts';
 import { UserKeyRequestError } from './contract/user-key-request.ts';
 import { CliError, exitStatuses } from './errors.ts';
 import { Kubectl } from './kubectl.ts';
@@ -44,14 +44,15 @@ async function worldOf(options: Options): Promise<World> {
   return { kubectl, namespace, operatorNamespace, timeoutMs, output, token, now: new Date(), print, say };
 }
 
-async function namespacesOf(world: World, options: Options): Promise<readonly string[]> {
-  if (!options.allNamespaces) return [world.namespace];
+async function scopeOf(world: World, options: Options): Promise<ListScope> {
+  if (!options.allNamespaces) return { namespaces: [world.namespace], everywhere: false };
   const servers = await world.kubectl.json<{ items: { metadata: { namespace: string } }[] }>([
     'get',
     'mcpservers.mcpkeyring.io',
     '-A',
   ]);
-  return [...new Set((servers?.items ?? []).map((item) => item.metadata.namespace))];
+  const namespaces = [...new Set((servers?.items ?? []).map((item) => item.metadata.namespace))];
+  return { namespaces, everywhere: true };
 }
 
 function keySource(): KeySource {
@@ -67,7 +68,7 @@ async function runCommand(options: Options): Promise<number> {
   const world = await worldOf(options);
   switch (command.name) {
     case 'list':
-      return done(async () => list(world, await namespacesOf(world, options)));
+      return done(async () => list(world, await scopeOf(world, options)));
     case 'status':
       return done(() => status(world, command.server));
     case 'set':

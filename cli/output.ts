@@ -22,6 +22,13 @@ export function stateWithMark(state: string): string {
   return mark === undefined ? state : `${mark} ${state}`;
 }
 
+/** Whose keys are meant. The operator names the cluster itself as issuer `kubernetes`. */
+export function owner({ issuer, name }: { readonly issuer: string; readonly name: string }): string {
+  return `${name} (${issuer === kubernetesIssuer ? 'Kubernetes' : issuer})`;
+}
+
+export const kubernetesIssuer = 'kubernetes';
+
 /** `3d`, `5h`, `12m`, `8s`, as in kubectl's AGE column. */
 export function age(since: string, now: Date): string {
   const seconds = Math.max(0, Math.floor((now.getTime() - Date.parse(since)) / 1000));

@@ -1,6 +1,7 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject } from '#contract/lease.ts';
 import { leaseTtlMsMax } from '#contract/lease.ts';
+import { describeSetCommand } from '#contract/set-command.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
@@ -67,7 +68,7 @@ interface Case {
 const denyMessages: Readonly<Record<DenyReason, string>> = {
   NamespaceHasNoOrganization: 'The namespace of this server belongs to no organization, or to more than one.',
   ServerNotFound: 'There is no McpServer of this name.',
-  KeyUnreadable: 'Your stored key cannot be read. Set it again, and tell your administrator if that does not help.',
+  KeyUnreadable: 'The stored key cannot be read.',
   AuditUnavailable: 'The audit log takes no events at the moment, so no key is handed out. Try again.',
 };
 
@@ -209,9 +210,12 @@ export class LeaseService {
     return keyless({ decision: 'unauthenticated', reason, message });
   }
 
-  #denyKey({ pod, organization, address, user }: Case): Promise<LeaseAnswer> {
-    const place = { server: address.server, organization: organization.name, subject: user.subject };
-    return this.#deny(pod, place, 'KeyUnreadable');
+  async #denyKey({ pod, organization, address, user: { subject } }: Case): Promise<LeaseAnswer> {
+    const reason = 'KeyUnreadable';
+    const message = denyMessages[reason];
+    const place = { server: address.server, organization: organization.name, subject };
+    await this.#options.denials.record(pod.uid, { ...place, action: 'lease', reason, message });
+    return keyless({ decision: 'denied', reason, message: describeSetCommand(address.server, subject), subject });
   }
 
   async #deny(pod: VerifiedPod, place: Place, reason: DenyReason): Promise<LeaseAnswer> {
@@ -247,7 +251,7 @@ function refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader
     decision: refusal,
     subject: asked.user.subject,
     subjectKey: asked.subjectKey,
-    ...explainRefusal(refusal, asked.server, headers),
+    ...explainRefusal(refusal, { server: asked.server, subject: asked.user.subject }, headers),
     ttlMs: brokerLimits.refusalTtlMs,
   });
 }

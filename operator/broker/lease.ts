@@ -1,6 +1,7 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { HeaderHint, Subject } from '#contract/lease.ts';
+import { describeSetCommand } from '#contract/set-command.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
@@ -73,31 +74,21 @@ export function decideRelease(declared: readonly EffectiveHeader[], stored: read
     : { kind: 'release', headers: declared.filter(isStored) };
 }
 
-/** Pure. What a person reads who has to do something. Nothing of a key is in it. */
+/**
+ * Pure. Which headers it is about, and what their user can do now; the sidecar says before it what is wrong. Nothing of a key is in it.
+ */
 export function explainRefusal(
   refusal: Refusal,
-  server: McpServer,
+  asked: { readonly server: McpServer; readonly subject: Subject },
   headers: readonly EffectiveHeader[],
 ): { readonly hints: readonly HeaderHint[]; readonly message: string } {
-  const { name, namespace = '' } = server.metadata;
-  const title = server.spec.title ?? name;
-  const names = headers.map((header) => header.title ?? header.name).join(', ');
-  const set = `kubectl mcpkeys set ${name} -n ${namespace}`;
-  return { hints: headers.map(hintOf), message: sentences[refusal]({ title, names, set }) };
+  const { name, namespace = '' } = asked.server.metadata;
+  const message =
+    refusal === 'pendingApproval'
+      ? 'Ask your administrator to approve it.'
+      : describeSetCommand({ name, namespace }, asked.subject);
+  return { hints: headers.map(hintOf), message };
 }
-
-interface SentenceParts {
-  readonly title: string;
-  readonly names: string;
-  readonly set: string;
-}
-
-const sentences: Readonly<Record<Refusal, (parts: SentenceParts) => string>> = {
-  missing: ({ title, names, set }) => `${title} needs a key of yours that is not set: ${names}. Set it with: ${set}`,
-  invalid: ({ title, names, set }) => `Your key for ${title} no longer works: ${names}. Set a new one with: ${set}`,
-  expired: ({ title, names, set }) => `Your key for ${title} has expired: ${names}. Set a new one with: ${set}`,
-  pendingApproval: ({ title }) => `Your access to ${title} has not been approved yet.`,
-};
 
 /** Pure. A lease ends with the credential that it rests on; one that has just ended still gets the tolerance of a clock. */
 export function leaseTtlMs(ttlMsMax: number, expiresAtMs: number | undefined, nowMs: number): number {

@@ -1,3 +1,4 @@
+import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import { brokerAudience } from '#crds/v1alpha1/names.ts';
 
 import { readClaimed } from './claimed.ts';
@@ -8,9 +9,6 @@ import type { TokenReviewer, TokenReviewRefusal } from './token-review.ts';
 import { TokenReviewUnavailableError } from './token-review.ts';
 
 export type KubernetesIssuer = Extract<TrustedIssuer, { type: 'Kubernetes' }>;
-
-/** `Subject.issuer` of everybody whom the cluster itself vouches for. */
-export const kubernetesSubjectIssuer = 'kubernetes';
 
 /** Identifies users by tokens that the API server vouches for (ServiceAccount tokens, mostly). */
 export class KubernetesTokenVerifier {

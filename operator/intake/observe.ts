@@ -5,7 +5,7 @@ import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.t
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { Subject } from '#contract/lease.ts';
 import type { Identification, TrustedIssuer, UserIdentifier } from '#operator/identity/identification.ts';
-import { kubernetesSubjectIssuer } from '#operator/identity/kubernetes-token.ts';
+import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';

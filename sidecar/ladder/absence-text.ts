@@ -20,12 +20,12 @@ export const absences: Record<
   invalid: {
     code: rpcCodes.keyInvalid,
     isCuredByKey: true,
-    sentence: (title) => `Your key for ${title} was rejected. Set a new one.`,
+    sentence: (title) => `Your key for ${title} was rejected.`,
   },
   expired: {
     code: rpcCodes.keyExpired,
     isCuredByKey: true,
-    sentence: (title) => `Your key for ${title} has expired. Set a new one.`,
+    sentence: (title) => `Your key for ${title} has expired.`,
   },
   pendingApproval: {
     code: rpcCodes.keyPendingApproval,
@@ -35,7 +35,8 @@ export const absences: Record<
   unreadable: {
     code: rpcCodes.keyUnreadable,
     isCuredByKey: true,
-    sentence: (title) => `Your key for ${title} cannot be read. Set it again, or ask your administrator.`,
+    sentence: (title) =>
+      `Your key for ${title} cannot be read. Set it again; if that does not help, ask your administrator.`,
   },
 };
 

@@ -2,6 +2,7 @@ import { present } from '../contract/fields.ts';
 import { createKeyLink } from '../contract/key-link.ts';
 import type { KeyPage } from '../contract/key-page.ts';
 import type { ServerRef } from '../contract/lease.ts';
+import { describeSetCommand } from '../contract/set-command.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import {
   type ElicitedUrl,
@@ -86,12 +87,11 @@ export class Ladder {
 
   /** The key that was sent is of no use. */
   rejection(permission: Extract<Permission, { decision: 'granted' }>): KeyAbsence {
-    const { namespace, name } = this.#parts.server;
     const sent = new Set(permission.headers.map((header) => header.name.toLowerCase()));
     const hints = (this.#parts.policy()?.headers ?? [])
       .filter((header) => sent.has(header.name.toLowerCase()))
       .map(hintOf);
-    const message = `Set a new one with: kubectl mcpkeys set ${name} -n ${namespace}`;
+    const message = describeSetCommand(this.#parts.server, permission.subject);
     return { decision: 'invalid', subjectKey: permission.subjectKey, hints, message };
   }
 

@@ -179,7 +179,7 @@ describe('a key that cannot be used', () => {
       expect(readAnswer(await ask(world))).toEqual({
         decision: 'denied',
         reason: 'KeyUnreadable',
-        message: 'Your stored key cannot be read. Set it again, and tell your administrator if that does not help.',
+        message: expect.stringMatching(/^Here you are alice .*kubectl mcpkeys set github -n team-a/u) as string,
         subject: alice,
       });
       expect(world.audit.events).toMatchObject([{ type: 'denied', reason: 'KeyUnreadable', subject: alice }]);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from '#operator/broker/lease.ts';
+import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import { alice, bob, github, mcpServer, userKeyOf } from '#test/support/broker-world.ts';
 
 const server = mcpServer();
@@ -116,16 +117,36 @@ describe('what goes out of an opened key', () => {
 describe('what a user is told', () => {
   test('which headers are missing and the command that sets them', () => {
     const header = { ...declared('Authorization', true), title: 'GitHub token', helpURL: 'https://github.com/x' };
-    expect(explainRefusal('missing', server, [header])).toEqual({
+    expect(explainRefusal('missing', { server, subject: alice }, [header])).toEqual({
       hints: [{ name: 'Authorization', title: 'GitHub token', helpURL: 'https://github.com/x' }],
       message:
-        'GitHub needs a key of yours that is not set: GitHub token. Set it with: kubectl mcpkeys set github -n team-a',
+        'Here you are alice (https://idp.example). Set the key with a token of that login in a file: kubectl mcpkeys set github -n team-a --token-file token.txt',
     });
   });
 
+  test('as a user of the cluster, that the kubeconfig is enough if it is theirs', () => {
+    const name = 'system:serviceaccount:team-a:agent';
+    const subject = { issuer: kubernetesSubjectIssuer, id: name, name };
+    expect(explainRefusal('missing', { server, subject }, []).message).toBe(
+      `Here you are ${name} (Kubernetes). Set the key as this user: kubectl mcpkeys set github -n team-a`,
+    );
+  });
+
+  test('the whole command, in what a sidecar takes as a sentence, with the longest names', () => {
+    const subject = { ...alice, name: 'a'.repeat(256), issuer: `https://idp.example/${'x'.repeat(492)}` };
+    const { message } = explainRefusal('missing', { server, subject }, []);
+    expect(message.length).toBeLessThan(2_048);
+    expect(message).toMatch(/kubectl mcpkeys set github -n team-a --token-file token\.txt$/u);
+  });
+
+  test('whom to ask when an approval is waited for', () => {
+    expect(explainRefusal('pendingApproval', { server, subject: alice }, []).message).toMatch(/administrator/u);
+  });
+
   test.each(['missing', 'invalid', 'expired'] as const)('the command also when the key is %s', (refusal) => {
-    const { message } = explainRefusal(refusal, server, [declared('X-A', true), declared('X-B', true)]);
-    expect(message).toContain('X-A, X-B');
+    const headers = [declared('X-A', true), declared('X-B', true)];
+    const { hints, message } = explainRefusal(refusal, { server, subject: alice }, headers);
+    expect(hints.map(({ name }) => name)).toEqual(['X-A', 'X-B']);
     expect(message).toContain('kubectl mcpkeys set github -n team-a');
   });
 });

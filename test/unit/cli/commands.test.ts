@@ -1,0 +1,122 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { askOperator } from '#cli/ask-operator.ts';
+import { list, remove, set, type World } from '#cli/commands.ts';
+import { CliError } from '#cli/errors.ts';
+import { hintsFor, Kubectl } from '#cli/kubectl.ts';
+import { kubernetesIssuer } from '#cli/output.ts';
+import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
+
+vi.mock('#cli/ask-operator.ts');
+const operator = vi.mocked(askOperator);
+
+const labAdmin = { issuer: kubernetesIssuer, name: 'lab-admin' };
+const alice = { issuer: 'https://idp.example', name: 'alice' };
+const header = { name: 'Authorization', required: true, state: 'Configured', template: 'Bearer {value}' } as const;
+const key = { server: 'notes', state: 'Configured', version: 7, headers: [header] } as const;
+
+function terminal(): World & { readonly printed: string[]; readonly said: string[] } {
+  const [printed, said]: [string[], string[]] = [[], []];
+  return {
+    kubectl: new Kubectl([]),
+    namespace: 'team-a',
+    operatorNamespace: 'mcp-keyring',
+    timeoutMs: 1000,
+    output: 'table',
+    token: undefined,
+    now: new Date(),
+    print: (text) => printed.push(text),
+    say: (text) => said.push(text),
+    printed,
+    said,
+  };
+}
+
+/** The operator takes the requester for `subject`, and refuses in the namespaces named. */
+function operatorFor(subject: typeof alice, refuses: Readonly<Record<string, CliError>> = {}): void {
+  operator.mockImplementation(({ namespace }, { control }) => {
+    const refusal = refuses[namespace];
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const ok = { v: 1, outcome: 'ok', operation: control.operation, subject } as const;
+    const answer = { ...ok, key, keys: [key], more: 0, notices: [], server: 'notes', deleted: true };
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return Promise.resolve(answer as never);
+  });
+}
+
+function typed(): { readonly server: string; readonly headers: []; readonly source: { kind: 'pipe'; input: never } } {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return { server: 'notes', headers: [], source: { kind: 'pipe', input: [Buffer.from('ghp_1')] as never } };
+}
+
+beforeEach(() => {
+  operator.mockReset();
+});
+
+describe('whose keys these are', () => {
+  test('the plugin and the operator call the cluster by one name', () => {
+    expect(kubernetesIssuer).toBe(kubernetesSubjectIssuer);
+  });
+
+  test('set says it, and that a login elsewhere is another user', async () => {
+    operatorFor(labAdmin);
+    const world = terminal();
+    await set(world, typed());
+    expect(world.printed).toEqual(['stored as version 7 for lab-admin (Kubernetes): 🟢 Configured']);
+    expect(world.said.join('')).toMatch(/another user.*--token-file/u);
+  });
+
+  test('set has nothing to add for a user of an identity provider', async () => {
+    operatorFor(alice);
+    const world = terminal();
+    await set(world, typed());
+    expect(world.printed).toEqual(['stored as version 7 for alice (https://idp.example): 🟢 Configured']);
+    expect(world.said).toEqual([]);
+  });
+
+  test('delete says it', async () => {
+    operatorFor(labAdmin);
+    const world = terminal();
+    await remove(world, { server: 'notes', assumeYes: true, terminal: undefined });
+    expect(world.printed).toEqual(['the key for notes of lab-admin (Kubernetes) is destroyed']);
+  });
+
+  test('list says it beside the table, which scripts read', async () => {
+    operatorFor(alice);
+    const world = terminal();
+    await list(world, { namespaces: ['team-a'], everywhere: false });
+    expect(world.said).toEqual(['keys of alice (https://idp.example)\n']);
+    expect(world.printed.join('')).toMatch(/^SERVER .*\nnotes /u);
+  });
+});
+
+describe('list of every namespace', () => {
+  const refused = new CliError('Refused', 'Namespace b belongs to no organization.');
+  const everywhere = { namespaces: ['a', 'b', 'c'], everywhere: true };
+
+  test('leaves out one that refuses, with a note', async () => {
+    operatorFor(alice, { b: refused });
+    const world = terminal();
+    await list(world, everywhere);
+    expect(world.printed.join('')).toMatch(/^NAMESPACE .*\na .*\nc [^\n]*$/u);
+    expect(world.said[0]).toBe('note: b is left out: Namespace b belongs to no organization.\n');
+  });
+
+  test('fails when all refuse, and in one namespace', async () => {
+    operatorFor(alice, { a: refused, b: refused, c: refused });
+    await expect(list(terminal(), everywhere)).rejects.toBe(refused);
+    await expect(list(terminal(), { namespaces: ['b'], everywhere: false })).rejects.toBe(refused);
+  });
+
+  test('does not wait for an operator that is away once for each', async () => {
+    const timeout = new CliError('Timeout', 'the operator did not answer within 1 s');
+    operatorFor(alice, { a: timeout });
+    await expect(list(terminal(), everywhere)).rejects.toBe(timeout);
+    expect(operator).toHaveBeenCalledOnce();
+  });
+
+  test('needs the role in every namespace, and says so', () => {
+    const stderr = 'Error from server (Forbidden): mcpservers.mcpkeyring.io is forbidden';
+    expect(hintsFor(['get', 'mcpservers.mcpkeyring.io', '-A'], stderr)[0]).toMatch(/ClusterRoleBinding.*-n$/u);
+    expect(hintsFor(['create', '-n', 'a'], stderr)[0]).toMatch(/'mcp-keyring-user' to you in this namespace$/u);
+  });
+});
