@@ -14,7 +14,7 @@ setup: node_modules/.package-lock.json ## Install the exact toolchain of package
 node_modules/.package-lock.json: package.json package-lock.json
 	@bash build/bootstrap.sh
 
-demo: setup ## Bring up a cluster, install everything, call a server as alice and bob (CLUSTER=current uses your kubeconfig)
+demo: setup ## Bring up a cluster, install everything, call a server as alice and bob (CLUSTER=current [REGISTRY=...] uses your current context)
 	@node test/demo/demo.ts up
 
 demo-down: setup ## Remove all that the demo made

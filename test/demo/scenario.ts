@@ -58,8 +58,8 @@ function inClient(cluster: Cluster, args: readonly string[], input = ''): string
 
 /** The token goes through a file descriptor and the key through standard input: neither is an argument of any process. */
 function setKey(cluster: Cluster, token: string, key: string): string {
-  const script = 'read -r token; exec 3<<<"$token"; kubectl mcpkeys set notes -n mcp-demo --token-file /dev/fd/3';
-  return cluster.run(['bash', '-c', script], { input: `${token}\n${key}\n` });
+  const script = 'read -r token; exec 3<<<"$token"; kubectl mcpkeys set notes -n mcp-demo --token-file /dev/fd/3 "$@"';
+  return cluster.run(['bash', '-c', script, 'bash', ...cluster.kubectlFlags], { input: `${token}\n${key}\n` });
 }
 
 function showSealedSecret(cluster: Cluster, keys: DemoKeys): void {

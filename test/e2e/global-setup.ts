@@ -17,9 +17,9 @@ declare module 'vitest' {
 
 /** Installs once what every end-to-end test uses; the lab cluster is up already (`test/run.ts` sees to that). */
 export default async function setup(project: TestProject): Promise<void> {
-  const cluster = new Cluster('lab');
+  const cluster = new Cluster({ kind: 'lab' });
   const keys = makeDemoKeys();
-  buildImages(cluster);
+  buildImages();
   await installApps(cluster, keys);
   installCharts(cluster);
   installMcpServer(cluster);
