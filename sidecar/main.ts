@@ -188,18 +188,27 @@ function listen({ address, ports, serving }: Options, proxy: Proxy, drain: Drain
   const notReady = (): readonly string[] => [...proxy.notReady(), ...(drain.begun ? ['draining'] : [])];
   const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
-    ingress: serveIngress({ address: clients, port: ports.ingress, handler: proxy.handler, drain, nowMs }),
-    health: serveEndpoints({
-      address,
-      port: ports.health,
-      answer: (path) => answerHealth({ notReady }, path),
-    }),
-    metrics: serveEndpoints({
-      address,
-      port: ports.metrics,
-      answer: (path) => answerMetrics(() => proxy.metrics.expose(), path),
-    }),
+    ingress: at(ports.ingress, (port) =>
+      serveIngress({ address: clients, port, handler: proxy.handler, drain, nowMs }),
+    ),
+    health: at(ports.health, (port) =>
+      serveEndpoints({ address, port, answer: (path) => answerHealth({ notReady }, path) }),
+    ),
+    metrics: at(ports.metrics, (port) =>
+      serveEndpoints({ address, port, answer: (path) => answerMetrics(() => proxy.metrics.expose(), path) }),
+    ),
   };
+}
+
+/** Beside somebody who listens at one of its ports the proxy does not run. */
+function at<Server>(port: number, serve: (port: number) => Server): Server {
+  try {
+    return serve(port);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    log('error', `port ${port} is taken by another container of the pod`);
+    process.exit(1);
+  }
 }
 
 interface Ending {

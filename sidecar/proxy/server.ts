@@ -1,4 +1,5 @@
 /** `Bun.serve`: with upstream.ts the only file here that knows the HTTP library. */
+import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../health.ts';
 import { streamOf } from './chunks.ts';
 import type { Drain } from './drain.ts';
@@ -64,9 +65,14 @@ function listen(address: string, options: ServeOptions): Bun.Server<undefined> {
   try {
     return Bun.serve({ ...options, hostname: address });
   } catch (error) {
-    if (address !== '::') throw error;
+    if (address !== '::' || hasIpv6()) throw error;
     return Bun.serve({ ...options, hostname: '0.0.0.0' });
   }
+}
+
+/** Where it is, `::` can be listened at unless somebody does: on IPv4 alone, they would get what clients send over IPv6. */
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ family }) => family === 'IPv6'));
 }
 
 /** Requests that have not ended, as their records tell it: that is when their audit events exist. */

@@ -1,7 +1,7 @@
 import { annotations, brokerAudience, labels, sidecarContainerName, sidecarPorts } from '#crds/v1alpha1/names.ts';
 
 import { checkInjectedLabel } from './annotations.ts';
-import { hasSidecar } from './patch.ts';
+import { containerBeforeSidecar, hasSidecar } from './patch.ts';
 import { otherContainers } from './other-containers.ts';
 import type { PodView } from './pod.ts';
 import { privilegeChecks } from './privileges.ts';
@@ -25,6 +25,7 @@ const checks: readonly Check[] = [
   checkVolumeMounts,
   checkAudiences,
   checkPorts,
+  checkFirst,
   checkStatus,
   (pod) => checkInjectedLabel(pod.labels ?? {}),
 ];
@@ -118,6 +119,14 @@ function checkPorts(pod: PodView): Refusal | undefined {
 }
 
 const injectorAnnotations = [annotations.sidecarStatus, annotations.injectedServers] as const;
+
+/** What runs before the sidecar could listen at its port, and hear what clients send. Declared ports say nothing about it. */
+function checkFirst(pod: PodView): Refusal | undefined {
+  const earlier = containerBeforeSidecar(pod);
+  if (earlier === undefined) return undefined;
+  const message = `init container ${quote(earlier.name)} starts before the sidecar and could take its port; whatever adds init containers after the injector must put them behind ${sidecarContainerName}`;
+  return refuse('sidecarNotFirst', message);
+}
 
 function checkStatus(pod: PodView): Refusal | undefined {
   if (hasSidecar(pod)) return undefined;

@@ -10,8 +10,8 @@ export interface PatchOperation {
   readonly value: unknown;
 }
 
-/** Containers of service meshes that set up or carry the pod's network, and so have to be there before our sidecar connects. */
-const meshContainers: ReadonlySet<string> = new Set([
+/** Containers of service meshes that set up or carry the pod's network, and so have to be there before our sidecar connects. The policies of the chart have the same list. */
+export const meshContainers: ReadonlySet<string> = new Set([
   'istio-init',
   'istio-validation',
   'istio-proxy',
@@ -33,6 +33,13 @@ export function firstApplicationContainer(pod: PodView): string | undefined {
 
 export function hasSidecar(pod: PodView): boolean {
   return pod.initContainers?.some((container) => container.name === sidecarContainerName) === true;
+}
+
+/** The first init container that is not the mesh's own and stands before our sidecar, if that is there. */
+export function containerBeforeSidecar(pod: PodView): ContainerView | undefined {
+  if (!hasSidecar(pod)) return undefined;
+  const first = pod.initContainers?.find((container) => !isMeshContainer(container.name));
+  return first?.name === sidecarContainerName ? undefined : first;
 }
 
 /** First of all, but after the mesh's own: every later init container then finds the sidecar running. */

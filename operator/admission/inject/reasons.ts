@@ -34,6 +34,7 @@ export const refusalReasons = {
   volumeMountForeign: 'another container mounts a volume of the sidecar',
   audienceForeign: 'another volume asks for a token for the broker',
   portTaken: 'another container uses a port of the sidecar',
+  sidecarNotFirst: 'an init container that is not of a service mesh starts before the sidecar',
   annotationInvalid: 'a tuning annotation has a value that cannot be used',
   injectedLabelInvalid: 'the label that the injector sets has a value already',
   statusForged: 'the annotation that the injector sets is there, the sidecar is not',

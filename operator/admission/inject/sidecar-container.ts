@@ -119,7 +119,7 @@ function securityContext(runAsUser: number | undefined): Fields {
 
 /**
  * Fields that others rightly change after us, brought to the same value before comparing: LimitRanger and autoscalers fill in
- * resources, AlwaysPullImages the pull policy, and service meshes lead HTTP probes through their own agent.
+ * resources, AlwaysPullImages the pull policy, and service meshes lead HTTP probes through their own agent, which is in the pod too: a probe of another host is not ours.
  */
 const tolerated: Readonly<Record<string, (value: unknown) => unknown>> = {
   resources: () => undefined,
@@ -129,7 +129,9 @@ const tolerated: Readonly<Record<string, (value: unknown) => unknown>> = {
 };
 
 function withoutHttpTarget(value: unknown): unknown {
-  return isFields(value) && isFields(value['httpGet']) ? { ...value, httpGet: {} } : value;
+  return isFields(value) && isFields(value['httpGet'])
+    ? { ...value, httpGet: { host: value['httpGet']['host'] } }
+    : value;
 }
 
 /** Names of the fields in which a container differs from the one that we would inject; empty when it is ours. */

@@ -120,6 +120,11 @@ const attacks: readonly Attack[] = [
     refusedWith: 'but this cluster injects registry.example.com/',
   },
   {
+    what: 'an init container before the sidecar',
+    change: (pod) => pod.spec.initContainers.unshift({ name: 'early', image: 'a', restartPolicy: 'Always' }),
+    refusedWith: 'init container "early" starts before the sidecar and could take its port',
+  },
+  {
     what: 'the agent mounting the token',
     change: (pod) => (pod.spec.containers[0].volumeMounts = [{ name: 'mcp-keyring-identity', mountPath: '/loot' }]),
     refusedWith: 'only the sidecar may mount',

@@ -83,13 +83,13 @@ describe('beside the sidecar', () => {
   );
 
   test.each(['NET_ADMIN', 'NET_RAW'])('%s is for init containers that end', async (name) => {
-    const setup = { name: 'setup', image: 'a', ...withCapabilities(name) };
+    const setup = { name: 'istio-init', image: 'a', ...withCapabilities(name) };
     expect(await cluster.createPod(injected((pod) => pod.spec.initContainers.unshift(setup)))).toMatchObject({
       status: 201,
     });
     const staying = { ...setup, restartPolicy: 'Always' };
     const answer = await cluster.createPod(injected((pod) => pod.spec.initContainers.unshift(staying)));
-    expect(answer.message).toContain('container "setup" adds the capabilities');
+    expect(answer.message).toContain('container "istio-init" adds the capabilities');
   });
 
   test('a second container is looked at as the first', async () => {

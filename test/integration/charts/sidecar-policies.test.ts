@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { brokerAudience, labels, sidecarContainerName, sidecarVolumeNames } from '#crds/v1alpha1/names.ts';
+import { meshContainers } from '#operator/admission/inject/patch.ts';
 import { weatherPod } from '#test/unit/admission/pods.ts';
 import {
   type GuardedCluster,
@@ -56,6 +57,13 @@ describe('a pod that was injected', () => {
     // Settings of their own mean another image than the chart's.
     if (name.startsWith('settings-')) expect(answer.message).not.toContain('evaluat');
     else expect(answer).toMatchObject({ status: 201, message: '' });
+  });
+
+  test.each([...meshContainers])('%s may start before the sidecar', async (name) => {
+    const pod = injected((changed) =>
+      changed.spec.initContainers.unshift({ name, image: 'a', restartPolicy: 'Always' }),
+    );
+    expect(await cluster.createPod(pod)).toMatchObject({ status: 201, message: '' });
   });
 
   test('fields that other admission plugins fill in do not matter', async () => {
@@ -161,6 +169,30 @@ const attacks: readonly Attack[] = [
     what: 'no hook before stop',
     change: (_, sidecar) => delete sidecar.lifecycle,
     refusedWith: hookOrProbe,
+  },
+  ...['startupProbe', 'readinessProbe'].flatMap((probe) => [
+    {
+      what: `a ${probe} of another host`,
+      change: (_: Loose, sidecar: Loose) => (sidecar[probe].httpGet.host = '10.0.0.1'),
+      refusedWith: hookOrProbe,
+    },
+    {
+      what: `a ${probe} that any listener answers`,
+      change: (_: Loose, sidecar: Loose) => (sidecar[probe] = { tcpSocket: { port: 8080 } }),
+      refusedWith: hookOrProbe,
+    },
+    { what: `no ${probe}`, change: (_: Loose, sidecar: Loose) => delete sidecar[probe], refusedWith: hookOrProbe },
+  ]),
+  ...[undefined, 'Always'].map((restartPolicy) => ({
+    what: `an init container before the sidecar that ${restartPolicy === undefined ? 'ends' : 'goes on running'}`,
+    change: (pod: Loose) =>
+      pod.spec.initContainers.unshift({ name: 'early', image: 'a', ...(restartPolicy && { restartPolicy }) }),
+    refusedWith: 'init container "early" starts before the sidecar and could take its port',
+  })),
+  {
+    what: 'an init container between those of a mesh and the sidecar',
+    change: (pod) => pod.spec.initContainers.unshift({ name: 'istio-init', image: 'a' }, { name: 'early', image: 'a' }),
+    refusedWith: 'init container "early" starts before the sidecar',
   },
   {
     what: 'the server of somebody else',

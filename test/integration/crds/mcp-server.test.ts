@@ -161,7 +161,7 @@ const cases: readonly Case[] = [
     [name, name.toUpperCase(), name.replaceAll('-', '_')].map((spelling) => ({
       what: `the reserved header ${spelling}`,
       ...header({ name: spelling }),
-      refusedWith: /^(mcp|proxy|sec|x-forwarded)-/.test(name) ? 'reserved' : 'belongs to HTTP or MCP itself',
+      refusedWith: /^(content|mcp|proxy|sec)-/.test(name) ? 'reserved' : 'belongs to HTTP or MCP itself',
     })),
   ),
   ...reservedHeaderPrefixes.map((prefix) => ({

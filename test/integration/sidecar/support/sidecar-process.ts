@@ -11,7 +11,7 @@ import { buildSidecar } from '../../../../build/sidecar.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { podToken, serverRef } from './broker-double.ts';
 
-const executable = 'dist/sidecar/amd64/mcp-proxy';
+export const executable = 'dist/sidecar/amd64/mcp-proxy';
 
 /** The shell becomes the sidecar, so that it is process 1; what it leaves behind runs the hook when a line comes. */
 const hook = `exec 3<&0; (read line <&3; "$0" --drain; echo "preStop exit $?") &`;
@@ -171,7 +171,7 @@ export async function buildOnce(): Promise<void> {
   await buildSidecar('amd64');
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -46,7 +46,7 @@ describe('a pod that comes back after another webhook', () => {
       },
     ],
     [
-      'another sidecar came first',
+      'the proxy of a mesh came first',
       (pod) => pod.spec.initContainers.unshift({ name: 'istio-proxy', restartPolicy: 'Always' }),
     ],
     [
@@ -98,6 +98,11 @@ describe('a pod that comes back after another webhook', () => {
       (_pod, sidecar) => (sidecar['livenessProbe'] = { httpGet: { port: 1 } }),
       '"livenessProbe"',
     ],
+    [
+      'the host of a probe',
+      (_pod, sidecar) => ((sidecar['readinessProbe'] as { httpGet: Json }).httpGet['host'] = '10.0.0.1'),
+      '"readinessProbe"',
+    ],
     ['native-sidecar-ness', (_pod, sidecar) => delete sidecar['restartPolicy'], '"restartPolicy"'],
     [
       'the source of a volume',
@@ -126,6 +131,11 @@ describe('a pod that comes back after another webhook', () => {
       'another container mounts our volume',
       (pod) => (pod.spec.containers[0]!['volumeMounts'] = [{ name: 'mcp-keyring-identity' }]),
       'volumeMountForeign',
+    ],
+    [
+      'an init container came before the sidecar',
+      (pod) => pod.spec.initContainers.unshift({ name: 'istio-init' }, { name: 'early', restartPolicy: 'Always' }),
+      'sidecarNotFirst',
     ],
     ['the sidecar is gone', (pod) => pod.spec.initContainers.shift() && (pod.spec.volumes = []), 'statusForged'],
     [

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
-import { identityHeaderNames, identityHeaderPrefixes } from '#contract/headers.ts';
+import { identityHeaderNames, identityHeaderPrefixes, isReservedHeaderName } from '#contract/headers.ts';
 import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
@@ -213,6 +213,23 @@ describe('headers', () => {
     const { send, forwarded } = world();
     await send({ headers });
     expect(Object.fromEntries(forwarded[0]!.headers)).toMatchObject(headers);
+  });
+
+  test.each([
+    'user-agent',
+    'traceparent',
+    'tracestate',
+    'baggage',
+    'cache-control',
+    'content-language',
+    'range',
+    'if-none-match',
+    'x-http-method-override',
+  ])('that no key may go into go on as the client sent them: %s', async (name) => {
+    const { send, forwarded } = world();
+    await send({ headers: { [name]: 'mine' } });
+    expect(isReservedHeaderName(name)).toBe(true);
+    expect(forwarded[0]!.headers.get(name)).toBe('mine');
   });
 
   test('that a lease brings are stripped although the policy does not name them yet', async () => {
