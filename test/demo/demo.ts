@@ -59,13 +59,14 @@ async function up(kind: ClusterKind): Promise<void> {
     console.log(
       `The demo goes to the context ${target.context}. Images are built here and ${describeDelivery(delivery)}.`,
     );
-  hasBegun = true;
+  hasBegun = kind !== 'current';
   const names = imageNames(delivery, startedAt);
   await clusterUp(kind);
   await step('bundling operator, sidecar, CLI and demo programs', () => program('node', 'build/bundle.ts'));
   await step('building the images', () => buildImages(delivery, names));
   // Building takes minutes: somebody may have installed something meanwhile.
   refuse();
+  hasBegun = true;
   const keys = makeDemoKeys();
   await step('starting the identity provider, the notes API and a client pod', () => installApps(cluster, keys, names));
   await step('installing the charts mcp-keyring-crds and mcp-keyring', () => installCharts(cluster, names));
@@ -120,9 +121,8 @@ function down(kind: ClusterKind): void {
   const target = targetOf(kind);
   const cluster = new Cluster(target);
   const { commands, left } = removal(lookAt(cluster));
-  console.log(
-    `Removing what the demo made from the context ${target.context}: ${commands.length === 0 ? 'nothing' : ''}`,
-  );
+  const what = commands.length === 0 ? 'Nothing to remove that the demo made' : 'Removing what the demo made';
+  console.log(`${what}; context ${target.context}`);
   for (const one of left) console.log(`left, the demo did not make it: ${one}`);
   for (const command of commands) cluster.run(command, { inherit: true });
 }
@@ -135,7 +135,7 @@ function kindDown(): void {
 
 function whereToLook(): string {
   return `The cluster is left as it is, so that you can look at the pods and events of the namespaces mcp-keyring and mcp-demo.
-Go on with \`make demo\`, or remove it: ${downHint(asked)}`;
+Run the same again to go on, or remove it: ${downHint(asked)}`;
 }
 
 try {
