@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { apiVersion, intakeConfigMapName } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import { sealUserKeyRequest, type IntakePublicKey, type UserKeyOrder } from './contract/user-key-request.ts';
+import type { UserKeyOperation } from './contract/request-control.ts';
 import type { UserKeyResponse } from './contract/responses.ts';
 import { CliError } from './errors.ts';
 import type { Kubectl } from './kubectl.ts';
@@ -37,7 +38,7 @@ export async function askOperator<O extends UserKeyOrder['control']['operation']
   const sealed = sealUserKeyRequest(recipient, place, order);
   const { keyId, enc, ciphertext } = sealed;
   const name = await create(options, { requester, keyId, enc, ciphertext });
-  const response = sealed.openResponse(await sealedAnswer(options, name));
+  const response = sealed.openResponse(await sealedAnswer(options, { name, operation: order.control.operation }));
   if (response.outcome === 'refused') throw new CliError('Refused', response.message);
   if (!isFor(response, order.control.operation))
     throw new CliError('Refused', 'the operator answered another question');
@@ -87,7 +88,21 @@ async function create({ kubectl, namespace }: AskOptions, spec: object): Promise
   return made.metadata.name;
 }
 
-async function sealedAnswer(options: AskOptions, name: string): Promise<string> {
+interface Asked {
+  /** Of the UserKeyRequest. */
+  readonly name: string;
+  readonly operation: UserKeyOperation;
+}
+
+/** What a request that is still there may do after nobody waits for it any more. */
+const doubts: Readonly<Record<UserKeyOperation, string>> = {
+  set: '; it is not known whether anything was stored',
+  delete: '; it is not known whether the key was destroyed',
+  list: '',
+  status: '',
+};
+
+async function sealedAnswer(options: AskOptions, { name, operation }: Asked): Promise<string> {
   const { kubectl, namespace, operatorNamespace, timeoutMs } = options;
   const endAt = performance.now() + timeoutMs;
   while (performance.now() < endAt) {
@@ -100,9 +115,7 @@ async function sealedAnswer(options: AskOptions, name: string): Promise<string> 
     if (failed !== undefined) throw new CliError('Refused', failed.message);
     await delay(pollMs);
   }
-  throw new CliError(
-    'Timeout',
-    `the operator did not answer within ${timeoutMs / 1000} s; nothing is known to be stored`,
-    [`look at: kubectl -n ${operatorNamespace} get pods; kubectl get userkeyrequest ${name} -n ${namespace} -o yaml`],
-  );
+  throw new CliError('Timeout', `the operator did not answer within ${timeoutMs / 1000} s${doubts[operation]}`, [
+    `look at: kubectl -n ${operatorNamespace} get pods; kubectl get userkeyrequest ${name} -n ${namespace} -o yaml`,
+  ]);
 }

@@ -69,7 +69,8 @@ function forbiddenHint(args: readonly string[]): string {
 
 export function hintsFor(args: readonly string[], stderr: string): readonly string[] {
   if (/\(Forbidden\)/u.test(stderr)) return [forbiddenHint(args)];
-  if (/the server doesn't have a resource type|no matches for kind/u.test(stderr)) {
+  const isOurs = `${args.join(' ')} ${stderr}`.includes('mcpkeyring.io');
+  if (isOurs && /the server doesn't have a resource type|no matches for kind/u.test(stderr)) {
     return ['MCP Keyring is not installed in this cluster: its resource definitions are missing'];
   }
   return [`from: kubectl ${args.slice(0, 3).join(' ')}`];

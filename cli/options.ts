@@ -87,6 +87,14 @@ export function parseOptions(argv: readonly string[]): Options {
   };
 }
 
+/** kubectl would take a name alone for a kind. */
+function workloadOf(target: string): string {
+  if (target.includes('/')) return target;
+  throw new CliError('Usage', `${target} is not <kind/name>`, [
+    'for example: kubectl mcpkeys check-inject deploy/notes',
+  ]);
+}
+
 type Parsed = ReturnType<typeof parseArgs<{ options: typeof config; allowPositionals: true }>>;
 
 function parse(argv: readonly string[]): Parsed {
@@ -152,6 +160,6 @@ function commandWithArgument(name: CommandWithArgument, argument: string, values
     case 'delete':
       return { name, server: argument, assumeYes: values.yes };
     case 'check-inject':
-      return { name, target: argument };
+      return { name, target: workloadOf(argument) };
   }
 }

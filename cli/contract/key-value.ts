@@ -5,6 +5,8 @@
 
 /** What the McpServer says about one header. */
 export interface KeyFormat {
+  /** The header. */
+  readonly name?: string;
   /** The field value, with `{value}` exactly once. */
   readonly template: string;
   readonly prefixes?: readonly string[];
@@ -14,6 +16,8 @@ export interface KeyFormat {
 
 export type KeyValueProblem =
   | 'Empty'
+  | 'Quoted'
+  | 'NameIncluded'
   | 'LineBreakInside'
   | 'SpaceInside'
   | 'NotVisibleAscii'
@@ -47,6 +51,9 @@ export function checkKeyValue(typed: Uint8Array, format: KeyFormat): KeyValueRes
 
 function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined {
   if (value.byteLength === 0) return invalid('Empty', 'it is empty; paste the whole key');
+  if (isQuoted(value)) return invalid('Quoted', 'it is in quotes; paste only the key itself, without them');
+  const name = nameBefore(value, format.name);
+  if (name !== undefined) return invalid('NameIncluded', `it begins with "${name}:"; paste only the key itself`);
   const characterProblem = characterProblemOf(value, format.template === placeholder);
   if (characterProblem !== undefined) return characterProblem;
   if (Buffer.byteLength(format.template) - placeholder.length + value.byteLength > fieldValueBytesMax) {
@@ -57,6 +64,22 @@ function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined
   const advice = format.message ?? `it should begin with ${listed(prefixes)}; check which key you copied`;
   return invalid('PrefixMissing', advice);
 }
+
+/** The same quote at both ends: they came along from a file or a shell, and no key has them. */
+function isQuoted(value: Buffer): boolean {
+  const [first, last] = [value.at(0), value.at(-1)];
+  return value.byteLength > 1 && first === last && quotes.has(first ?? 0);
+}
+
+const quotes: ReadonlySet<number> = new Set(Buffer.from('"\'`'));
+
+/** The name of the header that was pasted with its value; a scheme such as `Bearer` may follow it. */
+function nameBefore(value: Buffer, own: string | undefined): string | undefined {
+  const names = own === undefined ? [authorization] : [own, authorization];
+  return names.find((name) => beginsWithIgnoringCase(value, `${name}:`));
+}
+
+const authorization = 'Authorization';
 
 /** RFC 9110 section 5.5 allows blanks inside a field value; a key has none, so only a value that is the whole field may have. */
 function characterProblemOf(value: Buffer, isWholeField: boolean): KeyValueResult | undefined {

@@ -104,6 +104,7 @@ function decideSet(target: ObservedServer, given: readonly HeaderField[]): Order
 function checkField({ server }: ObservedServer, { name, template }: EffectiveHeader, field: HeaderField) {
   const { prefixes, message } = formatOf(server, name) ?? {};
   return checkKeyValue(field.value, {
+    name,
     template,
     ...(prefixes !== undefined && { prefixes }),
     ...(message !== undefined && { message }),

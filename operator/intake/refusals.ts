@@ -51,7 +51,10 @@ export function organizationsConflict(namespace: string, organizations: readonly
 
 export function serverNotFound({ namespace, name }: ServerRef, names: readonly string[]): Refusal {
   const suggestions = nearestNames(name, names);
-  const hint = suggestions.length > 0 ? ` Did you mean ${suggestions.join(' or ')}?` : '';
+  const hint =
+    suggestions.length > 0
+      ? ` Did you mean ${suggestions.join(' or ')}?`
+      : ` Those that there are: kubectl mcpkeys list -n ${namespace}`;
   const message = `There is no McpServer ${name} in namespace ${namespace}.${hint}`;
   return refusal('ServerNotFound', message, suggestions);
 }

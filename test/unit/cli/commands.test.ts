@@ -120,3 +120,17 @@ describe('list of every namespace', () => {
     expect(hintsFor(['create', '-n', 'a'], stderr)[0]).toMatch(/'mcp-keyring-user' to you in this namespace$/u);
   });
 });
+
+describe('a kind that the cluster does not have', () => {
+  const stderr = `error: the server doesn't have a resource type "x"`;
+
+  test('is ours: then MCP Keyring is not installed', () => {
+    expect(hintsFor(['get', 'userkeyrequests.mcpkeyring.io'], stderr)[0]).toMatch(/not installed/u);
+    const create = 'no matches for kind "UserKeyRequest" in version "mcpkeyring.io/v1alpha1"';
+    expect(hintsFor(['create', '-f', '-'], create)[0]).toMatch(/not installed/u);
+  });
+
+  test("is the user's: nothing is said of MCP Keyring", () => {
+    expect(hintsFor(['get', '-n', 'a', 'x/y'], stderr).join('')).not.toMatch(/installed/u);
+  });
+});

@@ -43,6 +43,7 @@ describe('parseOptions', () => {
     [['lst'], /unknown command lst/u],
     [['set'], /takes one argument/u],
     [['list', 'notes'], /kubectl mcpkeys status notes/u],
+    [['check-inject', 'notes'], /notes is not <kind\/name>/u],
     [['list', '--nope'], /--nope/u],
     [['list', '-o', 'yaml'], /table or json/u],
     [['list', '--timeout', 'soon'], /seconds/u],

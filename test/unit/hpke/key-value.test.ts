@@ -46,8 +46,31 @@ describe('a typed key', () => {
 
   test('may have blanks inside only where it is the whole field value', () => {
     expect(check('Token token=abc', plain)).toEqual(valid('Token token=abc'));
-    expect(check('Authorization: Bearer ghp_x', bearer)).toEqual(invalid('SpaceInside'));
     expect(check('Basic abc', bearer)).toEqual(invalid('SpaceInside'));
+  });
+
+  test.each(['"ghp_x"', "'ghp_x'", '`ghp_x`', ' "ghp_x"\n', 'Bearer "ghp_x"'])(
+    'may not be in quotes: nothing but the key is to be pasted (%j)',
+    (typed) => {
+      expect(check(typed, github)).toEqual(invalid('Quoted'));
+      expect(check(typed, bearer)).toMatchObject({ message: expect.stringContaining('paste only the key') as string });
+    },
+  );
+
+  test.each(['a"b"', '"', "it's", '"a'])('may have a quote that does not pair up: %j', (typed) => {
+    expect(check(typed, plain)).toEqual(valid(typed));
+  });
+
+  test('may not have the name of the header before it', () => {
+    const key = { ...plain, name: 'X-Api-Key' };
+    expect(check('Authorization: Bearer ghp_x', bearer)).toEqual(invalid('NameIncluded'));
+    expect(check('authorization:ghp_x', plain)).toEqual(invalid('NameIncluded'));
+    expect(check('Bearer Authorization: ghp_x', bearer)).toEqual(invalid('NameIncluded'));
+    expect(check('x-api-key: k1', key)).toMatchObject({
+      problem: 'NameIncluded',
+      message: 'Invalid API key format: it begins with "X-Api-Key:"; paste only the key itself',
+    });
+    expect(check('x-api-key-1', key)).toEqual(valid('x-api-key-1'));
   });
 
   test('may be as long as the field value, template applied', () => {

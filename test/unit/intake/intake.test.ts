@@ -207,6 +207,12 @@ describe('a request is refused', () => {
       code: 'InvalidFormat',
     },
     {
+      name: 'a value with the name of its header before it',
+      control: set('jira'),
+      values: { 'X-Jira-Email': 'x-jira-email: a', 'X-Jira-Token': 'b' },
+      code: 'InvalidFormat',
+    },
+    {
       name: 'one wrong value of two',
       control: set('jira'),
       values: { 'X-Jira-Email': 'a', 'X-Jira-Token': 'a\nb' },
@@ -234,6 +240,10 @@ describe('a request is refused', () => {
     expect(await world.ask(set('githb'))).toMatchObject({
       message: 'There is no McpServer githb in namespace team-a. Did you mean github?',
       suggestions: ['github'],
+    });
+    expect(await world.ask(set('no-such-thing'))).toMatchObject({
+      message:
+        'There is no McpServer no-such-thing in namespace team-a. Those that there are: kubectl mcpkeys list -n team-a',
     });
   });
 
