@@ -22,6 +22,9 @@ const ranges: readonly Range[] = [
   never('169.254.170.0/24'),
   never('fd00:ec2::/32'),
   never('100.100.100.200/32'),
+  // GCP over IPv6, Tencent.
+  never('fd20:ce::254/128'),
+  never('169.254.0.23/32'),
   never('168.63.129.16/32'),
   // This network; protocol assignments (Oracle's metadata among them); documentation; 6to4 relays; benchmarks; multicast; reserved with the broadcast address.
   never('0.0.0.0/8'),

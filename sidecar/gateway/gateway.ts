@@ -135,7 +135,14 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     reportUnexpected: around.parts.reportUnexpected,
     upstream: followRemote(policy, (remote) => createRemote(server, remote)),
   });
-  const toSidecar = relayToSidecar({ resource: { endpoint, externalUrl, policy }, policy, allowed, limits, relay });
+  const toSidecar = relayToSidecar({
+    resource: { endpoint, externalUrl, policy },
+    policy,
+    allowed,
+    limits,
+    relay,
+    drain,
+  });
   return function serveByKind(request) {
     switch (policy()?.upstream?.kind) {
       case 'remote':

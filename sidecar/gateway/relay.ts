@@ -3,6 +3,7 @@ import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
 import { checkHostOrigin, type HostsAndOrigins } from '../proxy/layers/check-host-origin.ts';
 import { dropHopByHopFields } from '../proxy/layers/drop-hop-by-hop.ts';
+import { type DrainSignal, endWithDrain } from '../proxy/layers/end-at-drain.ts';
 import { limitHead } from '../proxy/layers/limit-head.ts';
 import { prefixHeader, publicPrefix } from '../proxy/message-chunks.ts';
 import { serveMetadata } from '../proxy/layers/serve-metadata.ts';
@@ -25,6 +26,7 @@ export interface RelayParts {
   readonly allowed: HostsAndOrigins;
   readonly limits: { readonly bodyBytesMax: number };
   readonly relay: Relay;
+  readonly drain: DrainSignal;
 }
 
 /**
@@ -36,7 +38,7 @@ export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
   return serveMetadata(resource)(checkHostOrigin(allowed)(limitHead(limits)(relayed(parts))));
 }
 
-function relayed({ policy, relay, resource }: RelayParts): Handler<IncomingRequest> {
+function relayed({ policy, relay, resource, drain }: RelayParts): Handler<IncomingRequest> {
   return async function relayRequest(request) {
     const { method, signal } = request;
     const headers = new Headers(request.headers);
@@ -50,7 +52,9 @@ function relayed({ policy, relay, resource }: RelayParts): Handler<IncomingReque
     const url = urlOf(policy(), request, resource.endpoint.path);
     try {
       const response = await relay({ url, method, headers, body, signal });
-      return withOurChallenge(response, resource, request);
+      const answer = withOurChallenge(response, resource, request);
+      // Whatever else streams may still have a result to bring.
+      return method === 'GET' ? endWithDrain(answer, drain) : answer;
     } catch (cause) {
       if (signal.aborted) throw new ProxyError('ClientClosed', 'The client has gone.', { cause });
       throw new ProxyError('UpstreamUnavailable', 'The MCP server did not answer.', { cause });

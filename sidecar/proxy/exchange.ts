@@ -101,6 +101,8 @@ export interface RequestRecord {
   decision: RequestDecision;
   /** Milliseconds; `undefined` when nothing was sent to the upstream, or it did not answer. */
   upstreamFirstByteMs: number | undefined;
+  /** What the upstream answered last, whatever the client is told; `undefined` while it was not asked. */
+  upstreamStatus: number | undefined;
   /** What the upstream's answer says of itself, where it was seen. */
   rpcStatus: number | undefined;
   isError: boolean | undefined;

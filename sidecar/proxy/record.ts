@@ -22,6 +22,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     traceparent: undefined,
     decision: 'forwarded',
     upstreamFirstByteMs: undefined,
+    upstreamStatus: undefined,
     rpcStatus: undefined,
     isError: undefined,
     begunTaskId: undefined,

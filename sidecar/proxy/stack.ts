@@ -120,6 +120,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
       .push(answerMissingKey(ladder, resumption))
+      // Once more: a call that was held until its key came is judged by the policy of that moment.
+      .push(authorizeTool(tools))
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.

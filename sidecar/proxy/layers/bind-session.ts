@@ -28,6 +28,8 @@ export function bindSession({
       if (streams.size > 0 || request.path !== endpoint.path) {
         const stream = request.method === 'POST' ? streams.find(`${request.path}${request.query}`) : undefined;
         if (stream !== undefined || request.path !== endpoint.path) {
+          const named = request.headers.get(sessionHeader);
+          if (named !== null) ownSession(ownership, request, named);
           return postMessage({
             request,
             stream,
@@ -62,17 +64,27 @@ interface Step {
 
 async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
   const { request, ownership, opensUrls } = step;
-  const user = userOf(request.record.subject);
-  const key = hashOf(shown);
-  request.record.sessionIdHash = key;
-  const session = ownership.session(key);
-  if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
-    throw new ProxyError('SessionNotFound', 'Session not found');
-  }
+  const { user, key, session } = ownSession(ownership, request, shown);
   const response = await passOn(step, { session, messagePath: undefined });
   if (beginsSession(request)) bindBegun(ownership, { request, response, user, elicitsUrl: opensUrls(request) });
   else learnFromUse(ownership, { key, user, request, response });
   return response;
+}
+
+/** The session that the client names, when it is its user's own or nobody's yet. */
+function ownSession(
+  ownership: Ownership,
+  { record }: ClassifiedRequest,
+  shown: string,
+): { readonly user: string; readonly key: string; readonly session: BoundToSession['session'] } {
+  const user = userOf(record.subject);
+  const key = hashOf(shown);
+  record.sessionIdHash = key;
+  const session = ownership.session(key);
+  if ((session?.owner ?? user) !== user || !sessionIdForm.test(shown)) {
+    throw new ProxyError('SessionNotFound', 'Session not found');
+  }
+  return { user, key, session };
 }
 
 async function beginSession(step: Step): Promise<ProxyResponse> {
@@ -92,6 +104,10 @@ function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
   const { request, inner, ownership } = step;
   const { message, record } = request;
   if (message?.kind === 'response') return passAnswerOn(step, binding);
+  // No notification is about a task; a server that takes one for a request all the same would not hear whose it is.
+  if (message?.kind === 'notification' && nameParameter(message.method) === 'taskId') {
+    throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
+  }
   const taskId = message?.kind === 'request' && nameParameter(message.method) === 'taskId' ? message.name : undefined;
   if (taskId !== undefined && !ownership.mayUseTask(record, taskId)) {
     throw new ProxyError('TaskNotFound', 'Task not found');
@@ -117,13 +133,14 @@ interface Use {
   readonly response: ProxyResponse;
 }
 
-/** Looks anew: while the upstream thought, somebody else may have begun a session of this id. */
+/** Our own answers, as to who has no key, say nothing of whom the upstream lets in. Looks anew: while the upstream thought, somebody else may have begun a session of this id. */
 function learnFromUse(ownership: Ownership, { key, user, request, response }: Use): void {
   const session = ownership.session(key);
   if ((session?.owner ?? user) !== user) return;
-  if (request.method === 'DELETE' && isSuccess(response)) ownership.endSession(key);
+  const { upstreamStatus = 502 } = request.record;
+  if (request.method === 'DELETE' && isSuccess(response) && upstreamStatus < 300) ownership.endSession(key);
   else if (session !== undefined) ownership.setSession(key, session);
-  else if (response.status < 400) ownership.setSession(key, { owner: user, elicitsUrl: false });
+  else if (response.status < 400 && upstreamStatus < 400) ownership.setSession(key, { owner: user, elicitsUrl: false });
 }
 
 type Begun = Omit<Use, 'key'> & { readonly elicitsUrl: boolean };

@@ -46,8 +46,8 @@ function checkMediaType(contentType: string | null): void {
 }
 
 function refuseBody(request: BoundedRequest): undefined {
-  // The HTTP library does not hand out the body of a GET.
-  if (request.bytes.byteLength === 0 && (request.body.declaredBytes ?? 0) === 0) return undefined;
+  // The HTTP library does not hand out the body of a GET, and a chunked one declares no length.
+  if (request.bytes.byteLength === 0 && request.body.declaredBytes === 0) return undefined;
   throw new ProxyError('BodyUnexpected', `A ${request.method} request has no body.`);
 }
 

@@ -1,5 +1,5 @@
 import type { Chunks } from '../chunks.ts';
-import { isChunks, type Layer, type OutgoingRequest } from '../exchange.ts';
+import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
 import { isOpenEnded } from './watch-answer.ts';
 
 export interface DrainSignal {
@@ -19,6 +19,11 @@ export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
         ? { ...response, body: endable(response.body, drain) }
         : response;
     };
+}
+
+/** As `endAtDrain`, for a response of which only that it is a GET's is known. */
+export function endWithDrain(response: ProxyResponse, drain: DrainSignal): ProxyResponse {
+  return isChunks(response.body) ? { ...response, body: endable(response.body, drain) } : response;
 }
 
 function endable(source: Chunks, drain: DrainSignal): Chunks {

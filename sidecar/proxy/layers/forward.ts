@@ -41,6 +41,7 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
         repeatable: mayRepeat(request),
       });
       request.record.upstreamFirstByteMs = clock.nowMs() - startedMs;
+      request.record.upstreamStatus = response.status;
       return response;
     } catch (cause) {
       if (cause instanceof ProxyError) throw cause;

@@ -256,6 +256,22 @@ describe('a server of the cluster', () => {
     };
   }
 
+  test('has its open streams ended when the gateway stops, not broken at the end of its time', async () => {
+    await using upstream = await Upstream.recording((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n');
+    });
+    await using world = await setUpCluster(upstream);
+    const headers = { authorization: 'Bearer alice', accept: 'text/event-stream' };
+    const reader = (await fetch(world.url, { headers })).body!.getReader();
+    expect((await reader.read()).done).toBe(false);
+    const stopped = world.gateway.stop();
+    let ended = false;
+    while (!ended) ended = (await reader.read()).done;
+    await stopped;
+    expect(ended).toBe(true);
+  });
+
   test('is reached through its sidecar, which puts the key on and the request on record', async () => {
     await using upstream = await Upstream.sdk();
     await using world = await setUpCluster(upstream);
