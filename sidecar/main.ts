@@ -21,6 +21,7 @@ import { Pulse } from './proxy/pulse.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
 import { createBrokerFetch, createUpstream } from './proxy/upstream.ts';
+import { UserShares } from './proxy/user-shares.ts';
 import { createLog, errorFields } from './telemetry/log.ts';
 import { assemble } from './sidecar.ts';
 
@@ -35,6 +36,10 @@ const caAgeMsMax = 10_000;
 const fileBytesMax = 1_048_576;
 /** Most bytes of bodies in memory: a quarter of the container's memory limit. */
 const bodiesBytesMax = 33_554_432;
+/** Of one user: half of it. */
+const userBodiesBytesMax = 16_777_216;
+/** Requests and streams of one user that are under way; the audit log has places for 10 000 of all. */
+const userRequestsMax = 2_000;
 const bodyMsMax = 30_000;
 /** Slower than a bad mobile connection (3 KiB/s); a body up to this size has one window to arrive. */
 const windowBytesMin = 16_384;
@@ -107,7 +112,8 @@ function createProxy(options: Options, drain: Drain): Proxy {
   const { serving, bodyBytesMax } = options;
   const common = {
     limits: { bodyBytesMax, bodyMsMax, windowBytesMin, windowMs },
-    bodies: new BodyBudget(bodiesBytesMax),
+    bodies: new BodyBudget(bodiesBytesMax, userBodiesBytesMax),
+    userPlaces: new UserShares(userRequestsMax),
     drain,
     pulse: new Pulse(),
     belongings: new Belongings(serving.mode === 'gateway' ? 'part' : 'all'),

@@ -7,6 +7,7 @@ import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest } from '../proxy/exchange.ts';
 import type { Upstream } from '../proxy/layers/forward.ts';
 import { front, type ServerParts, toServer } from '../proxy/stack.ts';
+import type { UserShares } from '../proxy/user-shares.ts';
 import { createReporting, type Reporting } from '../reporting.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Gauges, SidecarMetrics } from '../telemetry/sidecar-metrics.ts';
@@ -26,6 +27,7 @@ export interface GatewayParts {
   readonly allowed: ServerParts['allowed'];
   readonly limits: ServerParts['limits'];
   readonly bodies: BodyBudget;
+  readonly userPlaces: UserShares;
   readonly drain: ServerParts['drain'];
   readonly pulse: ServerParts['pulse'];
   readonly belongings: ServerParts['belongings'];
@@ -112,8 +114,20 @@ const endpointPath = '/mcp';
 
 /** The broker says where a server is, and it may move while it is open. */
 function serve(server: ServerRef, followed: FollowedServer, around: Surroundings): Handler<IncomingRequest> {
-  const { allowed, limits, bodies, drain, pulse, belongings, held, externalUrl, relay, createRemote, nowMs } =
-    around.parts;
+  const {
+    allowed,
+    limits,
+    bodies,
+    userPlaces,
+    drain,
+    pulse,
+    belongings,
+    held,
+    externalUrl,
+    relay,
+    createRemote,
+    nowMs,
+  } = around.parts;
   const policy = (): PolicySnapshot | undefined => followed.policy();
   const endpoint = { path: endpointPath, prefix: `/${server.namespace}/${server.name}` };
   const toRemote = toServer({
@@ -123,6 +137,7 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     allowed,
     limits,
     bodies,
+    userPlaces,
     leases: followed.leases,
     outcomes: followed.outcomes,
     policy,

@@ -25,6 +25,7 @@ import { observe, type Outcomes } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
 import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
+import { sharePlaces } from './layers/share-places.ts';
 import { strip } from './layers/strip.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
@@ -38,6 +39,7 @@ export interface FrontParts {
   readonly clock: { readonly nowMs: () => number };
   readonly reportUnexpected: (error: unknown) => void;
 }
+import type { UserShares } from './user-shares.ts';
 
 export interface ServerParts {
   readonly server: ServerRef;
@@ -58,6 +60,8 @@ export interface ServerParts {
   readonly upstream: Upstream;
   /** Shared by all servers of one proxy, as its memory is one. */
   readonly bodies: BodyBudget;
+  /** Requests under way of each user. */
+  readonly userPlaces: UserShares;
   readonly held: HoldingPlaces;
   readonly outcomes: Outcomes;
   readonly reportUnexpected: (error: unknown) => void;
@@ -110,6 +114,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(limitHead(parts.limits))
       // Needs the head alone, and comes before the body: a stranger takes no memory, and learns nothing from how it is judged.
       .push(identify(parts.leases, resource))
+      // The first moment in which there is a user to count for.
+      .push(sharePlaces(parts.userPlaces))
       // From here on the body is whole and bounded.
       .push(readBody(parts.limits, parts.bodies))
       // What is asked. Everything below decides on this, never on headers.

@@ -10,6 +10,7 @@ import { listUnreadable, ProxyError } from '../errors.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
 import { FilteredEvents, type FilteredEventsOptions, listBytesMax } from '../filtered-events.ts';
 import type { ToolsInForce } from './authorize-tool.ts';
+import { shareOf } from '../user-shares.ts';
 
 export interface FilterListsOptions {
   readonly tools: ToolsInForce;
@@ -24,36 +25,37 @@ export function filterLists(options: FilterListsOptions): Layer<OutgoingRequest>
   return (inner) =>
     function filterToolLists(request) {
       const { message } = request;
-      if (request.method === 'GET') return filterStream(inner(request), options);
+      if (request.method === 'GET')
+        return filterStream(inner(request), { ...options, user: shareOf(request.record.subject) });
       if (message?.kind !== 'request' || message.method !== toolList) return inner(request);
-      return filterAnswer(inner(request), message, options);
+      return filterAnswer(inner(request), message, { ...options, user: shareOf(request.record.subject) });
     };
 }
 
 async function filterStream(
   awaited: Promise<ProxyResponse>,
-  { tools, bodies }: FilterListsOptions,
+  { tools, bodies, user }: FilterListsOptions & { readonly user: string },
 ): Promise<ProxyResponse> {
   const response = await awaited;
   if (!isEventStream(response)) return response;
   if (tools() !== undefined) refuseCoded(response);
   // Nobody can read it later either; and one whose length is known ends before a policy can change.
   else if (isCoded(response) || response.headers.has('content-length')) return response;
-  return filterEvents(response, { tools, era: 'legacy', requestId: undefined, hold: bodies.hold() });
+  return filterEvents(response, { tools, era: 'legacy', requestId: undefined, hold: bodies.hold(user) });
 }
 
 async function filterAnswer(
   awaited: Promise<ProxyResponse>,
   { id, era }: RequestMessage,
-  { tools, bodies }: FilterListsOptions,
+  { tools, bodies, user }: FilterListsOptions & { readonly user: string },
 ): Promise<ProxyResponse> {
   const response = await awaited;
   const { body } = response;
   const filter = tools();
   if (filter === undefined || body === undefined) return response;
   refuseCoded(response);
-  if (isEventStream(response)) return filterEvents(response, { tools, era, requestId: id, hold: bodies.hold() });
-  using hold = bodies.hold();
+  if (isEventStream(response)) return filterEvents(response, { tools, era, requestId: id, hold: bodies.hold(user) });
+  using hold = bodies.hold(user);
   const bytes = isChunks(body) ? await readWhole(body, hold) : body;
   const filtered = filterToolList(decode(bytes), filter, era);
   switch (filtered.kind) {

@@ -3,6 +3,7 @@ import { chunksOf } from '../chunks.ts';
 import { bodyTooLarge, lastRequest, ProxyError } from '../errors.ts';
 import type { BodySource, BoundedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
 import { Pace, type PaceLimits } from '../pace.ts';
+import { shareOf } from '../user-shares.ts';
 
 export interface BodyLimits extends PaceLimits {
   /** Largest body of one request. */
@@ -13,7 +14,7 @@ export interface BodyLimits extends PaceLimits {
 export function readBody(limits: BodyLimits, budget: BodyBudget): Layer<IdentifiedRequest, BoundedRequest> {
   return (inner) =>
     async function readRequestBody(request) {
-      using hold = budget.hold();
+      using hold = budget.hold(shareOf(request.record.subject));
       const bytes = await readWhole(request.body, limits, hold);
       request.record.requestBytes = bytes.byteLength;
       // Awaited, so that the body is held until its upstream has answered.

@@ -3,6 +3,7 @@ import type { RequestEvent } from '#contract/audit.ts';
 import type { LeaseResponse } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
+import { UserShares } from '#sidecar/proxy/user-shares.ts';
 import { type Chunks, chunksOf, streamOf } from '#sidecar/proxy/chunks.ts';
 import { ladderLimits } from '#sidecar/ladder/limits.ts';
 import { HoldingPlaces } from '#sidecar/ladder/places.ts';
@@ -95,6 +96,7 @@ export function world(options: WorldOptions = {}): World {
     allowed: { hosts: [], origins: [] },
     limits: bodyLimits,
     bodies: new BodyBudget(3_000),
+    userPlaces: new UserShares(1_000),
     leases: {
       lease: async () => (typeof lease === 'function' ? lease() : lease),
       changed: (_subjectKey, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
