@@ -34,6 +34,8 @@ missing_packages() {
       command -v "$program" >/dev/null || printf '%s\n' "${pair#*=}"
     fi
   done
+  # Debian keeps what a virtual environment begins with in a package of its own.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv
 }
 
 install_packages() {
