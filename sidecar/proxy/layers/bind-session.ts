@@ -104,13 +104,14 @@ function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
   const { request, inner, ownership } = step;
   const { message, record } = request;
   if (message?.kind === 'response') return passAnswerOn(step, binding);
-  // No notification is about a task; a server that takes one for a request all the same would not hear whose it is.
-  if (message?.kind === 'notification' && nameParameter(message.method) === 'taskId') {
-    throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
-  }
-  const taskId = message?.kind === 'request' && nameParameter(message.method) === 'taskId' ? message.name : undefined;
-  if (taskId !== undefined && !ownership.mayUseTask(record, taskId)) {
-    throw new ProxyError('TaskNotFound', 'Task not found');
+  if (message !== undefined && nameParameter(message.method) === 'taskId') {
+    // No notification is about a task; a server that takes one for a request all the same would not hear whose it is.
+    if (message.kind === 'notification') {
+      throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
+    }
+    if (message.name !== undefined && !ownership.mayUseTask(record, message.name)) {
+      throw new ProxyError('TaskNotFound', 'Task not found');
+    }
   }
   return inner({ ...request, session: binding.session, messagePath: binding.messagePath });
 }
@@ -133,7 +134,10 @@ interface Use {
   readonly response: ProxyResponse;
 }
 
-/** Our own answers, as to who has no key, say nothing of whom the upstream lets in. Looks anew: while the upstream thought, somebody else may have begun a session of this id. */
+/**
+ * Our own answers, as to who has no key, say nothing of whom the upstream lets in. Looks anew: while the upstream thought, somebody
+ * else may have begun a session of this id.
+ */
 function learnFromUse(ownership: Ownership, { key, user, request, response }: Use): void {
   const session = ownership.session(key);
   if ((session?.owner ?? user) !== user) return;

@@ -15,9 +15,7 @@ export function endAtDrain(drain: DrainSignal): Layer<OutgoingRequest> {
   return (inner) =>
     async function endLongStreamAtDrain(request) {
       const response = await inner(request);
-      return isOpenEnded(request) && isChunks(response.body)
-        ? { ...response, body: endable(response.body, drain) }
-        : response;
+      return isOpenEnded(request) ? endWithDrain(response, drain) : response;
     };
 }
 

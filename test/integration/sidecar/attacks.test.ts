@@ -4,25 +4,11 @@ import { BrokerDouble, granted, policy } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { Upstream } from './support/upstream.ts';
 import { call, eventually, post, rpc, sendInTurn, sendRaw, status } from './support/wire.ts';
+import { setUpSidecar } from './support/set-up.ts';
 
 beforeAll(buildOnce);
 
-async function setUp(flags: readonly string[] = []) {
-  const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording();
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags });
-  broker.setLease('alice', granted('alice', 'key-of-alice'));
-  return {
-    broker,
-    upstream,
-    sidecar,
-    async [Symbol.asyncDispose]() {
-      await sidecar[Symbol.asyncDispose]();
-      await upstream[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
-    },
-  };
-}
+const setUp = (flags: readonly string[] = []) => setUpSidecar({ flags });
 
 const body = call('x');
 

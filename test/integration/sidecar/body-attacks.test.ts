@@ -1,28 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import { beforeAll, expect, test } from 'vitest';
-import { BrokerDouble, granted } from './support/broker-double.ts';
-import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
-import { Upstream } from './support/upstream.ts';
+import { buildOnce } from './support/sidecar-process.ts';
 import { call, eventually, post, sendInTurn } from './support/wire.ts';
+import { setUpSidecar } from './support/set-up.ts';
 
 beforeAll(buildOnce);
 
-async function setUp() {
-  const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording();
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
-  for (const user of ['alice', 'bob']) broker.setLease(user, granted(user, `key-of-${user}`));
-  return {
-    broker,
-    upstream,
-    sidecar,
-    async [Symbol.asyncDispose]() {
-      await sidecar[Symbol.asyncDispose]();
-      await upstream[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
-    },
-  };
-}
+const setUp = () => setUpSidecar({ users: ['alice', 'bob'] });
 
 interface HalfSent {
   readonly socket: Socket;

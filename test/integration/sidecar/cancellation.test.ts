@@ -1,9 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { BrokerDouble, granted } from './support/broker-double.ts';
-import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
-import { Upstream } from './support/upstream.ts';
+import { buildOnce } from './support/sidecar-process.ts';
 import { call, eventually, post, rpc } from './support/wire.ts';
+import { setUpSidecar } from './support/set-up.ts';
 
 beforeAll(buildOnce);
 
@@ -18,24 +17,12 @@ const modern = {
 const legacy = { body: call('slow'), headers: { 'mcp-session-id': 's-1', 'mcp-protocol-version': '2025-11-25' } };
 
 /** A server that never answers a call, and takes notifications. */
-async function setUp() {
-  const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording((_request, response, body) => {
-    if (body.includes('"notifications/')) response.writeHead(202).end();
-  });
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
-  broker.setLease('alice', granted('alice', 'key-of-alice'));
-  return {
-    broker,
-    upstream,
-    sidecar,
-    async [Symbol.asyncDispose]() {
-      await sidecar[Symbol.asyncDispose]();
-      await upstream[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
+const setUp = () =>
+  setUpSidecar({
+    respond: (_request, response, body) => {
+      if (body.includes('"notifications/')) response.writeHead(202).end();
     },
-  };
-}
+  });
 
 test(verifies('mcp:23-client-leaves'), async () => {
   await using world = await setUp();

@@ -6,6 +6,7 @@ import { BrokerDouble, granted } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { type Responder, Upstream } from './support/upstream.ts';
 import { call, eventually, post, rpc, sendRaw } from './support/wire.ts';
+import { setUpSidecar } from './support/set-up.ts';
 
 beforeAll(buildOnce);
 
@@ -13,20 +14,9 @@ const key = 'ghp_A1b2C3d4E5f6G7h8';
 const stars = '*'.repeat(key.length);
 
 async function setUp(respond?: Responder) {
-  const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording(respond);
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
-  broker.setLease('alice', granted('alice', key));
-  return {
-    broker,
-    upstream,
-    sidecar,
-    async [Symbol.asyncDispose]() {
-      await sidecar[Symbol.asyncDispose]();
-      await upstream[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
-    },
-  };
+  const world = await setUpSidecar({ respond });
+  world.broker.setLease('alice', granted('alice', key));
+  return world;
 }
 
 async function sleep(ms: number): Promise<void> {

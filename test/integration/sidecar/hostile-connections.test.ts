@@ -6,27 +6,14 @@ import { beforeAll, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
 import { BrokerDouble, granted } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
-import { type Responder, Upstream } from './support/upstream.ts';
+import { type Responder } from './support/upstream.ts';
 import { call, eventually, post, rpc } from './support/wire.ts';
+import { setUpSidecar } from './support/set-up.ts';
 
 beforeAll(buildOnce);
 
-async function setUp(respond?: Responder, flags: readonly string[] = []) {
-  const broker = await BrokerDouble.start();
-  const upstream = await Upstream.recording(respond);
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags });
-  for (const user of ['alice', 'bob']) broker.setLease(user, granted(user, `key-of-${user}`));
-  return {
-    broker,
-    upstream,
-    sidecar,
-    async [Symbol.asyncDispose]() {
-      await sidecar[Symbol.asyncDispose]();
-      await upstream[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
-    },
-  };
-}
+const setUp = (respond?: Responder, flags: readonly string[] = []) =>
+  setUpSidecar({ respond, flags, users: ['alice', 'bob'] });
 
 interface Held {
   readonly socket: Socket;
