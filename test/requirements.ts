@@ -70,6 +70,7 @@ export const requirements = {
   'gateway:oauth-flow': "the official client's OAuth flow leads from the gateway's challenge to the tool result",
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
+  'format:says-no-value': 'what is said of a value that breaks a rule names the rule, and nothing of the value',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",
   'mcp:02-pass-through':

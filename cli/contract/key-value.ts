@@ -1,3 +1,5 @@
+import { matchWhole } from './key-pattern.ts';
+
 /**
  * What a typed key becomes before it is stored. The CLI asks for an early hint, the operator decides; both by this one function.
  * It works on bytes and gives views of them back, because a key must not become a string.
@@ -10,7 +12,14 @@ export interface KeyFormat {
   /** The field value, with `{value}` exactly once. */
   readonly template: string;
   readonly prefixes?: readonly string[];
-  /** The administrator's own sentence for a value that has none of the prefixes. */
+  /** RE2 expression for the whole value. */
+  readonly pattern?: string;
+  /** Characters, which are bytes: a key is ASCII. */
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  /** Made up; it keeps the rules. */
+  readonly example?: string;
+  /** The administrator's own sentence for a value that does not keep the rules. */
   readonly message?: string;
 }
 
@@ -23,7 +32,10 @@ export type KeyValueProblem =
   | 'NotVisibleAscii'
   | 'PrefixDoubled'
   | 'PrefixMissing'
-  | 'TooLong';
+  | 'TooShort'
+  | 'TooLong'
+  | 'PatternMismatch'
+  | 'PatternUnusable';
 
 /** `value` is a view of the input. `message` and `notices` are sentences for the user and never hold anything of the value. */
 export type KeyValueResult =
@@ -37,16 +49,41 @@ const placeholder = '{value}';
 
 /** Normalises and checks what a user typed for one header. */
 export function checkKeyValue(typed: Uint8Array, format: KeyFormat): KeyValueResult {
-  const trimmed = trim(Buffer.from(typed.buffer, typed.byteOffset, typed.byteLength));
+  const bytes = Buffer.from(typed.buffer, typed.byteOffset, typed.byteLength);
+  return checkPasted(trim(bytes), format, { name: true, quotes: true });
+}
+
+/** What may still be left out of a value, once each: a second one is a slip that nobody can read for sure. */
+interface Removable {
+  readonly name: boolean;
+  readonly quotes: boolean;
+}
+
+/** Leaves out what came along with the key, as far as the declaration shows that it is none of it. */
+function checkPasted(value: Buffer, format: KeyFormat, removable: Removable): KeyValueResult {
+  const named = removable.name ? fieldNamed(value, format) : undefined;
+  if (named !== undefined) {
+    return noting(checkPasted(named, format, { ...removable, name: false }), `"${format.name}:" was left out.`);
+  }
   const lead = leadOf(format.template);
-  const undoubled = withoutDoubledLead(trimmed, lead, format.prefixes ?? []);
+  const undoubled = withoutDoubledLead(value, lead, format.prefixes ?? []);
   if (undoubled.kind === 'ambiguous') return invalid('PrefixDoubled', doubledMessage(lead));
-  const { value } = undoubled;
-  const problem = problemOf(value, format);
-  if (problem !== undefined) return problem;
-  const notices =
-    undoubled.kind === 'stripped' ? [`"${lead.trim()}" was left out: the server's template adds it.`] : [];
-  return { kind: 'valid', value, notices };
+  const result = checkUndoubled(undoubled.value, format, removable);
+  return undoubled.kind === 'stripped'
+    ? noting(result, `"${lead.trim()}" was left out: the server's template adds it.`)
+    : result;
+}
+
+function checkUndoubled(value: Buffer, format: KeyFormat, removable: Removable): KeyValueResult {
+  if (isQuoted(value) && removable.quotes && (format.pattern !== undefined || format.prefixes !== undefined)) {
+    const inside = checkPasted(trim(value.subarray(1, -1)), format, { ...removable, quotes: false });
+    if (inside.kind === 'valid') return noting(inside, 'The quotes around it were left out.');
+  }
+  return problemOf(value, format) ?? { kind: 'valid', value, notices: [] };
+}
+
+function noting(result: KeyValueResult, notice: string): KeyValueResult {
+  return result.kind === 'valid' ? { ...result, notices: [notice, ...result.notices] } : result;
 }
 
 function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined {
@@ -59,10 +96,58 @@ function problemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined
   if (Buffer.byteLength(format.template) - placeholder.length + value.byteLength > fieldValueBytesMax) {
     return invalid('TooLong', `it is longer than ${fieldValueBytesMax} bytes; check that you copied only the key`);
   }
-  const prefixes = format.prefixes ?? [];
-  if (prefixes.length === 0 || beginsWithAny(value, prefixes)) return undefined;
-  const advice = format.message ?? `it should begin with ${listed(prefixes)}; check which key you copied`;
-  return invalid('PrefixMissing', advice);
+  return ruleProblemOf(value, format);
+}
+
+/** The rules of the administrator. Their own sentence, where there is one, stands for all of them. */
+function ruleProblemOf(value: Buffer, format: KeyFormat): KeyValueResult | undefined {
+  const broken = brokenPrefixOrLength(value, format) ?? brokenPattern(value, format);
+  if (broken === undefined) return undefined;
+  const isKeysFault = broken.problem !== 'PatternUnusable';
+  return invalid(broken.problem, (isKeysFault ? format.message : undefined) ?? broken.advice);
+}
+
+interface BrokenRule {
+  readonly problem: KeyValueProblem;
+  readonly advice: string;
+}
+
+function brokenPrefixOrLength(value: Buffer, format: KeyFormat): BrokenRule | undefined {
+  const { prefixes = [], minLength = 0, maxLength = fieldValueBytesMax } = format;
+  if (prefixes.length > 0 && !beginsWithAny(value, prefixes)) {
+    return { problem: 'PrefixMissing', advice: `it should begin with ${listed(prefixes)}; check which key you copied` };
+  }
+  if (value.byteLength < minLength) {
+    return {
+      problem: 'TooShort',
+      advice: `it has fewer than ${minLength} characters; check that you copied all of it`,
+    };
+  }
+  if (value.byteLength <= maxLength) return undefined;
+  return { problem: 'TooLong', advice: `it has more than ${maxLength} characters; check that you copied only the key` };
+}
+
+function brokenPattern(value: Buffer, { pattern, example }: KeyFormat): BrokenRule | undefined {
+  switch (pattern === undefined ? 'matches' : matchWhole(pattern, value)) {
+    case 'matches':
+      return undefined;
+    case 'differs': {
+      const like = example === undefined ? '' : ` such as ${example}`;
+      return {
+        problem: 'PatternMismatch',
+        advice: `it should be of the form ${pattern}${like}; check which key you copied`,
+      };
+    }
+    case 'unusable':
+      return { problem: 'PatternUnusable', advice: 'the rule for it cannot be used; tell whoever wrote the McpServer' };
+  }
+}
+
+/** What follows the name of the field, where the whole field was pasted: its own name, and then what the template shows. */
+function fieldNamed(value: Buffer, { name, template }: KeyFormat): Buffer | undefined {
+  if (name === undefined || !beginsWithIgnoringCase(value, `${name}:`)) return undefined;
+  const field = trim(value.subarray(name.length + 1));
+  return beginsWithIgnoringCase(field, leadOf(template)) ? field : undefined;
 }
 
 /** The same quote at both ends: they came along from a file or a shell, and no key has them. */

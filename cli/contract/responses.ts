@@ -1,3 +1,5 @@
+import type { KeyFormat } from './key-value.ts';
+
 /** What the operator answers to a request. Read by the CLI; never holds a key value. */
 
 /** Why a request was refused. Stable; each has a message for the user beside it. */
@@ -23,13 +25,11 @@ export interface HeaderState {
 }
 
 /** A declared header, with what helps the user to provide it and what the CLI checks early. */
-export interface DeclaredHeader extends HeaderState {
-  readonly template: string;
+export interface DeclaredHeader extends HeaderState, KeyFormat {
+  readonly name: string;
   readonly title?: string;
   readonly help?: string;
   readonly helpURL?: string;
-  readonly prefixes?: readonly string[];
-  readonly message?: string;
 }
 
 /** One server as its user sees it. `state` is about the required headers; `Invalid`: the upstream refuses the key that is set. */

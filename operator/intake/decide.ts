@@ -5,7 +5,7 @@ import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
-import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import {
@@ -91,7 +91,7 @@ function decideSet(target: ObservedServer, given: readonly HeaderField[]): Order
   for (const field of given) {
     const header = target.headers.find((other) => sameHeader(other.name, field.name));
     if (header === undefined) return refuse(headerNotDeclared(name, field.name, declared));
-    const checked = checkField(target, header, field);
+    const checked = checkKeyValue(field.value, formatOf(target.server, header));
     if (checked.kind === 'invalid') return refuse(invalidFormat(header.name, checked.message));
     fields.push({ name: header.name, value: checked.value });
     notices.push(...checked.notices.map((notice) => `${header.name}: ${notice}`));
@@ -99,16 +99,6 @@ function decideSet(target: ObservedServer, given: readonly HeaderField[]): Order
   if (headerListByteLength(fields) > payloadBytesMax) return refuse(refusals.tooLarge);
   if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
   return { kind: 'store', target, fields, notices };
-}
-
-function checkField({ server }: ObservedServer, { name, template }: EffectiveHeader, field: HeaderField) {
-  const { prefixes, message } = formatOf(server, name) ?? {};
-  return checkKeyValue(field.value, {
-    name,
-    template,
-    ...(prefixes !== undefined && { prefixes }),
-    ...(message !== undefined && { message }),
-  });
 }
 
 function list({ servers }: ObservedOrder, subject: Subject): OrderDecision {

@@ -1,5 +1,6 @@
+import type { KeyFormat } from '#cli/contract/key-value.ts';
 import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/responses.ts';
-import type { McpServer, McpServerHeader } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected } from '#operator/keystore/version.ts';
@@ -28,8 +29,13 @@ export function missingHeaders({ headers, stored }: Pick<ServerFacts, 'headers' 
   return headers.filter((header) => header.required && !isSet(header, stored)).map(({ name }) => name);
 }
 
-export function formatOf(server: McpServer, name: string): McpServerHeader['format'] {
-  return server.spec.authentication.headers.find((header) => sameHeader(header.name, name))?.format;
+/** What is asked of the value of a header. */
+export function formatOf(
+  server: McpServer,
+  { name, template }: EffectiveHeader,
+): KeyFormat & { readonly name: string } {
+  const declared = server.spec.authentication.headers.find((header) => sameHeader(header.name, name));
+  return { ...declared?.format, name, template };
 }
 
 function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
@@ -59,16 +65,13 @@ function isRefused({ stored, userKey }: ServerFacts): boolean {
 }
 
 function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {
-  const { template, title, help, helpURL } = header;
-  const { prefixes, message } = formatOf(facts.server, header.name) ?? {};
+  const { title, help, helpURL } = header;
   return {
+    ...formatOf(facts.server, header),
     ...headerState(header, facts),
-    template,
     ...(title !== undefined && { title }),
     ...(help !== undefined && { help }),
     ...(helpURL !== undefined && { helpURL }),
-    ...(prefixes !== undefined && { prefixes }),
-    ...(message !== undefined && { message }),
   };
 }
 

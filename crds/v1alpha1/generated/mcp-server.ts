@@ -58,10 +58,16 @@ export interface McpServerUpstream {
 }
 
 export interface McpServerFormat {
-  /** RE2 expression for the whole value. */
+  /** RE2 expression for the whole value, for example ghp_[A-Za-z0-9]{36}. */
   readonly pattern?: string;
   /** The value begins with one of these, for example ghp_. */
   readonly prefixes?: readonly string[];
+  /** Fewest characters of a value. */
+  readonly minLength?: number;
+  /** Most characters of a value. */
+  readonly maxLength?: number;
+  /** A made-up value that keeps these rules. Users see it, so never a real key. */
+  readonly example?: string;
   /** Said to the user when the value does not fit. */
   readonly message?: string;
 }

@@ -27,7 +27,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
   },
   McpServer: {
     'spec.authentication.mode': only('PerUser'),
-    'spec.authentication.headers[].format.pattern': refused,
     'spec.authentication.headers[].reveal': only('None'),
     'spec.authentication.sharedKeySecretRef': refused,
     'spec.authentication.discoveryKeySecretRef': refused,

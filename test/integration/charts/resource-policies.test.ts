@@ -155,7 +155,11 @@ const kinds = [
         upstream: { workload: { port: 8080 } },
         authentication: {
           headers: [
-            { name: 'Authorization', format: { prefixes: ['ghp_'], message: 'Begins with ghp_' }, reveal: 'None' },
+            {
+              name: 'Authorization',
+              format: { prefixes: ['ghp_'], pattern: 'ghp_.+', message: 'Begins with ghp_' },
+              reveal: 'None',
+            },
           ],
         },
       },
@@ -169,7 +173,6 @@ const kinds = [
       ],
       ['authentication.sharedKeySecretRef', 'authentication.sharedKeySecretRef', secretRef],
       ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
-      ['authentication.headers[].format.pattern', 'authentication.headers', [{ name: 'A', format: { pattern: '.' } }]],
       [
         'authentication.headers[].reveal Last4',
         'authentication.headers',

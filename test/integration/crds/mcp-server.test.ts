@@ -180,6 +180,48 @@ const cases: readonly Case[] = [
   { what: 'an umlaut', ...header({ template: 'ü{value}' }), refusedWith: 'only printable ASCII' },
   { what: 'a blank at the end', ...header({ template: '{value} ' }), refusedWith: 'blanks at the ends' },
   { what: 'a script as help', ...header({ helpURL: 'javascript:alert(1)' }), refusedWith: 'http or https URL' },
+  {
+    what: 'a pattern with its example',
+    ...header({ format: { pattern: 'a|ghp_[A-Za-z0-9]{4}', example: 'ghp_abcd' } }),
+  },
+  ...['(', 'a{2,1}', '[z-a]', '(?=a)', '(?<!a)b', '(a)\\1', '*a', 'a)|(b'].map((pattern) => ({
+    what: `the pattern ${pattern}`,
+    ...header({ format: { pattern } }),
+    refusedWith: 'no RE2 expression',
+  })),
+  ...['ghp_abcde', 'xghp_abcd', 'ghp_abc'].map((example) => ({
+    what: `the example ${example} of another form`,
+    ...header({ format: { pattern: 'ghp_[a-z]{4}', example } }),
+    refusedWith: 'does not match pattern as a whole',
+  })),
+  {
+    what: 'an example with another prefix',
+    ...header({ format: { prefixes: ['ghp_', 'gho_'], example: 'github_pat_1' } }),
+    refusedWith: 'begins with none of prefixes',
+  },
+  {
+    what: 'an example that is too short',
+    ...header({ format: { minLength: 5, example: 'abcd' } }),
+    refusedWith: 'shorter than minLength',
+  },
+  {
+    what: 'an example that is too long',
+    ...header({ format: { maxLength: 3, example: 'abcd' } }),
+    refusedWith: 'longer than maxLength',
+  },
+  {
+    what: 'lengths that no value has',
+    ...header({ format: { minLength: 5, maxLength: 4 } }),
+    refusedWith: 'no value fits',
+  },
+  {
+    what: '16 headers with the longest rules',
+    path: headersPath,
+    value: Array.from({ length: 16 }, (_, index) => ({
+      name: `X-${index}`,
+      format: { pattern: '(a?){120}'.repeat(28), example: 'a'.repeat(256), prefixes: ['a'], minLength: 1 },
+    })),
+  },
   { what: 'a help page', ...header({ helpURL: 'https://github.com/settings/tokens?type=beta' }) },
 ];
 

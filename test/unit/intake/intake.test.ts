@@ -207,9 +207,9 @@ describe('a request is refused', () => {
       code: 'InvalidFormat',
     },
     {
-      name: 'a value with the name of its header before it',
+      name: 'a value with the name of another header before it',
       control: set('jira'),
-      values: { 'X-Jira-Email': 'x-jira-email: a', 'X-Jira-Token': 'b' },
+      values: { 'X-Jira-Email': 'Authorization: a', 'X-Jira-Token': 'b' },
       code: 'InvalidFormat',
     },
     {
