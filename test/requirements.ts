@@ -105,6 +105,8 @@ export const requirements = {
   'mcp:28-framing':
     'a response passes byte for byte; one that is changed is not encoded and has one length, which is right',
   'echo:masked': 'a key that a server sends back is masked in body, header and error, counted, and on record',
+  'echo:former-keys':
+    'of a user whose key changes no key comes back: in streams of before, in later answers, and in those without a key',
   'mcp:33-conformance': 'the official conformance suite finds the same with and without sidecar or gateway',
   'mcp:33-real-partners':
     'the official SDKs, FastMCP and the Inspector see real servers through the sidecar as without it',

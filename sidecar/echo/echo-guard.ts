@@ -13,7 +13,7 @@ export interface Guarded {
   readonly holdFrom: number;
 }
 
-/** Finds the keys of one lease in texts, in every form that a server sends them back in by mistake, and masks them. */
+/** Finds keys in texts, in every form that a server sends them back in by mistake, and masks them. */
 export class EchoGuard {
   readonly #keys: readonly string[];
   /** Undefined: every text has to be read, as there is nothing in these keys that could be looked for first. */
@@ -31,17 +31,19 @@ export class EchoGuard {
 
   /** Undefined when there is no key that is long enough to be looked for. */
   static of(headers: readonly LeasedHeader[]): EchoGuard | undefined {
-    const keys = new Set(
-      headers.map(({ value, key }) => (key === undefined ? value : value.slice(key.start, key.end))),
-    );
-    const guarded = [...keys].filter((key) => key.length >= guardedCharsMin);
-    return guarded.length === 0 ? undefined : new EchoGuard(guarded);
+    const keys = EchoGuard.keysOf(headers);
+    return keys.length === 0 ? undefined : new EchoGuard(keys);
   }
 
-  /** The same guard where it knows these keys already. Of many, the last ones. */
-  withKeysOf(other: EchoGuard): EchoGuard {
-    if (other.#keys.every((key) => this.#keys.includes(key))) return this;
-    return new EchoGuard([...new Set([...other.#keys, ...this.#keys])].slice(0, keysMax));
+  /** `keys` as `keysOf` gives them. */
+  static ofKeys(keys: readonly string[]): EchoGuard {
+    return new EchoGuard(keys);
+  }
+
+  /** The keys in these headers that are long enough to be looked for. */
+  static keysOf(headers: readonly LeasedHeader[]): readonly string[] {
+    const keys = headers.map(({ value, key }) => (key === undefined ? value : value.slice(key.start, key.end)));
+    return [...new Set(keys)].filter((key) => key.length >= guardedCharsMin);
   }
 
   /** Longest tail that can be the beginning of a key. */
@@ -103,9 +105,6 @@ export class EchoGuard {
     return this.#keys.some((key) => key.includes(character));
   }
 }
-
-/** A stream that outlives more keys than this forgets the first ones. */
-const keysMax = 64;
 
 /** Letters and digits, the rest of base64, and what escapes begin with. */
 const isFormByte = new Uint8Array(256);

@@ -28,12 +28,17 @@ export function guardChunks(source: Chunks, { guard, onEcho, onEnd = () => {} }:
 
   function take(chunk: Uint8Array): Uint8Array {
     const by = guard.current;
-    return by === undefined ? chunk : mask(held.byteLength === 0 ? chunk : joined(held, chunk), by, false);
+    const bytes = held.byteLength === 0 ? chunk : joined(held, chunk);
+    if (by !== undefined) return mask(bytes, by, false);
+    held = nothing;
+    return bytes;
   }
 
   function finish(): Uint8Array | undefined {
+    const by = guard.current;
     onEnd();
-    return held.byteLength === 0 || guard.current === undefined ? undefined : mask(held, guard.current, true);
+    if (held.byteLength === 0) return undefined;
+    return by === undefined ? held : mask(held, by, true);
   }
 
   return {

@@ -4,6 +4,7 @@
  */
 import { EchoGuard } from '#sidecar/echo/echo-guard.ts';
 import { guardChunks } from '#sidecar/echo/guard-chunks.ts';
+import { UserGuards } from '#sidecar/echo/user-guards.ts';
 import { filterToolList } from '#sidecar/mcp/tool-list.ts';
 import { toolFilter } from '#sidecar/mcp/tool-rules.ts';
 
@@ -81,6 +82,25 @@ row(
   'a lease: the first look for its key',
   measure(() => EchoGuard.of([{ name: 'X-Api-Key', value: key }])!.mask(event, false)),
 );
+const users = new UserGuards();
+const lease = [{ name: 'X-Api-Key', value: key }];
+const small = answerOf(1_000);
+row(
+  'a request of a user with one key, and its answer of 1 KB',
+  measure(() => guardRequest('one key')),
+);
+for (let index = 0; index < 3; index += 1)
+  users.begin('four keys', [{ name: 'X-Api-Key', value: `${index}${key}` }]).end();
+row(
+  'the same of a user who changed the key three times in ten minutes',
+  measure(() => guardRequest('four keys')),
+);
+
+function guardRequest(user: string): void {
+  const response = users.begin(user, lease);
+  response.current?.mask(small, true);
+  response.end();
+}
 
 const filter = toolFilter([{ deny: ['drop_*'] }, { allow: ['get_*', 'list_*'] }])!;
 row(

@@ -9,6 +9,7 @@ import { isCoded, refuseCoded } from '../coded.ts';
 import { listUnreadable, ProxyError } from '../errors.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
 import { FilteredEvents, type FilteredEventsOptions, listBytesMax } from '../filtered-events.ts';
+import { isEventStream } from '../media-type.ts';
 import type { ToolsInForce } from './authorize-tool.ts';
 import { shareOf } from '../user-shares.ts';
 
@@ -37,7 +38,7 @@ async function filterStream(
   { tools, bodies, user }: FilterListsOptions & { readonly user: string },
 ): Promise<ProxyResponse> {
   const response = await awaited;
-  if (!isEventStream(response)) return response;
+  if (!isEventStream(response.headers)) return response;
   if (tools() !== undefined) refuseCoded(response);
   // Nobody can read it later either; and one whose length is known ends before a policy can change.
   else if (isCoded(response) || response.headers.has('content-length')) return response;
@@ -54,7 +55,8 @@ async function filterAnswer(
   const filter = tools();
   if (filter === undefined || body === undefined) return response;
   refuseCoded(response);
-  if (isEventStream(response)) return filterEvents(response, { tools, era, requestId: id, hold: bodies.hold(user) });
+  if (isEventStream(response.headers))
+    return filterEvents(response, { tools, era, requestId: id, hold: bodies.hold(user) });
   using hold = bodies.hold(user);
   const bytes = isChunks(body) ? await readWhole(body, hold) : body;
   const filtered = filterToolList(decode(bytes), filter, era);
@@ -128,8 +130,4 @@ function changed(response: ProxyResponse, text: string): ProxyResponse {
   for (const name of describesBytes) headers.delete(name);
   headers.set('content-length', String(body.byteLength));
   return { ...response, body };
-}
-
-function isEventStream({ headers }: ProxyResponse): boolean {
-  return headers.get('content-type')?.toLowerCase().startsWith('text/event-stream') === true;
 }

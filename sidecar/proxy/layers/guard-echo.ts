@@ -2,14 +2,17 @@ import { Buffer } from 'node:buffer';
 
 import type { EchoGuard } from '../../echo/echo-guard.ts';
 import { guardChunks } from '../../echo/guard-chunks.ts';
-import { UserGuards } from '../../echo/user-guards.ts';
-import { isCoded, refuseCoded } from '../coded.ts';
-import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse, type RequestRecord } from '../exchange.ts';
+import { type ResponseGuard, UserGuards } from '../../echo/user-guards.ts';
+import { refuseCoded } from '../coded.ts';
+import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
+import { isEventStream } from '../media-type.ts';
+import { shareOf } from '../user-shares.ts';
 import { isOpenEnded } from './watch-answer.ts';
 
 /**
- * Keeps the key that was attached from coming back: a server that prints its requests in an error, or a tool that shows its
- * environment, must not hand a client what the client is not meant to have. What is found is masked in place.
+ * Keeps the user's key from coming back: a server that prints its requests in an error, or a tool that shows its environment, must
+ * not hand a client what the client is not meant to have. What is found is masked in place. A server may answer one request with
+ * what it learned from another: all keys are looked for that its user had of late, whichever of them this request has, or none.
  */
 export function guardEcho(): Layer<OutgoingRequest> {
   const guards = new UserGuards();
@@ -18,55 +21,40 @@ export function guardEcho(): Layer<OutgoingRequest> {
       // A coded body could not be read: by this layer, by the one that filters lists, by the one that keeps streams alive.
       request.outgoing.set('accept-encoding', 'identity');
       const { permission, record } = request;
-      const guard =
-        permission.decision === 'granted' ? guards.of(permission.subjectKey, permission.headers) : undefined;
-      if (isOpenEnded(request)) return guardStream(inner(request), { guards, guard, request });
-      return guard === undefined ? inner(request) : guardAnswer(inner(request), guard, record);
+      const headers = permission.decision === 'granted' ? permission.headers : undefined;
+      return guardAnswer(inner(request), guards.begin(shareOf(record.subject), headers), request);
     };
 }
 
 async function guardAnswer(
   awaited: Promise<ProxyResponse>,
-  guard: EchoGuard,
-  record: RequestRecord,
+  guard: ResponseGuard,
+  request: OutgoingRequest,
 ): Promise<ProxyResponse> {
-  const response = maskHead(await awaited, guard, record);
+  let response: ProxyResponse;
+  try {
+    response = maskHead(await awaited, guard, request);
+  } catch (error) {
+    guard.end();
+    throw error;
+  }
   const { body } = response;
-  if (body === undefined) return response;
+  const { record } = request;
   const onEcho = (echoes: number): void => void (record.echoes += echoes);
-  if (isChunks(body)) return { ...response, body: guardChunks(body, { guard: { current: guard }, onEcho }) };
-  const { bytes, echoes } = guard.mask(body, true);
+  if (isChunks(body)) return { ...response, body: guardChunks(body, { guard, onEcho, onEnd: () => guard.end() }) };
+  const { current } = guard;
+  guard.end();
+  if (body === undefined || current === undefined) return response;
+  const { bytes, echoes } = current.mask(body, true);
   if (echoes === 0) return response;
   onEcho(echoes);
   return { ...response, body: bytes };
 }
 
-interface OpenStream {
-  readonly guards: UserGuards;
-  readonly guard: EchoGuard | undefined;
-  readonly request: OutgoingRequest;
-}
-
-/** The user may set or change the key while the stream is open. */
-async function guardStream(
-  awaited: Promise<ProxyResponse>,
-  { guards, guard, request }: OpenStream,
-): Promise<ProxyResponse> {
-  const { permission, record } = request;
-  const response = guard === undefined ? await awaited : maskHead(await awaited, guard, record);
-  const { subjectKey } = permission;
-  if (!isChunks(response.body) || isCoded(response) || subjectKey === undefined) {
-    return guard === undefined ? response : guardAnswer(Promise.resolve(response), guard, record);
-  }
-  const live = guards.follow(subjectKey, guard);
-  const onEcho = (echoes: number): void => void (record.echoes += echoes);
-  return { ...response, body: guardChunks(response.body, { guard: live, onEcho, onEnd: () => live.forget() }) };
-}
-
-/** @throws ProxyError when the body is coded: the key could be in there unseen */
-function maskHead(response: ProxyResponse, guard: EchoGuard, record: RequestRecord): ProxyResponse {
-  refuseCoded(response);
-  record.echoes += maskHeaders(response.headers, guard);
+/** @throws ProxyError when the body is coded: a key could be in there unseen, and on a stream that stays open one may come yet */
+function maskHead(response: ProxyResponse, { current }: ResponseGuard, request: OutgoingRequest): ProxyResponse {
+  if (current !== undefined || (isOpenEnded(request) && isEventStream(response.headers))) refuseCoded(response);
+  if (current !== undefined) request.record.echoes += maskHeaders(response.headers, current);
   return response;
 }
 

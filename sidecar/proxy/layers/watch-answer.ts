@@ -8,6 +8,7 @@ import type { Chunks } from '../chunks.ts';
 import { auditUnavailable, ProxyError } from '../errors.ts';
 import { EventChunks } from '../event-chunks.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
+import { isEventStream } from '../media-type.ts';
 import { messageChunks, prefixHeader } from '../message-chunks.ts';
 import type { MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
@@ -49,10 +50,6 @@ export function isOpenEnded({ method, message }: OutgoingRequest): boolean {
 
 function isSuccess({ status }: ProxyResponse): boolean {
   return status >= 200 && status < 300;
-}
-
-function isEventStream(headers: Headers): boolean {
-  return headers.get('content-type')?.toLowerCase().startsWith('text/event-stream') === true;
 }
 
 function isJson(headers: Headers): boolean {

@@ -1,8 +1,9 @@
+import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { beforeAll, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { BrokerDouble, granted } from './support/broker-double.ts';
+import { BrokerDouble, granted, missing } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
 import { type Responder, Upstream } from './support/upstream.ts';
 import { call, eventually, post, rpc, sendRaw } from './support/wire.ts';
@@ -110,6 +111,50 @@ test(verifies('mcp:28-framing'), async () => {
   const coded = await post(`${world.sidecar.url}?gzip`, rpc('tools/list'), { token: 'alice' });
   expect(coded.status).toBe(502);
   expect(await coded.json()).toMatchObject({ id: 1, error: { code: 1012 } });
+});
+
+test(verifies('echo:former-keys'), async () => {
+  const seen = new Set<string>();
+  const open: ServerResponse[] = [];
+  const all = (): string => [...seen].join(' ');
+  await using world = await setUp((request, response, body) => {
+    const { 'x-api-key': sent } = request.headers;
+    if (typeof sent === 'string') seen.add(sent);
+    // As one that knows its keys and takes the second for a wrong one.
+    if (sent === 'second-key-of-alice' && body.includes('tools/list')) return void response.writeHead(401).end();
+    if (request.method !== 'GET' && !body.includes('"stream"')) return void response.end(all());
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: open\n\n');
+    open.push(response);
+  });
+  const keys = [key, 'second-key-of-alice', 'third-key-of-alice'];
+  const send = async (body: string): Promise<string> =>
+    (await post(world.sidecar.url, body, { token: 'alice' })).text();
+  const streams = [
+    await post(world.sidecar.url, call('stream'), { token: 'alice' }),
+    await fetch(world.sidecar.url, { headers: { authorization: 'Bearer alice', accept: 'text/event-stream' } }),
+  ].map((response) => response.text());
+  await eventually(() => open.length === 2);
+  const answers: string[] = [];
+  for (const next of keys.slice(1)) {
+    world.broker.setLease('alice', granted('alice', next));
+    world.broker.invalidate('subject-alice');
+    await eventually(async () => {
+      answers.push(await send(call('env')));
+      return seen.has(next);
+    });
+    // The second key is refused here, and the request goes on without any.
+    answers.push(await send(rpc('tools/list')));
+  }
+  world.broker.setLease('alice', missing('alice'));
+  world.broker.invalidate('subject-alice');
+  await eventually(async () => (await send(call('env'))).includes('needs your own key'));
+  answers.push(await send(rpc('tools/list')));
+  for (const response of open) response.end(`data: ${all()}\n\n`);
+  const texts = [...answers, ...(await Promise.all(streams))];
+  expect([...seen]).toEqual(keys);
+  for (const one of keys) expect(texts.filter((text) => text.includes(one))).toEqual([]);
+  expect(texts.at(-1)).toContain(`data: ${keys.map((one) => '*'.repeat(one.length)).join(' ')}`);
 });
 
 test('a body of many megabytes passes with its key masked and nothing else changed', async () => {

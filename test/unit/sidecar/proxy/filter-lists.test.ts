@@ -324,12 +324,12 @@ describe('a GET stream', () => {
     }
   });
 
-  test('that is coded does not go out where a tool is hidden', async () => {
+  test('that is coded does not go out: a tool may be hidden while it is open', async () => {
     const headers = () => new Headers({ 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
     const respond = (): ProxyResponse => ({ status: 200, headers: headers(), body: silence() });
     const hidden = world({ policy: () => restricted, lease: missing, respond });
     expect((await hidden.send({ method: 'GET' })).status).toBe(502);
-    expect((await world({ lease: missing, respond }).send({ method: 'GET' })).status).toBe(200);
+    expect((await world({ lease: missing, respond }).send({ method: 'GET' })).status).toBe(502);
   });
 });
 

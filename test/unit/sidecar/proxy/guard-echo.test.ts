@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import type { LeasedHeader, LeaseResponse } from '#contract/lease.ts';
 import { EchoGuard } from '#sidecar/echo/echo-guard.ts';
 import { guardChunks } from '#sidecar/echo/guard-chunks.ts';
-import { UserGuards } from '#sidecar/echo/user-guards.ts';
 import { type Chunks, chunksOf } from '#sidecar/proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { bodyOf, chunksFrom, granted, json, jsonOf, missing, rpc, silence, streamFrom, world } from './world.ts';
@@ -383,28 +382,68 @@ describe('a stream that a user keeps open', () => {
     expect(events.at(-1)).toMatchObject({ phase: 'close', echoes: first === missing ? 1 : 3 });
   });
 
-  test('learns nothing of another user, and nothing after its end', () => {
-    const guards = new UserGuards();
-    const live = guards.follow('alice', undefined);
-    guards.of('bob', [{ name: 'X-Api-Key', value: second }]);
-    expect(live.current).toBeUndefined();
-    const headers = [{ name: 'X-Api-Key', value: key }];
-    const guard = guards.of('alice', headers);
-    expect(live.current).toBe(guard);
-    expect(guards.of('alice', headers)).toBe(guard);
-    guards.of('alice', [{ name: 'X-Api-Key', value: key }]);
-    expect(live.current).toBe(guard);
-    live.forget();
-    live.forget();
-    guards.of('alice', [{ name: 'X-Api-Key', value: second }]);
-    expect(live.current).toBe(guard);
+  test('of a compressed kind is refused, as a key may come yet', async () => {
+    const headers = new Headers({ 'content-type': 'text/event-stream', 'content-encoding': 'br' });
+    const { send } = world({ lease: missing, respond: () => ({ status: 200, headers, body: chunksFrom('coded') }) });
+    const response = await send({ method: 'GET' });
+    expect(response.status).toBe(502);
+    expect(await bodyOf(response)).not.toContain('coded');
+  });
+});
+
+describe('another key of the same user', () => {
+  const leaseOf = (value: string) => ({ ...granted, headers: [{ name: 'X-Api-Key', value }] });
+  const second = 'second-key-of-alice';
+  const both = { jsonrpc: '2.0', id: 1, result: { text: `${key} ${second}` } };
+
+  test.each<[string, LeaseResponse, string]>([
+    ['a request with the next key', leaseOf(second), 'tools/call'],
+    ['a request without a key', missing, 'tools/list'],
+  ])('that was replaced is not shown to %s', async (_what, later, method) => {
+    let lease: LeaseResponse = leaseOf(key);
+    const { send } = world({ lease: async () => lease, respond: () => json(200, both) });
+    await send();
+    lease = later;
+    const shown = await bodyOf(await send({ body: rpc(method, { name: 'x' }) }));
+    expect(shown).not.toContain(key);
+    expect(shown.includes(second)).toBe(later === missing);
   });
 
-  test('of many keys knows the last ones', () => {
-    let guard = guardFor(key);
-    for (let index = 0; index < 100; index += 1) guard = guard.withKeysOf(guardFor(`changed-key-${index}`));
-    expect(guard.mask(Buffer.from('changed-key-99 changed-key-70'), true).echoes).toBe(2);
-    expect(guard.mask(Buffer.from(key), true).echoes).toBe(0);
+  test('that was refused is not shown where the request goes on without one', async () => {
+    const { send, forwarded } = world({
+      lease: leaseOf(key),
+      respond: ({ headers }) => (headers.has('x-api-key') ? json(401, {}) : json(200, both)),
+    });
+    expect(await bodyOf(await send({ body: rpc('tools/list') }))).toBe(JSON.stringify(both).replace(key, stars(key)));
+    expect(forwarded).toHaveLength(2);
+  });
+
+  test('that is set while an answer streams is not shown in it', async () => {
+    let lease: LeaseResponse = leaseOf(key);
+    let write!: (text: string) => void;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (write = (text) => controller.enqueue(Buffer.from(text))),
+    });
+    const headers = new Headers({ 'content-type': 'application/json' });
+    let calls = 0;
+    const respond = (): ProxyResponse =>
+      (calls += 1) === 1 ? { status: 200, headers, body: chunksOf(body) } : json(200, both);
+    const { send } = world({ lease: async () => lease, respond });
+    const answer = await send();
+    lease = leaseOf(second);
+    await send();
+    write(`"${second} ${key}"\n`);
+    if (!isChunks(answer.body)) throw new Error('expected a stream');
+    expect(Buffer.from((await answer.body.read())!).toString()).toBe(`"${stars(second)} ${stars(key)}"\n`);
+    answer.body.cancel();
+  });
+
+  test('is another matter to another user', async () => {
+    let lease: LeaseResponse = leaseOf(key);
+    const { send } = world({ lease: async () => lease, respond: () => json(200, both) });
+    await send();
+    lease = { ...leaseOf('key-of-robert'), subject: { ...granted.subject, id: 'u-2' } };
+    expect(await bodyOf(await send())).toContain(key);
   });
 });
 
