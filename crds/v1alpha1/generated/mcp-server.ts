@@ -91,6 +91,14 @@ export interface McpServerHeader {
   readonly reveal: 'None' | 'Last4';
 }
 
+export interface McpServerProbeOrigin {
+  readonly origin: string;
+  /** ConfigMap as in upstream.remote.caBundleRef; absent means the public roots. */
+  readonly caBundleRef?: McpServerCaBundleRef;
+  /** Let the host name lead to private, loopback and link-local addresses. */
+  readonly allowPrivateAddresses: boolean;
+}
+
 export interface McpServerSharedKeySecretRef {
   readonly name: string;
 }
@@ -104,6 +112,8 @@ export interface McpServerAuthentication {
   readonly mode: 'PerUser' | 'Shared' | 'PerUserOrShared';
   /** Headers that the server reads keys from. The names are the administrator's, the values each user's. Empty means that the server needs no key. */
   readonly headers: readonly McpServerHeader[];
+  /** Where the operator may send a user's key to find out whether it works, besides the server itself. A UserKeyPolicy names the URL, and it can name none of another origin. */
+  readonly probeOrigins?: readonly McpServerProbeOrigin[];
   /** Secret in the same namespace that holds the shared key, one entry a header. */
   readonly sharedKeySecretRef?: McpServerSharedKeySecretRef;
   /** Secret in the same namespace with a key for listing tools before the user has one. */

@@ -34,21 +34,36 @@ export interface UserKeyPolicyKeys {
   readonly optional?: readonly string[];
 }
 
+export interface UserKeyPolicyExpect {
+  /** JSONPath (RFC 9535) of names, indexes and *, for example $.structuredContent.login; one of the values it selects has to fit, or be there. */
+  readonly path: string;
+  readonly equals?: string;
+  readonly contains?: string;
+  /** RE2 expression for the whole value. */
+  readonly matches?: string;
+}
+
 export interface UserKeyPolicyTool {
   readonly name: string;
   readonly arguments?: Readonly<Record<string, unknown>>;
-  /** Text that the result holds. */
-  readonly expect?: string;
+  /** What the answer has to hold; a result that says isError never passes. */
+  readonly expect?: UserKeyPolicyExpect;
 }
 
 export interface UserKeyPolicyHttp {
+  /** At the server's own origin (remote), or at one of its authentication.probeOrigins. */
   readonly url: string;
-  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  /** Statuses with which the upstream accepts the key; absent means 200 to 299. */
   readonly expectStatus?: readonly number[];
+  /** What the answer has to hold; a result that says isError never passes. */
+  readonly expect?: UserKeyPolicyExpect;
 }
 
 export interface UserKeyPolicyProbe {
+  /** A tool call, through the same proxy and to the same place as the calls of users. */
   readonly tool?: UserKeyPolicyTool;
+  /** A request of the operator, with the headers that the McpServer declares. Redirects are not followed. */
   readonly http?: UserKeyPolicyHttp;
 }
 
@@ -57,6 +72,7 @@ export interface UserKeyPolicyValidation {
   readonly onSave?: 'Enforce' | 'Warn' | 'Off';
   /** How often stored keys are probed again, for example 24h. */
   readonly schedule?: string;
+  /** Probes in a row that a key has to fail before it is Invalid; absent means 1. */
   readonly invalidAfterFailures?: number;
   readonly probe?: UserKeyPolicyProbe;
 }

@@ -173,6 +173,7 @@ const kinds = [
       ],
       ['authentication.sharedKeySecretRef', 'authentication.sharedKeySecretRef', secretRef],
       ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
+      ['authentication.probeOrigins', 'authentication.probeOrigins', [{ origin: 'https://api.github.com' }]],
       [
         'authentication.headers[].reveal Last4',
         'authentication.headers',

@@ -222,6 +222,17 @@ const cases: readonly Case[] = [
       format: { pattern: '(a?){120}'.repeat(28), example: 'a'.repeat(256), prefixes: ['a'], minLength: 1 },
     })),
   },
+  {
+    what: 'origins of probes',
+    path: 'spec.authentication.probeOrigins',
+    value: [{ origin: 'https://api.github.com' }, { origin: 'https://10.0.0.1:8443', allowPrivateAddresses: true }],
+  },
+  ...['http://a.example', 'https://a.example/', 'https://a@b.example', 'a.example', 'https://*'].map((origin) => ({
+    what: `the origin ${origin}`,
+    path: 'spec.authentication.probeOrigins',
+    value: [{ origin }],
+    refusedWith: 'write scheme, host and port only',
+  })),
   { what: 'a help page', ...header({ helpURL: 'https://github.com/settings/tokens?type=beta' }) },
 ];
 

@@ -125,6 +125,46 @@ const policyCases: readonly Case[] = [
     value: { probe: { tool: { name: 'a' }, http: { url: 'https://a' } } },
     refusedWith: 'write either tool or http',
   },
+  ...['5m', '300s', '24h', '1d'].map((schedule) => ({
+    what: `the schedule ${schedule}`,
+    path: 'spec.validation',
+    value: { schedule },
+  })),
+  ...['1s', '299s', '4m'].map((schedule) => ({
+    what: `the schedule ${schedule}`,
+    path: 'spec.validation',
+    value: { schedule },
+    refusedWith: 'write 5m or more',
+  })),
+  ...['$', '$.content[*].text', "$['a b'][0].*", '$.a_1[12]'].map((jsonPath) => ({
+    what: `the path ${jsonPath}`,
+    path: 'spec.validation',
+    value: { probe: { tool: { name: 'whoami', expect: { path: jsonPath, matches: '(?i)a.*' } } } },
+  })),
+  ...['content', '$.', '$..a', '$[?@.a]', '$[1:2]', '$.a[', "$['a\\'b']", '$.a b', '$[-1]', ' $'].map((jsonPath) => ({
+    what: `the path ${jsonPath}`,
+    path: 'spec.validation',
+    value: { probe: { tool: { name: 'whoami', expect: { path: jsonPath } } } },
+    refusedWith: 'write a JSONPath of names, indexes and * only',
+  })),
+  {
+    what: 'an expectation that is no RE2',
+    path: 'spec.validation',
+    value: { probe: { http: { url: 'https://a', expect: { path: '$', matches: '(?=a)' } } } },
+    refusedWith: 'no RE2 expression',
+  },
+  {
+    what: 'two expectations at once',
+    path: 'spec.validation',
+    value: { probe: { tool: { name: 'a', expect: { path: '$', equals: 'a', contains: 'b' } } } },
+    refusedWith: 'at most one of equals, contains and matches',
+  },
+  ...['http://a.example/user', 'https://', 'https://a@b.example/', 'https://a.example/#b'].map((url) => ({
+    what: `the probe URL ${url}`,
+    path: 'spec.validation',
+    value: { probe: { http: { url } } },
+    refusedWith: 'write',
+  })),
   {
     what: 'one limit twice',
     path: 'spec.limits',
