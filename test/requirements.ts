@@ -38,6 +38,9 @@ export const requirements = {
   'mcp:08-session-owner': 'a session belongs to the user who began it; to another it does not exist',
   'mcp:08-real-sessions': "nobody continues another's session of a real server: its streams, its end, its questions",
   'mcp:08-tasks': 'a task belongs to the user for whom it was begun; to another it does not exist',
+  'mcp:08-task-lists': 'a list of tasks names those of the user who asks, and none that cannot be told to be theirs',
+  'mcp:08-task-notifications':
+    "news of a task reaches no stream of another user, and nobody can listen to another's task",
   'mcp:09-same-user':
     'streams, resumed streams and the end of a session go with the key of the user whose session it is',
   'mcp:09-posted-answers': 'a client may answer only what the server asked that user in that session, once',
@@ -91,6 +94,8 @@ export const requirements = {
   'mcp:14-handshake-without-key': 'handshake, discovery, ping and lists do not depend on a key',
   'mcp:15-own-codes':
     'errors of our own have codes outside -32768..-32000; what cannot be answered is refused without a body',
+  'mcp:15-answers': 'an error about a request that was read is its answer: HTTP 200 with its id, whatever went wrong',
+  'mcp:15-clients-understand': 'official clients of both eras show which error of ours it is, and its sentence',
   'mcp:16-private-lists':
     'a list that a policy was held against is private; results that we write say what kind they are',
   'tools:denied': 'a tool that a policy does not allow cannot be called, is not listed, and the refusal is on record',

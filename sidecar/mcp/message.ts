@@ -147,7 +147,9 @@ function classifyRequest(
   const { id, method, era, protocolVersion } = facts;
   const parameter = nameParameter(method);
   const name = parameter === undefined ? undefined : readText(params, param[parameter]);
-  if (name?.isWellFormed() === false) return invalid('BadName', id);
+  // Every user's tasks are kept apart by their ids, which are texts.
+  const isOther = parameter === 'taskId' && name === undefined && params.has(param.taskId);
+  if (isOther || name?.isWellFormed() === false) return invalid('BadName', id);
   const capabilities = method === initialize ? readObject(params, param.capabilities) : meta?.[clientCapabilitiesKey];
   const traceparent = meta?.['traceparent'];
   return {

@@ -44,9 +44,13 @@ const facts: ReadonlyMap<string, MethodFacts> = new Map(Object.entries(methods))
 
 export const toolCall = 'tools/call';
 export const toolList = 'tools/list';
+export const taskList = 'tasks/list';
 
 /** What begins a session (revisions up to 2025-11-25). */
 export const initialize = 'initialize';
+
+/** By which a client finds out what revisions a server speaks (2026-07-28 and later). */
+export const discovery = 'server/discover';
 
 /** Whether a request goes on without the user's key when there is none. */
 export function isKeyless(method: string): boolean {
@@ -59,7 +63,9 @@ export function isRepeatable(method: string): boolean {
 }
 
 export function nameParameter(method: string): NameParameter | undefined {
-  return facts.get(method)?.nameParameter;
+  const known = facts.get(method);
+  // Whatever a server has beyond these, as `tasks/delete`, is about the task that it names.
+  return known === undefined && method.startsWith('tasks/') ? 'taskId' : known?.nameParameter;
 }
 
 /** Whether a modern request of it has the header `Mcp-Name`. */

@@ -17,7 +17,7 @@ export class WatchedKeys {
   constructor(names: readonly string[]) {
     this.names = names;
     this.#written = names.map((name) => new TextEncoder().encode(name));
-    this.#folded = new Map(names.map((name, index) => [fold(name), index]));
+    this.#folded = new Map(names.map((name, index) => [foldKey(name), index]));
   }
 
   /** Index of the name that the key is. */
@@ -34,7 +34,7 @@ export class WatchedKeys {
   /** Index of the name that the key, which is none of them, looks like. */
   findAlike(text: JsonText, key: ScannedKey): number {
     if (!key.escaped && isAscii(text.bytes, key) && !this.#hasAlmost(text.bytes, key)) return unwatched;
-    return this.#folded.get(fold(String(text.value(key.start - 1, key.end + 1)))) ?? unwatched;
+    return this.#folded.get(foldKey(String(text.value(key.start - 1, key.end + 1)))) ?? unwatched;
   }
 
   /** Whether a key in ASCII could be one of the names, as far as that is told without making it a text. */
@@ -66,7 +66,10 @@ function isAscii(bytes: Uint8Array, { start, end }: ScannedKey): boolean {
   return true;
 }
 
-/** Beyond ASCII, two characters fold to a letter: the Kelvin sign to `k`, the long s to `s`. */
-function fold(name: string): string {
+/**
+ * The same for keys that a library which compares without case takes for one. Beyond ASCII, two characters fold to a letter: the
+ * Kelvin sign to `k`, the long s to `s`.
+ */
+export function foldKey(name: string): string {
   return name.toLowerCase().replaceAll('\u{17f}', 's');
 }

@@ -2,7 +2,11 @@ import type { RequestDecision } from '../contract/audit.ts';
 import { rpcCodes } from '../mcp/answers.ts';
 import type { RequestId } from '../mcp/message.ts';
 
-/** Everything that can end a request before the upstream answers. One row an error; `rescue.ts` turns them into responses. */
+/**
+ * Everything that can end a request before the upstream answers. One row an error; `rescue.ts` turns them into responses. `row`: the
+ * status says it to whoever asked. `answered`: an answer to a request that was read, HTTP 200 with its id, and the status to others
+ * (docs/decisions/0008-errors-are-answers.md).
+ */
 export const proxyErrors = {
   HeadTooLarge: row(431, 'tooLarge', rpcCodes.tooLarge),
   BodyTooLarge: row(413, 'tooLarge', rpcCodes.tooLarge),
@@ -14,7 +18,8 @@ export const proxyErrors = {
   Unauthenticated: row(401, 'unauthenticated', rpcCodes.unauthenticated),
   AccessDenied: row(403, 'denied', rpcCodes.denied),
   SessionNotFound: row(404, 'denied', rpcCodes.sessionNotFound),
-  TaskNotFound: row(404, 'denied', rpcCodes.invalidParams),
+  /** As servers say that they know no such task. */
+  TaskNotFound: row(200, 'denied', rpcCodes.invalidParams),
   /** The client answers what the server did not ask it. */
   NotAsked: row(400, 'badRequest', rpcCodes.invalidRequest),
   /** The server was asked for a stream, and said something else. */
@@ -29,14 +34,14 @@ export const proxyErrors = {
   RequestStateInvalid: row(200, 'badRequest', rpcCodes.invalidParams),
   /** An answer to the request, not a failure of the connection. */
   ToolDenied: row(200, 'toolDenied', rpcCodes.toolDenied),
-  BrokerUnavailable: row(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),
-  AuditUnavailable: row(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
-  Overloaded: row(503, 'denied', rpcCodes.overloaded),
-  UpstreamUnavailable: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
-  UpstreamTimeout: row(504, 'upstreamUnavailable', rpcCodes.upstreamTimeout),
-  DestinationRefused: row(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
-  ListUnreadable: row(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
-  ResponseEncoded: row(502, 'upstreamUnavailable', rpcCodes.responseEncoded),
+  BrokerUnavailable: answered(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),
+  AuditUnavailable: answered(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
+  Overloaded: answered(503, 'denied', rpcCodes.overloaded),
+  UpstreamUnavailable: answered(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  UpstreamTimeout: answered(504, 'upstreamUnavailable', rpcCodes.upstreamTimeout),
+  DestinationRefused: answered(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
+  ListUnreadable: answered(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
+  ResponseEncoded: answered(502, 'upstreamUnavailable', rpcCodes.responseEncoded),
   /** Nobody reads this response. */
   ClientClosed: row(499, 'clientClosed', rpcCodes.internal),
 } as const;
@@ -45,13 +50,26 @@ export type ProxyErrorCode = keyof typeof proxyErrors;
 
 interface ErrorFacts {
   readonly status: number;
+  /** A request that was read gets HTTP 200. */
+  readonly isAnswer: boolean;
   readonly decision: RequestDecision;
   readonly rpcCode: number;
 }
 
 function row(status: number, decision: RequestDecision, rpcCode: number): ErrorFacts {
-  return { status, decision, rpcCode };
+  return { status, isAnswer: false, decision, rpcCode };
 }
+
+function answered(status: number, decision: RequestDecision, rpcCode: number): ErrorFacts {
+  return { status, isAnswer: true, decision, rpcCode };
+}
+
+/** What passes by itself. */
+const retryAfterSeconds: { readonly [Code in ProxyErrorCode]?: number } = {
+  BrokerUnavailable: 1,
+  AuditUnavailable: 1,
+  Overloaded: 1,
+};
 
 export interface ProxyErrorOptions {
   readonly cause?: unknown;
@@ -59,6 +77,8 @@ export interface ProxyErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Of the refused message, where it could be read. */
   readonly requestId?: RequestId | undefined;
+  /** When it is worth another try; absent where nobody knows. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** `message` is a sentence for the person at the client; it never holds a credential, a key or an address of ours. */
@@ -66,6 +86,7 @@ export class ProxyError extends Error {
   readonly code: ProxyErrorCode;
   readonly headers: Readonly<Record<string, string>>;
   readonly requestId: RequestId | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ProxyErrorCode, message: string, options: ProxyErrorOptions = {}) {
     super(message, { cause: options.cause });
@@ -73,6 +94,7 @@ export class ProxyError extends Error {
     this.code = code;
     this.headers = options.headers ?? {};
     this.requestId = options.requestId;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? retryAfterSeconds[code];
   }
 }
 
@@ -89,5 +111,8 @@ export function auditUnavailable(): ProxyError {
 
 /** For a list that cannot be shown to anybody, as nobody knows what is in it. */
 export function listUnreadable(): ProxyError {
-  return new ProxyError('ListUnreadable', 'The list of tools cannot be read, so it cannot be held against the policy.');
+  return new ProxyError(
+    'ListUnreadable',
+    'The list of the server cannot be read, so nobody knows what of it you may see.',
+  );
 }

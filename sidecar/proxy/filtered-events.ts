@@ -1,7 +1,17 @@
+import { Buffer } from 'node:buffer';
+
 import { rpcErrorBody } from '../mcp/answers.ts';
 import { EventLines } from '../mcp/event-lines.ts';
 import { EventSplitter, type StreamEvent } from '../mcp/event-splitter.ts';
 import type { Era, RequestId } from '../mcp/message.ts';
+import type { FilteredMessage } from '../mcp/result-list.ts';
+import {
+  type Beginning,
+  beginningOf,
+  filterTaskList,
+  type KnowsTask,
+  tellsOfOthersTask,
+} from '../mcp/task-messages.ts';
 import { filterToolList } from '../mcp/tool-list.ts';
 import type { ToolFilter } from '../mcp/tool-rules.ts';
 import type { BodyHold } from './body-budget.ts';
@@ -13,7 +23,12 @@ import type { ToolsInForce } from './layers/authorize-tool.ts';
 export const listBytesMax = 8_388_608;
 
 export interface FilteredEventsOptions {
+  /** Always undefined where no list of tools can come. */
   readonly tools: ToolsInForce;
+  /** Whether the user who reads the stream may know of a task. */
+  readonly knowsTask: KnowsTask;
+  /** Whether a list of tasks can come: as the answer, or as one that is resumed. */
+  readonly mayListTasks: boolean;
   readonly era: Era;
   /** Of the request that the stream answers; undefined on a stream that answers many. */
   readonly requestId: RequestId | undefined;
@@ -22,16 +37,17 @@ export interface FilteredEventsOptions {
 }
 
 /**
- * A stream without the tools that a policy hides, event by event: one that cannot be judged is taken out and the others go on. The
- * policy is that of the moment. As long as there is none, bytes go through as they come, and only where events end is remembered.
+ * A stream without the tools that a policy hides and without other users' tasks, event by event: one that cannot be judged is taken
+ * out and the others go on. The policy is that of the moment. Bytes go through as they come, but for an event of which it is not
+ * known yet whether it is of that kind: nearly always its beginning tells.
  */
 export class FilteredEvents implements Chunks {
   readonly #source: Chunks;
   readonly #options: FilteredEventsOptions;
-  /** Where a stream without a policy is in its event; undefined at the end of one. */
-  #lines: EventLines | undefined;
-  #eventEnd = -1;
-  #splitter: EventSplitter | undefined;
+  #splitter = newSplitter();
+  /** Where the stream is in an event of which a part is out already; undefined while none is. */
+  #passing: EventLines | undefined;
+  #passingEnd = -1;
 
   constructor(source: Chunks, options: FilteredEventsOptions) {
     this.#source = source;
@@ -49,9 +65,18 @@ export class FilteredEvents implements Chunks {
       this.#options.hold[Symbol.dispose]();
       throw error;
     }
-    // An event that did not become complete is none.
+    const rest = this.#finish();
     this.#options.hold[Symbol.dispose]();
-    return undefined;
+    return rest;
+  }
+
+  /** An event that is not complete is none to a client, and goes on as it is where it could as a whole one. */
+  #finish(): Uint8Array | undefined {
+    if (this.#splitter.heldBytes === 0) return undefined;
+    const rest = this.#splitter.rest();
+    const whole = this.#splitter.feed(blankLines)[0];
+    this.#splitter = newSplitter();
+    return whole !== undefined && this.#judge(whole, this.#options.tools()) === whole.raw ? rest : undefined;
   }
 
   cancel(): void {
@@ -60,63 +85,141 @@ export class FilteredEvents implements Chunks {
   }
 
   #take(chunk: Uint8Array): Uint8Array {
-    const filter = this.#options.tools();
-    if (this.#splitter !== undefined) return this.#filter(chunk, this.#splitter, filter);
-    if (filter === undefined) {
-      this.#follow(chunk);
-      return chunk;
-    }
-    const begun = this.#lines === undefined ? 0 : this.#endOfBegunEvent(chunk, this.#lines);
-    if (begun === -1) return chunk;
-    this.#splitter = new EventSplitter({ bytesMax: listBytesMax });
-    const filtered = this.#filter(chunk.subarray(begun), this.#splitter, filter);
-    return begun === 0 ? filtered : joined([chunk.subarray(0, begun), filtered]);
+    if (this.#passing === undefined) return this.#takeEvents(chunk);
+    // An event of which a part is out already goes on.
+    this.#passingEnd = -1;
+    this.#passing.feed(chunk);
+    if (this.#passingEnd === -1) return chunk;
+    this.#passing = undefined;
+    const end = this.#passingEnd;
+    return end === chunk.byteLength ? chunk : joined([chunk.subarray(0, end), this.#takeEvents(chunk.subarray(end))]);
   }
 
-  /** Most chunks end with an event, which their last bytes tell. */
-  #follow(chunk: Uint8Array): void {
-    if (endsEvent(chunk)) {
-      this.#lines = undefined;
-      return;
+  /** `chunk` begins where an event does, or goes on with the one that is held. */
+  #takeEvents(chunk: Uint8Array): Uint8Array {
+    const filter = this.#options.tools();
+    const { heldBytes } = this.#splitter;
+    // Most chunks end with an event, which their last bytes tell.
+    if (heldBytes === 0 && filter === undefined && endsEvent(chunk) && !this.#mayBeAboutTasks(chunk)) return chunk;
+    const events = this.#splitter.feed(chunk);
+    const pieces = events.map((event) => this.#judge(event, filter));
+    // A beginning that has not told by now will not.
+    const isBegun = this.#splitter.heldBytes > 0 && (events.length > 0 || heldBytes < beginningBytesMax);
+    if (filter === undefined && isBegun) pieces.push(this.#release());
+    this.#options.hold[Symbol.dispose]();
+    if (this.#splitter.heldBytes > 0) this.#options.hold.take(this.#splitter.heldBytes);
+    return joined(pieces);
+  }
+
+  #mayBeAboutTasks(chunk: Uint8Array): boolean {
+    return this.#options.mayListTasks ? mayList(chunk) : mayNotify(chunk);
+  }
+
+  /** What of the held event can go on: all, if its beginning tells that there is nothing to judge; else what comes before its data. */
+  #release(): Uint8Array {
+    const rest = this.#splitter.rest();
+    const dataAt = endOfLeadingLines(rest);
+    if (!this.#isHarmless(rest.subarray(dataAt))) {
+      if (dataAt === 0) return none;
+      this.#splitter = newSplitter();
+      this.#splitter.feed(rest.subarray(dataAt));
+      return rest.subarray(0, dataAt);
     }
-    this.#lines ??= new EventLines({
+    this.#splitter = newSplitter();
+    this.#passing = new EventLines({
       value: () => {},
       eventEnd: (end) => {
-        if (this.#eventEnd === -1) this.#eventEnd = end;
+        if (this.#passingEnd === -1) this.#passingEnd = end;
       },
     });
-    this.#lines.feed(chunk);
-    if (this.#lines.atBoundary) this.#lines = undefined;
+    this.#passing.feed(rest);
+    return rest;
   }
 
-  /** An event of which a part is out already goes on. */
-  #endOfBegunEvent(chunk: Uint8Array, lines: EventLines): number {
-    this.#eventEnd = -1;
-    lines.feed(chunk);
-    return this.#eventEnd;
+  #isHarmless(begun: Uint8Array): boolean {
+    const data = dataBeginning.exec(decoder.decode(begun.subarray(0, beginningBytesMax)))?.[1];
+    if (data === undefined || data === '') return false;
+    // No JSON-RPC message: whatever it is, nobody takes it for one.
+    if (/^\s*[^\s{[\uFEFF\0]/.test(data)) return true;
+    const beginning = beginningOf(data);
+    return beginning !== 'unknown' && (beginning !== 'answer' || !this.#options.mayListTasks);
   }
 
-  #filter(chunk: Uint8Array, splitter: EventSplitter, filter: ToolFilter | undefined): Uint8Array {
-    const { hold } = this.#options;
-    hold.take(chunk.byteLength);
-    const events = splitter.feed(chunk);
-    if (splitter.heldBytes === 0) hold[Symbol.dispose]();
-    return joined(events.map((event) => (filter === undefined ? event.raw : this.#judge(event, filter))));
-  }
-
-  #judge(event: StreamEvent, filter: ToolFilter): Uint8Array {
+  #judge(event: StreamEvent, filter: ToolFilter | undefined): Uint8Array {
     if (!event.hasData) return event.raw;
-    const { era, requestId } = this.#options;
-    const filtered = filterToolList(event.data, filter, era);
-    switch (filtered.kind) {
+    const text = event.data;
+    const listed = filter === undefined ? unchanged : filterToolList(text, filter, this.#options.era);
+    switch (listed.kind) {
       case 'unchanged':
-        return event.raw;
+        return this.#judgeTasks(event, text);
       case 'changed':
-        return withData(event.raw, filtered.text);
+        return withData(event.raw, listed.text);
       case 'unreadable':
-        return withData(event.raw, requestId === undefined ? undefined : errorText(requestId));
+        return this.#unreadable(event);
     }
   }
+
+  #judgeTasks({ raw }: StreamEvent, text: string): Uint8Array {
+    const { mayListTasks, knowsTask } = this.#options;
+    if (!mayListTasks && isAnswer(beginningOf(text))) return raw;
+    if (tellsOfOthersTask(text, knowsTask)) return withData(raw, undefined);
+    const listed = mayListTasks ? filterTaskList(text, knowsTask) : unchanged;
+    switch (listed.kind) {
+      case 'unchanged':
+        return raw;
+      case 'changed':
+        return withData(raw, listed.text);
+      case 'unreadable':
+        return this.#unreadable({ raw });
+    }
+  }
+
+  #unreadable({ raw }: Pick<StreamEvent, 'raw'>): Uint8Array {
+    const { requestId } = this.#options;
+    return withData(raw, requestId === undefined ? undefined : errorText(requestId));
+  }
+}
+
+const unchanged: FilteredMessage = { kind: 'unchanged' };
+
+function newSplitter(): EventSplitter {
+  return new EventSplitter({ bytesMax: listBytesMax });
+}
+
+function isAnswer(beginning: Beginning): boolean {
+  return beginning === 'answer' || beginning === 'otherAnswer';
+}
+
+const none = new Uint8Array();
+const blankLines = Uint8Array.of(0x0a, 0x0a);
+
+/** Enough to tell what a message is, however it is written. */
+const beginningBytesMax = 1_024;
+
+/** What is there of the first line of data. */
+const dataBeginning = /(?:^|[\r\n])\uFEFF?data:([^\r\n]*)/;
+
+/** Whether a notification about a task can be in it: its method is a text with this word, or with escapes. */
+function mayNotify(chunk: Uint8Array): boolean {
+  return includes(chunk, 'tasks') || includes(chunk, '\\u');
+}
+
+/** `task` in letters that some parser takes for these, or what could hide it: UTF-16, escapes, the long s and the Kelvin sign. */
+const taskInBytes = /ask|\\u|\0|\u00C5\u00BF|\u00E2\u0084\u00AA/i;
+
+function mayList(chunk: Uint8Array): boolean {
+  return taskInBytes.test(Buffer.prototype.latin1Slice.call(chunk, 0, chunk.byteLength));
+}
+
+function includes(bytes: Uint8Array, text: string): boolean {
+  return Buffer.prototype.includes.call(bytes, text, 0, 'latin1');
+}
+
+const leadingLines = /^(?:(?!(?:\u00EF\u00BB\u00BF)?data[:\r\n])[^\r\n]*(?:\r\n|\n|\r(?=[^\n])))*/;
+
+/** Where the lines end that stand before the data of an event: comments and what stays of an event whose data is taken out. */
+function endOfLeadingLines(bytes: Uint8Array): number {
+  return leadingLines.exec(Buffer.prototype.latin1Slice.call(bytes, 0, bytes.byteLength))?.[0].length ?? 0;
 }
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

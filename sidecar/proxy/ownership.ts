@@ -74,6 +74,11 @@ export class Ownership {
     return task === undefined || task.owner === userOf(record.subject);
   }
 
+  /** Whether the task is known, and this user's. */
+  ownsTask(record: RequestRecord, taskId: string): boolean {
+    return this.#all.tasks.get(this.#server + hashOf(taskId))?.owner === userOf(record.subject);
+  }
+
   /** The server has begun the task for this request, whoever had one of that id before. */
   beginTask(record: RequestRecord, taskId: string): void {
     this.#all.tasks.set(this.#server + hashOf(taskId), { owner: userOf(record.subject) });

@@ -2,6 +2,7 @@ import type { RequestDecision } from '../contract/audit.ts';
 import { LeaseError } from '../leases/lease-error.ts';
 import { rpcCodes, rpcErrorBody } from '../mcp/answers.ts';
 import type { RequestId } from '../mcp/message.ts';
+import { discovery } from '../mcp/methods.ts';
 import { ProxyError, proxyErrors } from './errors.ts';
 import type { IncomingRequest, Layer, ProxyResponse, RequestRecord } from './exchange.ts';
 
@@ -26,30 +27,36 @@ export function answerError(
   if (rescued.unexpected) report(error);
   record.decision = rescued.decision;
   record.rpcStatus = rescued.rpcCode;
-  return isUnanswered(record) ? refuse(rescued) : respond(rescued, requestIdOf(record, error));
+  return isUnanswered(record)
+    ? refuse(rescued)
+    : respond(rescued, statusOf(rescued, record), requestIdOf(record, error));
 }
 
 interface Rescued {
   readonly status: number;
+  readonly isAnswer: boolean;
   readonly decision: RequestDecision;
   readonly rpcCode: number;
   readonly message: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly retryAfterSeconds: number | undefined;
   readonly unexpected: boolean;
 }
 
 function describe(error: unknown): Rescued {
   if (error instanceof ProxyError) {
-    const { message, headers } = error;
-    return { ...proxyErrors[error.code], message, headers: { ...retryHint(error), ...headers }, unexpected: false };
+    const { message, headers, retryAfterSeconds } = error;
+    return { ...proxyErrors[error.code], message, headers, retryAfterSeconds, unexpected: false };
   }
   if (error instanceof LeaseError) return describe(new ProxyError('BrokerUnavailable', brokerUnavailable));
   return {
     status: 500,
+    isAnswer: true,
     decision: 'upstreamUnavailable',
     rpcCode: rpcCodes.internal,
     message: 'The proxy failed. Its log says why.',
     headers: {},
+    retryAfterSeconds: undefined,
     unexpected: true,
   };
 }
@@ -57,8 +64,12 @@ function describe(error: unknown): Rescued {
 export const brokerUnavailable =
   'Your keys cannot be looked up right now, so the request was not forwarded. Try again in a few seconds.';
 
-function retryHint(error: ProxyError): Readonly<Record<string, string>> {
-  return proxyErrors[error.code].status === 503 ? { 'retry-after': '1' } : {};
+/**
+ * The question which revision a server speaks gets the status: clients take a JSON-RPC error for the answer of a server that does
+ * not know the question, and go on in the legacy era.
+ */
+function statusOf({ status, isAnswer }: Rescued, { message }: RequestRecord): number {
+  return isAnswer && message?.kind === 'request' && message.method !== discovery ? 200 : status;
 }
 
 function requestIdOf(record: RequestRecord, error: unknown): RequestId | undefined {
@@ -71,15 +82,21 @@ function isUnanswered({ message }: RequestRecord): boolean {
   return message !== undefined && message.kind !== 'request';
 }
 
-function refuse({ status, headers }: Rescued): ProxyResponse {
-  return { status, headers: new Headers(headers), body: undefined };
+function refuse(rescued: Rescued): ProxyResponse {
+  return { status: rescued.status, headers: headersOf(rescued), body: undefined };
 }
 
-function respond(rescued: Rescued, id: RequestId | undefined): ProxyResponse {
-  const headers = new Headers({ 'content-type': 'application/json', ...rescued.headers });
-  return {
-    status: rescued.status,
-    headers,
-    body: rpcErrorBody({ code: rescued.rpcCode, message: rescued.message }, id),
-  };
+function respond(rescued: Rescued, status: number, id: RequestId | undefined): ProxyResponse {
+  const { rpcCode, message, retryAfterSeconds } = rescued;
+  const headers = headersOf(rescued);
+  headers.set('content-type', 'application/json');
+  // Official clients show the error, not the headers.
+  const data = retryAfterSeconds === undefined ? {} : { data: { retryAfter: retryAfterSeconds } };
+  return { status, headers, body: rpcErrorBody({ code: rpcCode, message, ...data }, id) };
+}
+
+function headersOf({ headers, retryAfterSeconds }: Rescued): Headers {
+  const all = new Headers(headers);
+  if (retryAfterSeconds !== undefined) all.set('retry-after', String(retryAfterSeconds));
+  return all;
 }

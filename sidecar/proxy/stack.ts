@@ -4,7 +4,7 @@ import type { BodyBudget } from './body-budget.ts';
 import { Ladder } from '../ladder/ladder.ts';
 import type { HoldingPlaces } from '../ladder/places.ts';
 import { Resumption } from '../ladder/resume.ts';
-import type { Handler, IncomingRequest, Layer } from './exchange.ts';
+import type { Handler, IncomingRequest, Layer, ProxyResponse } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
 import { audit, type AuditQueue } from './layers/audit.ts';
@@ -91,11 +91,9 @@ export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handl
 /** The layers of one server, to be put behind `front`. */
 export function toServer(parts: ServerParts): Handler<IncomingRequest> {
   const ladder = new Ladder({ ...parts, limits: parts.held.limits, now: () => new Date() });
-  const resumption = new Resumption({
-    ...parts,
-    ladder,
-    rescue: (error, request) => answerError(error, request, parts.reportUnexpected),
-  });
+  const toAnswer = (error: unknown, request: IncomingRequest): ProxyResponse =>
+    answerError(error, request, parts.reportUnexpected);
+  const resumption = new Resumption({ ...parts, ladder, rescue: toAnswer });
   const tools = toolsInForce(parts.policy);
   const ownership = new Ownership(parts.belongings, parts.server);
   const streams = new MessageStreams();
@@ -121,7 +119,15 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs the user; before anything that answers from what a session says of its client.
-      .push(bindSession({ ownership, streams, endpoint, opensUrls: (request) => ladder.opensUrls(request) }))
+      .push(
+        bindSession({
+          ownership,
+          streams,
+          endpoint,
+          opensUrls: (request) => ladder.opensUrls(request),
+          rescue: toAnswer,
+        }),
+      )
       // Needs the message; before a key is asked for that the call would not get.
       .push(authorizeTool(tools))
       // Needs user, message and session; before strip, as nothing is sent when it answers.
@@ -139,7 +145,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // Sees what the client will see, and puts its comments around it.
       .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse }))
       // Below what watches and counts: that is about what the client really gets.
-      .push(filterLists({ tools, bodies: parts.bodies }))
+      .push(filterLists({ tools, ownership, bodies: parts.bodies }))
       // Sees what the upstream answered to what was attached.
       .push(observe(ladder, parts.outcomes))
       // Innermost: nothing else of ours sees, changes or holds what the upstream says before the key is out of it.

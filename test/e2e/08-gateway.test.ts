@@ -83,7 +83,8 @@ describe('the gateway', () => {
           params: { name: 'whoami', arguments: {} },
         }),
       });
-      return response.status === 502 && (await response.text()).includes('address');
+      const text = await response.text();
+      return text.includes('"code":1502') && text.includes('address');
     });
   });
 });

@@ -1,4 +1,5 @@
-import { initialize, nameParameter } from '../../mcp/methods.ts';
+import { initialize, isSubscription, nameParameter } from '../../mcp/methods.ts';
+import { subscribedTasks } from '../../mcp/subscribed-tasks.ts';
 import { ProxyError } from '../errors.ts';
 import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse } from '../exchange.ts';
 import type { MessageStreams } from '../message-streams.ts';
@@ -22,6 +23,7 @@ export function bindSession({
   streams,
   endpoint,
   opensUrls,
+  rescue,
 }: BindSessionOptions): Layer<ClassifiedRequest, BoundToSession> {
   return (inner) =>
     function bindSessionToUser(request) {
@@ -34,6 +36,7 @@ export function bindSession({
             request,
             stream,
             opensUrls,
+            rescue,
             inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls }, bound),
           });
         }
@@ -50,6 +53,7 @@ export interface BindSessionOptions {
   readonly streams: MessageStreams;
   readonly endpoint: { readonly path: string };
   readonly opensUrls: OpensUrls;
+  readonly rescue: (error: unknown, request: ClassifiedRequest) => ProxyResponse;
 }
 
 /** Whether the client of an `initialize` opens URLs for its user. */
@@ -109,11 +113,21 @@ function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
     if (message.kind === 'notification') {
       throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
     }
-    if (message.name !== undefined && !ownership.mayUseTask(record, message.name)) {
-      throw new ProxyError('TaskNotFound', 'Task not found');
-    }
+    if (message.name !== undefined && !ownership.mayUseTask(record, message.name)) throw taskNotFound();
   }
+  if (message?.kind === 'request' && isSubscription(message.method)) checkSubscribedTasks(ownership, request);
   return inner({ ...request, session: binding.session, messagePath: binding.messagePath });
+}
+
+function taskNotFound(): ProxyError {
+  return new ProxyError('TaskNotFound', 'Task not found');
+}
+
+/** The extension for tasks lets a client listen to those that it names. */
+function checkSubscribedTasks(ownership: Ownership, { record, bytes }: ClassifiedRequest): void {
+  const tasks = subscribedTasks(bytes);
+  if (tasks === 'unreadable') throw new ProxyError('InvalidMessage', 'The task ids to listen to cannot be read.');
+  for (const id of tasks) if (!ownership.mayUseTask(record, id)) throw taskNotFound();
 }
 
 async function passAnswerOn(step: Step, { session, messagePath }: Binding): Promise<ProxyResponse> {

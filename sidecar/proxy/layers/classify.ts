@@ -67,7 +67,7 @@ const problems: Record<MessageProblem, { readonly code: ProxyErrorCode; readonly
   BadId: { code: 'InvalidMessage', message: 'The id of a message is a string or an integer.' },
   BadMethod: { code: 'InvalidMessage', message: 'The method of a message is a string.' },
   BadParams: { code: 'InvalidMessage', message: 'The params of a message are an object.' },
-  BadName: { code: 'InvalidMessage', message: 'The name or URI in the params is not valid Unicode.' },
+  BadName: { code: 'InvalidMessage', message: 'The name, URI or task id in the params is no valid text.' },
   BadProtocolVersion: {
     code: 'InvalidEnvelope',
     message: `params._meta["${protocolVersionKey}"] is a string.`,

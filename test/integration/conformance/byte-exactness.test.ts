@@ -193,7 +193,8 @@ describe.each([
     });
 
     test('what has come of an event goes on before the rest of it is there', async () => {
-      const pieces = ['id: 7\ndata: {"a":', '1}\n', '\n: said\n', 'data: \u{1f600}\r\n\r\n'].map((text) =>
+      const begun = '{"jsonrpc":"2.0","id":1,"result":{"content":';
+      const pieces = [`id: 7\ndata: ${begun}`, '[]}}\n', '\n: said\n', 'data: \u{1f600}\r\n\r\n'].map((text) =>
         Buffer.from(text),
       );
       const more: (() => void)[] = [];

@@ -74,6 +74,55 @@ test('a session is not reached by way of the message path of another stream', as
   leaving.abort();
 });
 
+test("the tasks of a server that tells everybody of all are each user's own", async () => {
+  const all: string[] = [];
+  const streams: ServerResponse[] = [];
+  await using upstream = await Upstream.recording((request, response, body) => {
+    if (request.method === 'GET') {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      return void streams.push(response);
+    }
+    const { id, method } = JSON.parse(body) as { id: unknown; method: string };
+    if (method === 'tasks/list') {
+      return answer(response, id, {
+        tasks: all.map((taskId) => ({ taskId, status: 'working' })),
+        nextCursor: 'x',
+      });
+    }
+    const taskId = `task-of-${String(request.headers['x-api-key']).slice('key-of-'.length)}`;
+    all.push(taskId);
+    answer(response, id, { task: { taskId, status: 'working' } });
+  });
+  await using broker = await BrokerDouble.start();
+  for (const user of ['alice', 'mallory']) broker.setLease(user, granted(user, `key-of-${user}`));
+  await using sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port });
+  for (const token of ['alice', 'mallory']) await (await post(sidecar.url, call('slow'), { token })).text();
+  const listed = await post(sidecar.url, rpc('tasks/list'), { token: 'mallory' });
+  expect(await listed.json()).toEqual({
+    jsonrpc: '2.0',
+    id: 1,
+    result: { tasks: [{ taskId: 'task-of-mallory', status: 'working' }], nextCursor: 'x' },
+  });
+  for (const body of [
+    rpc('tasks/delete', { taskId: 'task-of-alice' }),
+    rpc('subscriptions/listen', { notifications: { taskIds: ['task-of-alice'] } }),
+  ]) {
+    expect(await (await post(sidecar.url, body, { token: 'mallory' })).json()).toMatchObject({
+      error: { code: -32_602, message: 'Task not found' },
+    });
+  }
+  const stream = fetch(sidecar.url, { headers: { authorization: 'Bearer mallory', accept: 'text/event-stream' } });
+  await eventually(() => streams.length === 1);
+  const news = all.map((taskId) =>
+    JSON.stringify({ jsonrpc: '2.0', method: 'notifications/tasks/status', params: { taskId, status: 'completed' } }),
+  );
+  streams[0]!.write(`data: ${news[0]}\n\n${`data: ${news[1]}`.slice(0, 60)}`);
+  streams[0]!.end(`${`data: ${news[1]}`.slice(60)}\n\n`);
+  const seen = await (await stream).text();
+  expect(seen).toContain(`data: ${news[1]}\n\n`);
+  expect(seen).not.toContain('alice');
+});
+
 test('a notification about a task is refused: nobody could say whose task it is', async () => {
   await using upstream = await Upstream.recording((_request, response) => void response.writeHead(202).end());
   await using broker = await BrokerDouble.start();

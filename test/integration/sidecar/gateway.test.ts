@@ -133,7 +133,7 @@ describe('a remote server that does not answer', () => {
     broker.others.set('team-b/wiki', snapshotOf(remote(upstream.port)));
     broker.setLease('alice', granted('alice', 'key-of-alice'));
     await using gateway = await startGateway(broker, ['--answer-ms-max=300']);
-    expect((await post(urlOf(gateway), call('stuck'), { token: 'alice' })).status).toBe(502);
+    expect(await codeOf(await post(urlOf(gateway), call('stuck'), { token: 'alice' }))).toBe(1502);
     const slow = await post(urlOf(gateway), call('slow'), { token: 'alice' });
     expect(await slow.text()).toContain('data: 2');
   });
@@ -141,19 +141,21 @@ describe('a remote server that does not answer', () => {
   test('gets a call once, and a list once more, when the connection breaks off', async () => {
     await using upstream = await Upstream.recording((request) => void request.socket.destroy(), certificate);
     await using world = await setUp(remote(upstream.port));
-    expect((await post(world.url, call('search'), { token: 'alice' })).status).toBe(502);
+    expect(await codeOf(await post(world.url, call('search'), { token: 'alice' }))).toBe(1502);
     expect(upstream.received).toHaveLength(1);
-    expect((await post(world.url, rpc('tools/list'), { token: 'alice' })).status).toBe(502);
+    expect(await codeOf(await post(world.url, rpc('tools/list'), { token: 'alice' }))).toBe(1502);
     expect(upstream.received).toHaveLength(3);
   });
 });
 
 describe('a key', () => {
-  async function expectRefused(upstream: ServerUpstream, status = 502): Promise<string> {
+  async function expectRefused(upstream: ServerUpstream, status = 200): Promise<string> {
     await using world = await setUp(upstream);
     const response = await post(world.url, call('search'), { token: 'alice' });
     expect(response.status).toBe(status);
-    return response.text();
+    const text = await response.text();
+    expect(text).toMatch(status === 200 ? /"id":1,"error":\{"code":1502,/ : /"error":/);
+    return text;
   }
 
   test(verifies('mcp:27-tls-verified'), async () => {
@@ -214,7 +216,7 @@ describe('a key', () => {
     await using world = await setUp(remote(1, { allowPrivateAddresses: false }));
     await post(world.url, call('search'), { token: 'alice' });
     await eventually(() => world.broker.events.size === 1);
-    expect([...world.broker.events.values()]).toMatchObject([{ decision: 'upstreamUnavailable', httpStatus: 502 }]);
+    expect([...world.broker.events.values()]).toMatchObject([{ decision: 'upstreamUnavailable', rpcStatus: 1502 }]);
     expect(world.gateway.output).toMatch(/"address":"(?:127\.0\.0\.1|::1)"/);
   });
 
@@ -229,7 +231,7 @@ describe('a key', () => {
       return after.received.length > 0;
     });
     world.broker.publish(snapshotOf(remote(after.port, { allowPrivateAddresses: false })));
-    await eventually(async () => (await post(world.url, call('search'), { token: 'alice' })).status === 502);
+    await eventually(async () => (await codeOf(await post(world.url, call('search'), { token: 'alice' }))) === 1502);
     expect(before.received.length).toBeLessThan(5);
   });
 });
@@ -384,3 +386,7 @@ describe('the proxy of an agent', () => {
     expect(status(await sendRaw(egress.port, rebound))).toBe(403);
   });
 });
+
+async function codeOf(response: Response): Promise<number | undefined> {
+  return ((await response.json()) as { readonly error?: { readonly code: number } }).error?.code;
+}

@@ -119,7 +119,7 @@ describe('a list as JSON', () => {
   ])('that comes %s does not go out', async (_how, respond) => {
     const { send, events } = world({ policy: () => restricted, respond, bodies: new BodyBudget(100_000_000) });
     const response = await send({ body: list });
-    expect(response.status).toBe(502);
+    expect(response.status).toBe(200);
     expect(await jsonOf(response)).toMatchObject({ id: 1, error: { code: 1011 } });
     expect(events).toMatchObject([{ decision: 'upstreamUnavailable' }]);
   });
@@ -148,6 +148,58 @@ describe('a list as JSON', () => {
     for (let time = 0; time < 3; time += 1) expect((await send({ body: list })).status).toBe(200);
     const tight = world({ policy: () => restricted, bodies: new BodyBudget(1_000), respond });
     expect(await jsonOf(await tight.send({ body: list }))).toMatchObject({ error: { code: 1505 } });
+  });
+});
+
+describe('a list that two parsers could read in two ways', () => {
+  const utf16 = Buffer.from(JSON.stringify(listed()), 'utf16le');
+  const reversed = Buffer.from(utf16).swap16();
+  const utf32 = Buffer.from(Array.from(Buffer.from(JSON.stringify(listed())), (byte) => [0, 0, 0, byte]).flat());
+  const text = JSON.stringify(listed());
+  test.each<[string, Buffer, string?]>([
+    ['in UTF-16', utf16],
+    ['in UTF-16, the other way round', reversed],
+    ['in UTF-16 with its mark', Buffer.concat([Buffer.from([0xff, 0xfe]), utf16])],
+    ['in UTF-32', utf32],
+    ['with a byte order mark', Buffer.from(`\uFEFF${text}`)],
+    ['said to be in UTF-7', Buffer.from(text.replace('tools', '+AHQAbwBvAGwAcw-')), 'application/json; charset=UTF-7'],
+    ['said to be in UTF-16', Buffer.from(text), 'application/json;charset="utf-16"'],
+    ['with the list twice', Buffer.from(text.replace('{"tools"', '{"tools":[],"tools"'))],
+    ['with the list in capitals', Buffer.from(text.replace('"tools"', '"TOOLS"'))],
+    ['with the list in capitals beside another', Buffer.from(text.replace('{"tools"', '{"tools":[],"Tools"'))],
+    ['with a letter that is an s to some', Buffer.from(text.replace('"tools"', '"tool\u017F"'))],
+    ['with an escape in the key twice', Buffer.from(text.replace('{"tools"', String.raw`{"tools":[],"t\u006fols"`))],
+    ['with two results', Buffer.from(text.replace('"result"', '"result":{},"result"'))],
+    ['with a result in other letters', Buffer.from(text.replace('"result"', '"Result"'))],
+    ['with a result whose s is another', Buffer.from(text.replace('"result"', '"re\u017Fult"'))],
+    ['in a batch', Buffer.from(`[${text}]`)],
+    ['that is a list of nothing', Buffer.from('{"jsonrpc":"2.0","id":1,"result":{"tools":{"0":{"name":"drop_a"}}}}')],
+    ['that ends in the middle', Buffer.from(text.slice(0, -3))],
+    ['in JSON with a comment', Buffer.from(text.replace('{', '{/* */'))],
+    ['nested too deep to be read', Buffer.from(text.replace('[', `[${'['.repeat(200_000)}`))],
+  ])('%s does not go out', async (_what, body, type = 'application/json') => {
+    const respond = (): ProxyResponse => ({ status: 200, headers: new Headers({ 'content-type': type }), body });
+    const bodies = new BodyBudget(10_000_000);
+    const { send } = world({ policy: () => restricted, bodies, respond });
+    const response = await send({ body: list });
+    expect(await jsonOf(response)).toMatchObject({ id: 1, error: { code: 1011 } });
+    // And none of them does on a stream that answers are resumed on.
+    const events = Buffer.concat([Buffer.from('data: '), body, Buffer.from('\n\n')]);
+    const onStream = (): ProxyResponse => ({
+      status: 200,
+      headers: new Headers({ 'content-type': type.replace('application/json', 'text/event-stream') }),
+      body: chunksOf(new Response(events).body!),
+    });
+    const resumed = await world({ policy: () => restricted, bodies, respond: onStream }).send({ method: 'GET' });
+    const seen = await bodyOf(resumed);
+    if (resumed.status === 200) expect(seen.replaceAll('\0', '')).not.toContain('drop_a');
+    else expect(seen).toContain('1011');
+  });
+
+  test('is none where another result holds what looks like one', async () => {
+    const nested = { ...listed(), result: { structuredContent: { result: { tools } }, content: [] } };
+    const { send } = world({ policy: () => restricted, respond: () => json(200, nested) });
+    expect(await jsonOf(await send({ body: list }))).toEqual(nested);
   });
 });
 
@@ -187,7 +239,7 @@ describe('a list as an event', () => {
     });
     const { send } = world({ policy: () => restricted, respond });
     const response = await send({ body: list });
-    expect(response.headers.get('content-length')).toBeNull();
+    expect(response.headers.get('content-length')).toBe(String((await bodyOf(response)).length));
     expect(messagesOf(await bodyOf(response))).toEqual([listed(kept)]);
   });
 

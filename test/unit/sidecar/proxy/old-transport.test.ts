@@ -252,6 +252,20 @@ describe(verifies('mcp:20-answers'), () => {
     expect(events.at(-1)).toMatchObject({ decision: 'keyRejected', rpcId: '4' });
   });
 
+  test.each<[string, number, Parameters<typeof set>[0]]>([
+    ['a tool is not allowed', 1010, { policy: () => ({ ...policy, transport: 'SSE', tools: [{ deny: ['*'] }] }) }],
+    ['the server is gone', 1502, { respond: () => Promise.reject(new Error('gone')) }],
+  ])('and so does that %s', async (_what, code, options) => {
+    const { open, post, events } = set(options);
+    const stream = await open();
+    await stream.read();
+    const response = await post(rpc('tools/call', { name: 'search' }, 5));
+    expect([response.status, await bodyOf(response)]).toEqual([202, '']);
+    const text = (await stream.read())!;
+    expect(JSON.parse(text.split('data: ')[1]!)).toMatchObject({ id: 5, error: { code } });
+    expect(events.at(-1)).toMatchObject({ rpcStatus: code, rpcId: '5' });
+  });
+
   test('a stream that nobody reads takes no more of them than it may', async () => {
     const { who, open, post } = set();
     await open();

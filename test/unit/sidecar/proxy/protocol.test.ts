@@ -1,9 +1,11 @@
 /** The rules of the protocol as a client meets them, through the whole stack. */
 import { describe, expect, test } from 'vitest';
+import { Http1Error } from '#sidecar/http1/http1-error.ts';
 import { rpcCodes } from '#sidecar/mcp/answers.ts';
 import { protocolVersionKey } from '#sidecar/mcp/message.ts';
+import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { verifies } from '#test/requirements.ts';
-import { bodyOf, json, jsonOf, missing, rpc, world } from './world.ts';
+import { bodyOf, chunksFrom, json, jsonOf, missing, policy, rpc, world, type WorldOptions } from './world.ts';
 
 const meta = { [protocolVersionKey]: '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} };
 const repeated = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'read' };
@@ -141,6 +143,56 @@ describe(verifies('mcp:15-own-codes'), () => {
     expect(response.status).toBe(status);
     expect(await bodyOf(response)).toBe('');
     expect(response.headers.get('content-type')).toBeNull();
+  });
+});
+
+/** Every error that can end a request after it was read, and how it comes about. */
+const afterReading: readonly [string, number, WorldOptions & { readonly method?: string }][] = [
+  ['the server is gone', 1502, { respond: () => Promise.reject(new Error('gone')) }],
+  ['the server is late', 1506, { respond: () => Promise.reject(new Http1Error('AnswerTimeout', 'late')) }],
+  ['the server codes its answer', 1012, { respond: () => json(200, {}, { 'content-encoding': 'gzip' }) }],
+  ['a list cannot be judged', 1011, { respond: () => json(200, [{ tasks: [] }]), method: 'tasks/list' }],
+  ['a tool is not allowed', 1010, { policy: () => ({ ...policy, tools: [{ deny: ['*'] }] }) }],
+  [
+    'there is no room to judge a list',
+    1505,
+    {
+      respond: () => ({ ...json(200, {}), body: chunksFrom('x'.repeat(4_000)) }),
+      bodies: new BodyBudget(1_000),
+      method: 'tasks/list',
+    },
+  ],
+  [
+    'the proxy has a defect',
+    1500,
+    {
+      outcomes: {
+        isWatching: true,
+        rejected: () => {},
+        accepted: () => {
+          throw new TypeError('no');
+        },
+      },
+    },
+  ],
+];
+
+describe(verifies('mcp:15-answers'), () => {
+  test.each(afterReading)('%s', async (_what, code, { method = 'tools/call', ...options }) => {
+    const { send, events } = world(options);
+    const response = await send({ body: rpc(method, { name: 'x' }, 'id-7') });
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(await jsonOf(response)).toMatchObject({ jsonrpc: '2.0', id: 'id-7', error: { code } });
+    expect(events.at(-1)).toMatchObject({ rpcStatus: code, rpcId: 'id-7' });
+  });
+
+  test('no 200 goes out without an id, which clients would wait for', async () => {
+    for (const body of ['', '[]', '{}', 'x', rpc('tools/call').replace('"id":1,', '"id":null,')]) {
+      expect((await world().send({ body })).status).toBeGreaterThanOrEqual(400);
+    }
+    expect((await world({ places: 0 }).send()).status).toBe(503);
+    expect((await world({ bodies: new BodyBudget(1) }).send()).status).toBe(503);
   });
 });
 

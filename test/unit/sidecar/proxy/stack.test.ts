@@ -503,12 +503,32 @@ describe('audit', () => {
 });
 
 describe('failures', () => {
-  test('of the upstream are a 502 with the id of the request', async () => {
-    const { send, events } = world({ respond: () => Promise.reject(new Error('refused')) });
+  const refuse = () => Promise.reject(new Error('refused'));
+
+  test('of the upstream are an answer to the request, with its id', async () => {
+    const { send, events } = world({ respond: refuse });
     const response = await send({ body: rpc('tools/call', { name: 'a' }, 'id-1') });
-    expect(response.status).toBe(502);
+    expect(response.status).toBe(200);
     expect(await jsonOf(response)).toMatchObject({ id: 'id-1', error: { code: 1502 } });
-    expect(events).toMatchObject([{ decision: 'upstreamUnavailable' }]);
+    expect(events).toMatchObject([{ decision: 'upstreamUnavailable', httpStatus: 200, rpcStatus: 1502 }]);
+  });
+
+  test('of the upstream are a status to what has no answer, and to the question which revision there is', async () => {
+    const { send } = world({ respond: refuse, places: 1_000 });
+    const notification = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/initialized' });
+    const told = await send({ body: notification });
+    expect([told.status, told.body]).toEqual([502, undefined]);
+    expect((await send({ method: 'GET' })).status).toBe(502);
+    const discovery = await send({ body: rpc('server/discover', {}, 'probe') });
+    expect(discovery.status).toBe(502);
+    expect(await jsonOf(discovery)).toMatchObject({ id: 'probe', error: { code: 1502 } });
+  });
+
+  test('that pass say when to try again, in the head and where clients show it', async () => {
+    const { send } = world({ lease: () => Promise.reject(new LeaseError('BrokerUnavailable', 'no')) });
+    const response = await send();
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await jsonOf(response)).toMatchObject({ error: { code: 1503, data: { retryAfter: 1 } } });
   });
 
   test('that nobody thought of are a 500 that says nothing, and are reported', async () => {

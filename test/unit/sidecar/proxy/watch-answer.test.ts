@@ -168,5 +168,6 @@ test(verifies('mcp:18-sse-bytes'), async () => {
   if (body === undefined || body instanceof Uint8Array) throw new Error('expected a stream');
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read())
     got.push(new TextDecoder().decode(chunk));
-  expect(got).toEqual(parts);
+  // The last line is not complete, and could have become anything.
+  expect(got).toEqual([...parts.slice(0, -1), '\n', 'rest']);
 });
