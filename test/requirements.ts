@@ -63,6 +63,8 @@ export const requirements = {
     'an audit event says who asked what of which era, how it was decided and answered, and holds no argument, result or secret',
   'mcp:30-metrics':
     'operations are counted under the names and buckets of OpenTelemetry, in a bounded number of series, without users',
+  'mcp:30-session-duration':
+    'sessions are measured under the name and buckets of OpenTelemetry, with labels of small sets and without users',
   'mcp:31-trace-context': 'the trace is read from the message, then from the header, and is passed on as it came',
   'mcp:07-own-challenge': 'only who cannot be identified gets a 401, with our own challenge that names where to log in',
   'mcp:25-no-redirects': 'a redirect of the upstream is not followed and not passed on',

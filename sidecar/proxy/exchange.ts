@@ -113,10 +113,23 @@ export interface RequestRecord {
   reportOpen: (() => boolean) | undefined;
   /** The stream's opening is on record, so its end is a second event. */
   isOpen: boolean;
+  /** Sessions that this request has ended, or during which it was found that they have. */
+  endedSessions: readonly EndedSession[] | undefined;
   /** Says when the end may be told, where the answer comes on another connection. */
   putOffEnd: ((tell: () => void) => void) | undefined;
   /** Called once each, when the last byte of the response is out or the client has gone. */
   readonly whenEnded: ((ended: EndedRequest) => void)[];
+}
+
+export interface EndedSession {
+  /** On the clock of `startedMs`. */
+  readonly begunMs: number;
+  /** Undefined: together with the request. */
+  readonly endedMs: number | undefined;
+  /** As the client said it. */
+  readonly protocolVersion: string | undefined;
+  /** The server did not know the session any more. */
+  readonly errorType: '404' | undefined;
 }
 
 export interface EndedRequest {

@@ -29,6 +29,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     echoes: 0,
     reportOpen: undefined,
     isOpen: false,
+    endedSessions: undefined,
     putOffEnd: undefined,
     whenEnded: [],
   };

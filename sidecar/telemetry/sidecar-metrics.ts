@@ -3,8 +3,9 @@ import type { LeaseErrorCode } from '../leases/lease-error.ts';
 import type { EndedRequest } from '../proxy/exchange.ts';
 import { Counter, Histogram, joinLabels, type Metric, Reading } from './exposition.ts';
 import { OperationLabels } from './operation-labels.ts';
+import { sessionLabels } from './session-labels.ts';
 
-/** Buckets of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`), seconds. */
+/** Buckets of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`, `mcp.server.session.duration`), seconds. */
 export const durationBucketsSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300] as const;
 
 /** What is read when metrics are asked for. */
@@ -25,6 +26,13 @@ export class SidecarMetrics {
     {
       name: 'mcp_server_operation_duration_seconds',
       help: 'Time from the head of a request to the last byte of its response.',
+    },
+    durationBucketsSeconds,
+  );
+  readonly #sessions = new Histogram(
+    {
+      name: 'mcp_server_session_duration_seconds',
+      help: 'Time from the beginning of a session to its end, or to its last use where nobody ended it.',
     },
     durationBucketsSeconds,
   );
@@ -56,6 +64,7 @@ export class SidecarMetrics {
   constructor(gauges: Gauges) {
     this.#all = [
       this.#duration,
+      this.#sessions,
       this.#requests,
       this.#leases,
       this.#auditEvents,
@@ -88,6 +97,10 @@ export class SidecarMetrics {
     this.#requests.add(`decision="${record.decision}",code="${codeClass(httpStatus)}"`);
     const labels = this.#labels.of(ended);
     if (labels !== undefined) this.#duration.observe(labels, durationMs / 1_000);
+    for (const session of record.endedSessions ?? []) {
+      const endedMs = session.endedMs ?? record.startedMs + durationMs;
+      this.#sessions.observe(sessionLabels(session), (endedMs - session.begunMs) / 1_000);
+    }
     if (record.echoes > 0) this.#echoes.add('', record.echoes);
   }
 

@@ -5,6 +5,7 @@ import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse }
 import type { MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
 import { postMessage } from '../posted-message.ts';
+import { SessionTimes } from '../session-times.ts';
 import { hashOf, userOf } from '../sessions.ts';
 
 const sessionHeader = 'mcp-session-id';
@@ -25,6 +26,7 @@ export function bindSession({
   opensUrls,
   rescue,
 }: BindSessionOptions): Layer<ClassifiedRequest, BoundToSession> {
+  const times = new SessionTimes();
   return (inner) =>
     function bindSessionToUser(request) {
       if (streams.size > 0 || request.path !== endpoint.path) {
@@ -37,14 +39,14 @@ export function bindSession({
             stream,
             opensUrls,
             rescue,
-            inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls }, bound),
+            inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls, times }, bound),
           });
         }
       }
       const shown = request.headers.get(sessionHeader);
-      if (shown !== null) return useSession({ request, inner, ownership, opensUrls }, shown);
-      if (beginsSession(request)) return beginSession({ request, inner, ownership, opensUrls });
-      return passOn({ request, inner, ownership, opensUrls }, none);
+      if (shown !== null) return useSession({ request, inner, ownership, opensUrls, times }, shown);
+      if (beginsSession(request)) return beginSession({ request, inner, ownership, opensUrls, times });
+      return passOn({ request, inner, ownership, opensUrls, times }, none);
     };
 }
 
@@ -64,14 +66,16 @@ interface Step {
   readonly request: ClassifiedRequest;
   readonly inner: Handler<BoundToSession>;
   readonly ownership: Ownership;
+  readonly times: SessionTimes;
 }
 
 async function useSession(step: Step, shown: string): Promise<ProxyResponse> {
-  const { request, ownership, opensUrls } = step;
+  const { request, ownership, opensUrls, times } = step;
   const { user, key, session } = ownSession(ownership, request, shown);
+  times.use(key, request.record, request.headers.get('mcp-protocol-version') ?? undefined);
   const response = await passOn(step, { session, messagePath: undefined });
-  if (beginsSession(request)) bindBegun(ownership, { request, response, user, elicitsUrl: opensUrls(request) });
-  else learnFromUse(ownership, { key, user, request, response });
+  if (beginsSession(request)) bindBegun(step, { request, response, user, elicitsUrl: opensUrls(request) });
+  else learnFromUse(step, { key, user, request, response });
   return response;
 }
 
@@ -93,9 +97,9 @@ function ownSession(
 
 async function beginSession(step: Step): Promise<ProxyResponse> {
   const response = await passOn(step, none);
-  const { request, ownership, opensUrls } = step;
+  const { request, opensUrls } = step;
   const user = userOf(request.record.subject);
-  bindBegun(ownership, { request, response, user, elicitsUrl: opensUrls(request) });
+  bindBegun(step, { request, response, user, elicitsUrl: opensUrls(request) });
   return response;
 }
 
@@ -152,23 +156,32 @@ interface Use {
  * Our own answers, as to who has no key, say nothing of whom the upstream lets in. Looks anew: while the upstream thought, somebody
  * else may have begun a session of this id.
  */
-function learnFromUse(ownership: Ownership, { key, user, request, response }: Use): void {
+function learnFromUse({ ownership, times }: Step, { key, user, request, response }: Use): void {
   const session = ownership.session(key);
   if ((session?.owner ?? user) !== user) return;
-  const { upstreamStatus = 502 } = request.record;
-  if (request.method === 'DELETE' && isSuccess(response) && upstreamStatus < 300) ownership.endSession(key);
-  else if (session !== undefined) ownership.setSession(key, session);
+  const { record } = request;
+  const { upstreamStatus = 502 } = record;
+  if (upstreamStatus === 404) times.end(key, record, '404');
+  if (endsSession(request, response)) {
+    times.end(key, record, undefined);
+    ownership.endSession(key);
+  } else if (session !== undefined) ownership.setSession(key, session);
   else if (response.status < 400 && upstreamStatus < 400) ownership.setSession(key, { owner: user, elicitsUrl: false });
+}
+
+function endsSession({ method, record }: ClassifiedRequest, response: ProxyResponse): boolean {
+  return method === 'DELETE' && isSuccess(response) && (record.upstreamStatus ?? 502) < 300;
 }
 
 type Begun = Omit<Use, 'key'> & { readonly elicitsUrl: boolean };
 
-function bindBegun(ownership: Ownership, { request, response, user, elicitsUrl }: Begun): void {
+function bindBegun({ ownership, times }: Step, { request, response, user, elicitsUrl }: Begun): void {
   const begun = isSuccess(response) ? response.headers.get(sessionHeader) : null;
   if (begun === null) return;
   const key = hashOf(begun);
   request.record.sessionIdHash = key;
   ownership.setSession(key, { owner: user, elicitsUrl });
+  times.begin(key, request.record);
 }
 
 function beginsSession({ message }: ClassifiedRequest): boolean {

@@ -105,6 +105,11 @@ function openMessages(request: OutgoingRequest, response: ProxyResponse, options
   if (!isChunks(body)) return response;
   keepUnbuffered(headers);
   reportOpen(request, response);
+  const { record } = request;
+  // The stream is the session.
+  record.endedSessions = [
+    { begunMs: record.startedMs, endedMs: undefined, protocolVersion: '2024-11-05', errorType: undefined },
+  ];
   return { ...response, body: messageChunks(body, request, options) };
 }
 
