@@ -71,9 +71,9 @@ const reasonTable = {
   PodsNotReady: { meaning: 'Pods with the sidecar are there, but none is ready.', runbook: 'pods-not-ready' },
   DeploymentProgressing: { meaning: 'The managed Deployment is rolling out.' },
   DeploymentUnavailable: { meaning: 'No pod of the managed Deployment is ready.', runbook: 'deployment-unavailable' },
-  GatewayNotInstalled: {
-    meaning: 'The server is remote, and there is no gateway.',
-    runbook: 'gateway-not-installed',
+  ServedToAgentsOnly: {
+    meaning: 'The server is remote, and without a gateway only agents reach it.',
+    runbook: 'served-to-agents-only',
   },
   GatewayNotReady: { meaning: 'No pod of the gateway is ready.', runbook: 'gateway-not-ready' },
   AllCurrent: { meaning: 'Every sidecar is of the current template.' },

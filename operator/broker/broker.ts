@@ -8,7 +8,7 @@ import type { KeyPage } from '#contract/key-page.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { present } from '#contract/fields.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
-import type { UserProver } from '#operator/identity/identification.ts';
+import type { TrustedIssuer, UserProver } from '#operator/identity/identification.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
@@ -78,12 +78,19 @@ function newId(): string {
 function extrasOf({ keyPageOf, tenancy, sources, clusterDomain }: BrokerOptions, server: McpServer): SnapshotExtras {
   const owner = tenancy.organizationOf(server.metadata.namespace ?? '');
   const trusted = owner.kind === 'organization' ? owner.issuers : [];
-  const issuers = trusted.flatMap((issuer) => (issuer.type === 'OIDC' ? [issuer.issuerURL] : []));
+  const providers = trusted.filter((issuer) => issuer.type === 'OIDC');
   return present({
     keyPage: keyPageOf(server),
-    issuers,
+    issuers: providers.map(({ issuerURL }) => issuerURL),
+    scopes: scopesOf(providers),
     upstream: serverUpstream(server, { caBundles: sources.caBundles.store, clusterDomain }),
   });
+}
+
+/** A client learns of all issuers in one document, which has one list for all of them (RFC 9728, 2). */
+function scopesOf(providers: readonly Extract<TrustedIssuer, { type: 'OIDC' }>[]): readonly string[] | undefined {
+  const scopes = new Set(providers.flatMap(({ scopes: asked = [] }) => asked));
+  return scopes.size === 0 ? undefined : [...scopes];
 }
 
 /** Puts the parts together. They share nothing but what is passed here. */

@@ -18,6 +18,8 @@ export type TrustedIssuer =
       readonly name: string;
       readonly issuerURL: string;
       readonly audiences: readonly string[];
+      /** What clients ask it for; it changes nothing of which tokens are accepted. */
+      readonly scopes?: readonly string[];
       readonly claims: { readonly subject: string; readonly groups: string; readonly name: string };
       /** PEM; absent: the system's roots. */
       readonly caBundle?: string;

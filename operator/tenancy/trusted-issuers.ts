@@ -35,12 +35,16 @@ export function trustedIssuers(organization: Organization, from: IssuerSources):
   );
 }
 
+/** Many providers give nothing to who asks for nothing, and every OpenID provider has this one. */
+const defaultScopes: readonly string[] = ['openid'];
+
 function resolveIssuer(declared: OrganizationIssuer, { configMap, clusterIssuerURL }: IssuerSources): ResolvedIssuer {
-  const { name, audiences, issuerURL = '', claims, caBundleRef } = declared;
+  const { name, audiences, scopes = defaultScopes, issuerURL = '', claims, caBundleRef } = declared;
   if (declared.type === 'Kubernetes') return { kind: 'trusted', issuer: { type: 'Kubernetes', name, audiences } };
   if (clusterIssuerURL !== undefined && sameIssuer(issuerURL, clusterIssuerURL)) return { kind: 'clusterIssuer', name };
   const { subject, groups } = claims;
-  const oidc = { type: 'OIDC', name, issuerURL, audiences, claims: { subject, groups, name: claims.name } } as const;
+  const read = { subject, groups, name: claims.name };
+  const oidc = { type: 'OIDC', name, issuerURL, audiences, scopes, claims: read } as const;
   if (caBundleRef === undefined) return { kind: 'trusted', issuer: oidc };
   const caBundle = configMap(caBundleRef.name)?.data?.[caBundleRef.key];
   if (caBundle === undefined || caBundle.trim() === '') {

@@ -24,6 +24,8 @@ import type { PolicySnapshot, ServerUpstream, ToolRules, WatchMessage } from './
 import {
   caBundleCharsMax,
   issuersMax,
+  scopeCharsMax,
+  scopesMax,
   toolPatternCharsMax,
   toolPatternsMax,
   toolRulesMax,
@@ -193,6 +195,9 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
     issuers: ifPresent(policy['issuers'], (issuers) =>
       readList(issuers, 'policy.issuers', { itemsMax: issuersMax, item: parseHttpsUrl }),
     ),
+    scopes: ifPresent(policy['scopes'], (scopes) =>
+      readList(scopes, 'policy.scopes', { itemsMax: scopesMax, item: parseScope }),
+    ),
     upstream: ifPresent(policy['upstream'], parseUpstream),
   });
 }
@@ -233,6 +238,12 @@ function parseUpstream(value: unknown): ServerUpstream {
         }),
       };
   }
+}
+
+/** RFC 6749, 3.3. */
+function parseScope(value: unknown, path: string): string {
+  const pattern = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+  return readText(value, path, { charsMax: scopeCharsMax, pattern, expected: 'a scope' });
 }
 
 /** Neither user nor fragment. */

@@ -25,6 +25,8 @@ export interface PolicySnapshot {
   readonly keyPage?: KeyPage;
   /** URLs of the OpenID Connect issuers that users log in at (RFC 9728, `authorization_servers`). */
   readonly issuers?: readonly string[];
+  /** What clients ask those for (`scopes_supported`). Absent: `openid`. */
+  readonly scopes?: readonly string[];
   /** For proxies outside the server's pod. Absent: it cannot be reached from there. */
   readonly upstream?: ServerUpstream;
 }
@@ -61,6 +63,8 @@ export type ServerUpstream =
 export const upstreamUrlCharsMax = 1_024;
 export const caBundleCharsMax = 262_144;
 export const issuersMax = 16;
+export const scopesMax = 256;
+export const scopeCharsMax = 256;
 
 export const heartbeatMs = 3_000;
 export const silenceMsMax = 10_000;

@@ -26,7 +26,7 @@ export function metadataDocument(resource: ProtectedResource, request: IncomingR
     resource: `${base}${prefix}${path}`,
     authorization_servers: issuers,
     // Clients ask for what stands here, and many providers give nothing to who asks for nothing. Every OpenID provider has this one.
-    scopes_supported: ['openid'],
+    scopes_supported: resource.policy()?.scopes ?? ['openid'],
     bearer_methods_supported: ['header'],
     resource_name: resource.policy()?.title,
   };

@@ -32,6 +32,8 @@ export interface OrganizationIssuer {
   readonly issuerURL?: string;
   /** The token must name one of these in `aud`, so that a token made for something else is of no use here. */
   readonly audiences: readonly string[];
+  /** What MCP clients ask for when their user logs in here (`scopes_supported` of RFC 9728), for example [openid, email, offline_access]; absent means openid. */
+  readonly scopes?: readonly string[];
   /** ConfigMap in the operator's namespace with the PEM certificates to trust for issuerURL; absent means the public roots. */
   readonly caBundleRef?: OrganizationCaBundleRef;
   /** Claims of an OIDC token to read; ignored for type Kubernetes. */

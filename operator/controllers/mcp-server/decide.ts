@@ -20,7 +20,7 @@ export type ServerFinding =
   | { readonly kind: 'noOrganization' }
   | { readonly kind: 'excluded' }
   | { readonly kind: 'conflict'; readonly organizations: readonly string[] }
-  | { readonly kind: 'gatewayNotInstalled' }
+  | { readonly kind: 'servedToAgentsOnly' }
   | { readonly kind: 'gatewayNotReady' }
   | { readonly kind: 'caBundleMissing'; readonly configMap: string; readonly key: string }
   | { readonly kind: 'servedByGateway' }
@@ -125,11 +125,14 @@ function findWorkload({ current, outdated }: SidecarCensus, readyPods: ReadonlyS
   return ready.length === 0 ? { kind: 'podsNotReady', pods: injected } : { kind: 'serving', pods: ready.length };
 }
 
-/** The gateway is what serves it; whether the server itself answers is seen by its users only, as there is no key to ask it with. */
+/**
+ * The gateway is what serves it, and agents call it from their own pods; whether the server itself answers is seen by its users only, as
+ * there is no key to ask it with.
+ */
 function findRemote({ object, gateway, caBundle }: ObservedServer): ServerFinding {
-  if (gateway === undefined) return { kind: 'gatewayNotInstalled' };
   const ref = object.spec.upstream.remote?.caBundleRef;
   if (ref !== undefined && caBundle === undefined)
     return { kind: 'caBundleMissing', configMap: ref.name, key: ref.key };
+  if (gateway === undefined) return { kind: 'servedToAgentsOnly' };
   return gateway.ready ? { kind: 'servedByGateway' } : { kind: 'gatewayNotReady' };
 }

@@ -82,11 +82,11 @@ function readiness({ object }: ObservedServer, finding: ServerFinding): readonly
 
 type RemoteFinding = Extract<
   ServerFinding,
-  { kind: 'gatewayNotInstalled' | 'gatewayNotReady' | 'caBundleMissing' | 'servedByGateway' }
+  { kind: 'servedToAgentsOnly' | 'gatewayNotReady' | 'caBundleMissing' | 'servedByGateway' }
 >;
 
 const remoteKinds: Readonly<Record<RemoteFinding['kind'], true>> = {
-  gatewayNotInstalled: true,
+  servedToAgentsOnly: true,
   gatewayNotReady: true,
   caBundleMissing: true,
   servedByGateway: true,
@@ -98,11 +98,15 @@ function isOfRemote(finding: ServerFinding): finding is RemoteFinding {
 
 function remoteReadiness(finding: RemoteFinding): readonly KeyringCondition[] {
   switch (finding.kind) {
-    case 'gatewayNotInstalled':
-      return stalled(
-        'GatewayNotInstalled',
-        'spec.upstream.remote is served by the gateway, and none is installed; set gateway.enabled in the values of the chart',
-      );
+    case 'servedToAgentsOnly':
+      return [
+        {
+          type: 'Ready',
+          status: 'True',
+          reason: 'ServedToAgentsOnly',
+          message: `No gateway is installed, so only pods with the label ${labels.agent}=true reach it; for others set gateway.enabled in the values of the chart`,
+        },
+      ];
     case 'gatewayNotReady':
       return notReady('GatewayNotReady', 'No pod of the gateway is ready; look at the Deployment mcp-keyring-gateway');
     case 'caBundleMissing':
@@ -147,10 +151,6 @@ function policyBound({ policies }: ObservedServer): KeyringCondition {
 
 function notReady(reason: KeyringCondition['reason'], message: string): readonly KeyringCondition[] {
   return [{ type: 'Ready', status: 'False', reason, message }];
-}
-
-function stalled(reason: KeyringCondition['reason'], message: string): readonly KeyringCondition[] {
-  return [...notReady(reason, message), { type: 'Stalled', status: 'True', reason, message }];
 }
 
 function count(n: number, noun: string): string {

@@ -1,5 +1,6 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { UserKey, UserKeyHeader, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
+import { setCommandOf } from '#contract/set-command.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 
@@ -48,17 +49,16 @@ function configured(name: string, stored: StoredKey): UserKeyHeader {
 
 function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly KeyringCondition[] {
   const server = userKey.spec.serverRef.name;
+  const command = setCommand(userKey);
   switch (finding.kind) {
     case 'configured':
       return [{ type: 'Ready', status: 'True', reason: 'Configured', message: 'Every required header has a value' }];
     case 'headersMissing':
-      return [notReady('HeadersMissing', `Not set: ${someOf(finding.missing)}. ${setCommand(server)}`)];
+      return [notReady('HeadersMissing', `Not set: ${someOf(finding.missing)}. ${command}`)];
     case 'keyMissing':
-      return [notReady('KeyMissing', `No key is stored. ${setCommand(server)}`)];
+      return [notReady('KeyMissing', `No key is stored. ${command}`)];
     case 'notOnRecord':
-      return [
-        notReady('KeyMissing', `There is a sealed key that is not on record, so it is not used. ${setCommand(server)}`),
-      ];
+      return [notReady('KeyMissing', `There is a sealed key that is not on record, so it is not used. ${command}`)];
     case 'rolledBack':
       return [rolledBack(userKey, finding.stored)];
     case 'rejected':
@@ -91,15 +91,16 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
   }
 }
 
-function rolledBack({ spec, status }: UserKey, stored: StoredKey): KeyringCondition {
-  const versions = `The stored key is version ${stored.version}, on record is ${status?.version}`;
-  return notReady('KeyRolledBack', `${versions}; an older key is never used. ${setCommand(spec.serverRef.name)}`);
+function rolledBack(userKey: UserKey, stored: StoredKey): KeyringCondition {
+  const versions = `The stored key is version ${stored.version}, on record is ${userKey.status?.version}`;
+  return notReady('KeyRolledBack', `${versions}; an older key is never used. ${setCommand(userKey)}`);
 }
 
-function rejected({ spec, status }: UserKey): KeyringCondition {
+function rejected(userKey: UserKey): KeyringCondition {
+  const { spec, status } = userKey;
   const { name } = spec.serverRef;
   const since = status?.rejected === undefined ? '' : ` since ${status.rejected.at}`;
-  return notReady('KeyRejected', `The upstream of ${name} refuses the stored key${since}. ${setCommand(name)}`);
+  return notReady('KeyRejected', `The upstream of ${name} refuses the stored key${since}. ${setCommand(userKey)}`);
 }
 
 function mismatch(expectedName: string): readonly KeyringCondition[] {
@@ -113,6 +114,7 @@ function notReady(reason: KeyringCondition['reason'], message: string): KeyringC
   return { type: 'Ready', status: 'False', reason, message };
 }
 
-function setCommand(server: string): string {
-  return `The user runs: kubectl mcpkeys set ${server}`;
+function setCommand({ metadata, spec }: UserKey): string {
+  const server = { namespace: metadata.namespace ?? '', name: spec.serverRef.name };
+  return `The user runs: ${setCommandOf(server, spec.subject)}`;
 }

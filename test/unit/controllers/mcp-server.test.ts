@@ -138,10 +138,16 @@ describe('the status of an McpServer', () => {
       /gateway/,
     ],
     [
-      'stalls on a remote server where there is no gateway',
+      'says of a remote server that only agents reach it where there is no gateway',
       { object: remoteServer(), gateway: undefined },
-      'Ready=False/GatewayNotInstalled Stalled=True/GatewayNotInstalled',
-      /gateway\.enabled/,
+      'Ready=True/ServedToAgentsOnly',
+      /mcpkeyring\.io\/agent=true.*gateway\.enabled/,
+    ],
+    [
+      'says without a gateway too that certificates are not there',
+      { object: remoteServer({ caBundleRef: { name: 'vendor', key: 'ca.crt' } }), gateway: undefined },
+      'Ready=False/CABundleNotFound',
+      /vendor/,
     ],
     [
       'waits for a pod of the gateway',

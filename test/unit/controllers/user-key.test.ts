@@ -42,7 +42,7 @@ describe('the state of a UserKey', () => {
       { server: two },
       'Missing',
       'Ready=False/HeadersMissing',
-      /X-Client-ID.*kubectl mcpkeys set github/,
+      /X-Client-ID.*kubectl mcpkeys set github -n team-a --token-file token\.txt/,
     ],
     [
       'follows a policy that requires more',

@@ -38,6 +38,7 @@ describe('tenancy', () => {
           name: 'login',
           issuerURL: 'https://login.example.com',
           audiences: ['mcp'],
+          scopes: ['openid'],
           claims: { subject: 'sub', groups: 'groups', name: 'email' },
         },
       ],
@@ -90,6 +91,12 @@ describe('tenancy', () => {
     const issuers = [oidcIssuer({ caBundleRef: { name: 'idp-ca', key: 'ca.crt' } })];
     const found = tenancy([organization({ spec: { identity: { issuers } } })], configMaps).organizationOf('team-a');
     expect(found).toMatchObject({ kind: 'organization', issuers: [] });
+  });
+
+  test('gives an issuer the scopes that clients ask it for', () => {
+    const issuers = [oidcIssuer({ scopes: ['openid', 'email'] }), oidcIssuer({ name: 'plain' })];
+    const found = tenancy([organization({ spec: { identity: { issuers } } })]).organizationOf('team-a');
+    expect(found).toMatchObject({ issuers: [{ scopes: ['openid', 'email'] }, { scopes: ['openid'] }] });
   });
 
   test('gives an issuer of type Kubernetes its audiences', () => {

@@ -16,6 +16,7 @@ test.each([
   { upstream: { kind: 'cluster', url: 'http://notes-mcp.team-a.svc.cluster.local/mcp' } },
   { issuers: [] },
   { issuers: ['https://login.example.com/realms/main'] },
+  { scopes: ['openid', 'api://notes/.default'] },
 ])('takes %j', (more) => {
   expect(parseWatchMessage(snapshotWith(more))).toEqual(snapshotWith(more));
 });
@@ -33,6 +34,8 @@ test.each([
   ['a Service over another scheme', { upstream: { kind: 'cluster', url: 'file:///etc/passwd' } }],
   ['a Service with a query', { upstream: { kind: 'cluster', url: 'http://notes-mcp/mcp?x' } }],
   ['a Service with a user', { upstream: { kind: 'cluster', url: 'http://user@notes-mcp/mcp' } }],
+  ['a scope that is two', { scopes: ['openid email'] }],
+  ['a scope that ends its quotes', { scopes: ['a"b'] }],
   ['an issuer that is no URL', { issuers: ['login"'] }],
   ['an issuer in the clear', { issuers: ['http://login.example.com'] }],
 ])('refuses %s', (_, more) => {

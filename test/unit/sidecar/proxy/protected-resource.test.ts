@@ -65,6 +65,13 @@ describe('the document of RFC 9728', () => {
     expect(forwarded).toEqual([]);
   });
 
+  test('names the scopes that the organization wants clients to ask for', async () => {
+    const scopes = ['openid', 'email', 'offline_access'];
+    const { send } = world({ ...gateway, policy: () => ({ ...policy, issuers, scopes }) });
+    const response = await send({ method: 'GET', path: `${metadata}/mcp` });
+    expect(await jsonOf(response)).toMatchObject({ scopes_supported: scopes });
+  });
+
   test('is at the root too where there is one server only', async () => {
     const own = world(withIssuers);
     const response = await own.send({ method: 'GET', path: metadata, headers: { host: 'notes.example' } });
