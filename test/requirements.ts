@@ -76,6 +76,14 @@ export const requirements = {
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
   'format:says-no-value': 'what is said of a value that breaks a rule names the rule, and nothing of the value',
+  'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
+  'validation:no-other-place':
+    'whoever writes a policy cannot have keys sent anywhere but to the server and the origins that it lists',
+  'validation:budget': 'probes of one upstream never exceed its budget, and every key that is due has its turn',
+  'validation:credential-bound':
+    'a probe credential is of use to the sidecar of the very server that it was made for, and to nobody else',
+  'validation:through-sidecar': 'a key is tried at a server of the cluster by the way that calls take',
+  'validation:unknown-tool': 'a tool that the server does not list says nothing of the key',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",
   'mcp:02-pass-through':

@@ -15,6 +15,7 @@ import type { Log } from '#operator/kube/observers.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
+import type { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
 import { AuditIntake } from './audit-intake.ts';
 import { Denials } from './denials.ts';
@@ -24,6 +25,7 @@ import { createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
+import { ProbeLeases } from './probe-lease.ts';
 import { policySnapshot, type SnapshotExtras } from './policy-snapshot.ts';
 import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
@@ -39,6 +41,8 @@ export interface BrokerOptions {
   readonly sources: BrokerSources;
   readonly tenancy: TenancyIndex;
   readonly keyStore: KeyStore;
+  /** Opens what the leader makes to try keys with. */
+  readonly probeCredentials: Pick<ProbeCredentials, 'open'>;
   readonly audit: AuditLog;
   /** Not fenced, for the marks of rejected keys. */
   readonly client: Pick<KubeClient, 'apply'>;
@@ -109,6 +113,7 @@ export function createBroker(options: BrokerOptions): Broker {
     keyStore,
     audit,
     denials,
+    probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     resourceOf: options.resourceOf,
     log,
     now,

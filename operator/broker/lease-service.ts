@@ -12,19 +12,20 @@ import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-sto
 import { KubeError } from '#operator/kube/errors.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { effectiveHeaders, sameHeader } from '#operator/policy/effective-headers.ts';
+import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Denials } from './denials.ts';
 import { BrokerError } from './errors.ts';
 import type { GrantedBody, HeaderToLease } from './granted-body.ts';
 import { encodeGranted } from './granted-body.ts';
-import { isFieldValue, splitTemplate } from './header-bytes.ts';
+import { toLease } from './headers-to-lease.ts';
 import type { Refusal } from './lease.ts';
 import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from './lease.ts';
 import { brokerLimits } from './limits.ts';
 import type { PodGate } from './pod-gate.ts';
 import { podOnRecord } from './pod-on-record.ts';
+import type { ProbeLeases } from './probe-lease.ts';
 import type { BrokerSources } from './sources.ts';
 import type { UserGate } from './user-gate.ts';
 
@@ -44,6 +45,7 @@ export interface LeaseServiceOptions {
   readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
+  readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
   /** URL of a server that tokens may name as their audience; undefined: there is none. */
   readonly resourceOf: (server: ServerRef) => string | undefined;
   readonly log: Log;
@@ -93,6 +95,13 @@ export class LeaseService {
     const serverUid = server?.metadata.uid;
     if (server === undefined || serverUid === undefined) return this.#deny(pod, place, 'ServerNotFound');
 
+    if (this.#options.probes.isFor(credential)) {
+      const headers = effectiveHeaders(
+        server,
+        this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace),
+      );
+      return this.#options.probes.lease({ pod, organization: organization.name, server, headers, credential });
+    }
     const issuers = withResource(organization.issuers, this.#options.resourceOf(ref));
     const budget = budgetOf(pod, ref);
     const user = await this.#limited(pod, place, () => userGate.identify(budget, credential, issuers));
@@ -254,18 +263,4 @@ function refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader
     ...explainRefusal(refusal, { server: asked.server, subject: asked.user.subject }, headers),
     ttlMs: brokerLimits.refusalTtlMs,
   });
-}
-
-/** Undefined when one of the values cannot be a header: then the stored key is of no use, and none of it goes out. */
-function toLease(
-  headers: readonly EffectiveHeader[],
-  stored: OpenedKey['headers'],
-): readonly HeaderToLease[] | undefined {
-  const ready = headers.flatMap((header) => {
-    const template = splitTemplate(header.template);
-    const value = stored.find(({ name }) => sameHeader(name, header.name))?.value;
-    if (template === undefined || value === undefined || !isFieldValue(template, value.bytes)) return [];
-    return [{ name: header.name, template, value }];
-  });
-  return ready.length === headers.length ? ready : undefined;
 }

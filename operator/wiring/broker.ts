@@ -34,6 +34,7 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     sources: wiring.informers,
     tenancy: wiring.tenancy,
     keyStore: wiring.keys.keyStore,
+    probeCredentials: wiring.keys.probeCredentials,
     audit: wiring.audit,
     client,
     keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),

@@ -11,6 +11,7 @@ import type { KeyStore } from '#operator/keystore/key-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
 import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
 import { stateKeyOf } from '#operator/keystore/state-key.ts';
+import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
 import type { Informers } from './informers.ts';
 import type { Platform } from './platform.ts';
@@ -18,6 +19,8 @@ import type { Platform } from './platform.ts';
 export interface Keys {
   readonly keyStore: KeyStore;
   readonly keks: LocalKekStore;
+  /** With which the leader tries keys at servers of the cluster, and every replica lets it. */
+  readonly probeCredentials: ProbeCredentials;
   /** `KeyPage.stateKey` of a server. */
   readonly stateKeyOf: (server: ServerRef, serverUid: string) => string;
 }
@@ -57,7 +60,13 @@ export async function openKeys(platform: Platform, informers: Informers, writer:
     randomness,
     now: () => new Date(),
   });
-  return { keyStore, keks, stateKeyOf: (server, serverUid) => stateKeyOf(indexKey, server, serverUid) };
+  const probeCredentials = new ProbeCredentials({ indexKey, randomness, now: () => new Date() });
+  return {
+    keyStore,
+    keks,
+    probeCredentials,
+    stateKeyOf: (server, serverUid) => stateKeyOf(indexKey, server, serverUid),
+  };
 }
 
 /** The identity of a cluster, by convention: sealed keys that are copied to another one do not open there. */

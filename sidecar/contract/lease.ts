@@ -47,6 +47,8 @@ export type LeaseResponse =
       readonly headers: readonly LeasedHeader[];
       readonly keyVersion: number;
       readonly ttlMs: number;
+      /** The operator tries a key: what the upstream says of it is for the operator, as it is. */
+      readonly probe?: true;
     }
   | {
       readonly decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval';

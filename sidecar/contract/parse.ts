@@ -105,15 +105,16 @@ function parseGranted(body: JsonObject): LeaseResponse {
   const headers = readList(body['headers'], 'headers', { itemsMax: headersMax, item: parseLeasedHeader });
   const names = new Set(headers.map((header) => header.name.toLowerCase()));
   if (names.size !== headers.length) throw new ContractError('headers', 'each name once');
-  return {
-    decision: 'granted',
+  return present({
+    decision: 'granted' as const,
     leaseId: readText(body['leaseId'], 'leaseId', opaqueId),
     subject: parseSubject(body['subject'], 'subject'),
     subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
     headers,
     keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
     ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
-  };
+    probe: body['probe'] === true ? (true as const) : undefined,
+  });
 }
 
 /** RFC 9110 token. */

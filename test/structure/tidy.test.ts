@@ -17,9 +17,10 @@ const aliases: Readonly<Record<string, string>> = {
 /** Which component may import which; ARCHITECTURE.md draws the same arrows. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   crds: ['crds'],
-  operator: ['operator', 'crds', 'sidecar/contract', 'cli/contract'],
+  operator: ['operator', 'crds', 'sidecar/contract', 'sidecar/destinations', 'cli/contract'],
   'sidecar/contract': ['sidecar/contract'],
-  sidecar: ['sidecar', 'sidecar/contract'],
+  'sidecar/destinations': ['sidecar/destinations', 'sidecar'],
+  sidecar: ['sidecar', 'sidecar/contract', 'sidecar/destinations'],
   'cli/contract': ['cli/contract'],
   cli: ['cli', 'cli/contract', 'crds'],
   build: ['build'],

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createSecretKey, randomBytes } from 'node:crypto';
 
 import { Registry } from 'prom-client';
 
@@ -11,6 +11,7 @@ import { AuditError } from '#operator/audit/audit-error.ts';
 import type { AuditEvent, AuditLog } from '#operator/audit/audit-log.ts';
 import { readAuditEvent } from '#operator/audit/event-fields.ts';
 import type { BrokerOptions } from '#operator/broker/broker.ts';
+import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import type { Identification, Proof, TrustedIssuer } from '#operator/identity/identification.ts';
 import { unauthenticated } from '#operator/identity/identification-results.ts';
@@ -22,6 +23,7 @@ import { silentLog } from '#operator/kube/observers.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { ConfigMap } from '#operator/kube/resources.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
+import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 import { fakeReviews, type FakeReviews } from '#test/support/fake-reviews.ts';
 import { memorySource } from '#test/support/memory-source.ts';
 
@@ -241,6 +243,11 @@ export function brokerWorld() {
     sources,
     tenancy: { organizationOf: (namespace: string): Tenancy => tenancies.get(namespace) ?? { kind: 'none' } },
     keyStore,
+    probeCredentials: new ProbeCredentials({
+      indexKey: createSecretKey(randomBytes(32)),
+      randomness: systemRandomness,
+      now: () => new Date(),
+    }),
     audit,
     client: fakeUserKeyClient(sources.userKeys),
     keyPageOf: () => undefined,

@@ -4,6 +4,7 @@ import { AuditIntake } from '#operator/broker/audit-intake.ts';
 import { Denials } from '#operator/broker/denials.ts';
 import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
 import { LeaseService } from '#operator/broker/lease-service.ts';
+import { ProbeLeases } from '#operator/broker/probe-lease.ts';
 import { PodGate } from '#operator/broker/pod-gate.ts';
 import { createPodIdentifier } from '#operator/broker/pod-identifier.ts';
 import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
@@ -32,6 +33,7 @@ export function servicesOf(world: BrokerWorld) {
     keyStore,
     audit,
     denials,
+    probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
     resourceOf,
     log,
     now,

@@ -44,6 +44,8 @@ interface Refused {
 function answerRefusal(response: ProxyResponse, refused: Refused): ProxyResponse | Promise<ProxyResponse> {
   const { ladder, outcomes, request } = refused;
   const { permission } = request;
+  // Whoever tries a key has to hear this, and it says nothing of the key that the user has.
+  if (permission.decision === 'granted' && permission.probe === true) return response;
   if (permission.decision === 'granted' && !hasKey(permission)) return withoutChallenge(response);
   discard(response);
   if (permission.decision !== 'granted') return ladder.answer(request, permission);
@@ -80,6 +82,6 @@ function discard({ body }: ProxyResponse): void {
 
 /** Lists and the handshake are often answered to anybody, so they prove nothing. */
 function noteAcceptance(outcomes: Outcomes, { permission, message }: OutgoingRequest): void {
-  if (permission.decision !== 'granted' || !hasKey(permission)) return;
+  if (permission.decision !== 'granted' || !hasKey(permission) || permission.probe === true) return;
   if (!goesWithoutKey(message)) outcomes.accepted(permission);
 }

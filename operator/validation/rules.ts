@@ -1,0 +1,41 @@
+import type { UserKeyPolicy, UserKeyPolicyProbe } from '#crds/v1alpha1/generated/user-key-policy.ts';
+
+/** Whether a key that fails its probes is stored. */
+export type OnSave = 'Enforce' | 'Warn' | 'Off';
+
+/** What policies ask of a key besides its form. */
+export interface ValidationRules {
+  readonly onSave: OnSave;
+  /** Absent: stored keys are not probed again. */
+  readonly intervalMs?: number;
+  /** All of them have to pass. Empty: nothing is ever probed. */
+  readonly probes: readonly SourcedProbe[];
+}
+
+export interface SourcedProbe {
+  /** Name of the UserKeyPolicy. */
+  readonly policy: string;
+  readonly probe: UserKeyPolicyProbe;
+}
+
+/** Pure. The strictest of each field, of policies that are for one server and user. A probe alone is for warnings. */
+export function validationRules(policies: readonly UserKeyPolicy[]): ValidationRules {
+  const asked = policies.flatMap(({ metadata, spec }) =>
+    spec.validation === undefined ? [] : [{ metadata, ...spec.validation }],
+  );
+  const probes = asked.flatMap(({ metadata, probe }) =>
+    probe === undefined ? [] : [{ policy: metadata.name, probe }],
+  );
+  const intervals = asked.flatMap(({ schedule }) => (schedule === undefined ? [] : [durationMs(schedule)]));
+  const onSave = strictness.find((value) => asked.some((one) => one.onSave === value)) ?? 'Warn';
+  return { onSave, probes, ...(intervals.length === 0 ? {} : { intervalMs: Math.min(...intervals) }) };
+}
+
+const strictness: readonly OnSave[] = ['Enforce', 'Warn', 'Off'];
+
+const unitMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `text` as the CRD lets it through, for example 24h. */
+function durationMs(text: string): number {
+  return Number(text.slice(0, -1)) * (unitMs[text.slice(-1)] ?? Number.NaN);
+}
