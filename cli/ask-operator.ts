@@ -99,6 +99,7 @@ const doubts: Readonly<Record<UserKeyOperation, string>> = {
   set: '; it is not known whether anything was stored',
   delete: '; it is not known whether the key was destroyed',
   list: '',
+  test: '',
   status: '',
 };
 

@@ -1,5 +1,6 @@
 import type { ReadStream } from 'node:tty';
 import { askOperator, type AskOptions } from './ask-operator.ts';
+import { describeCheck } from './commands/test-key.ts';
 import type { HeaderState, ServerState, UserKeyResponse } from './contract/responses.ts';
 import { CliError } from './errors.ts';
 import { explainInjection, type Finding } from './inject/explain.ts';
@@ -115,7 +116,8 @@ export async function set(
     });
     for (const notice of stored.notices) world.say(`note: ${notice}\n`);
     if (world.output === 'json')
-      return world.print(JSON.stringify({ ...stored.key, subject: stored.subject }, undefined, 2));
+      return world.print(JSON.stringify({ ...stored.key, subject: stored.subject, check: stored.check }, undefined, 2));
+    if (stored.check !== undefined) world.print(describeCheck(stored.check));
     const missing = missingOf(stored.key.headers);
     world.print(
       `stored as version ${stored.key.version} for ${owner(stored.subject)}: ${stateWithMark(stored.key.state)}${missing === '' ? '' : `, still missing: ${missing}`}`,

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { checkInject, list, remove, set, status, type ListScope, type World } from './commands.ts';
+import { testKey } from './commands/test-key.ts';
 import { UserKeyRequestError } from './contract/user-key-request.ts';
 import { CliError, exitStatuses } from './errors.ts';
 import { Kubectl } from './kubectl.ts';
@@ -73,6 +74,8 @@ async function runCommand(options: Options): Promise<number> {
       return done(() => status(world, command.server));
     case 'set':
       return done(() => set(world, { ...command, source: keySource() }));
+    case 'test':
+      return (await testKey(world, { ...command, source: keySource() })) ? 0 : 1;
     case 'delete': {
       const source = keySource();
       return done(() =>

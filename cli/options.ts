@@ -7,6 +7,7 @@ export type Command =
   | { readonly name: 'list' }
   | { readonly name: 'status'; readonly server: string }
   | { readonly name: 'set'; readonly server: string; readonly headers: readonly string[] }
+  | { readonly name: 'test'; readonly server: string; readonly typed: boolean; readonly headers: readonly string[] }
   | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
   | { readonly name: 'check-inject'; readonly target: string };
 
@@ -29,13 +30,15 @@ Usage:
   kubectl mcpkeys list                     servers, and the state of your key for each
   kubectl mcpkeys set <server>             store your key: asked for, or read from standard input
   kubectl mcpkeys status <server>          the state of each header of your key
+  kubectl mcpkeys test <server>            try your key at its upstream, now
   kubectl mcpkeys delete <server>          destroy your key
   kubectl mcpkeys check-inject <kind/name> why a workload gets the sidecar, or why not
 
 Flags:
   -n, --namespace <name>     namespace of the server (default: the kubeconfig's)
   -A, --all-namespaces       list: every namespace
-      --header <name>        set: only this header (may be given several times)
+      --header <name>        set, test --typed: only this header (may be given several times)
+      --typed                test: try a key that you type, and store nothing
       --token-file <file>    act as the user of this token instead of the kubeconfig's user
   -y, --yes                  delete: do not ask
   -o, --output table|json
@@ -53,6 +56,7 @@ const config = {
   'all-namespaces': { type: 'boolean', short: 'A', default: false },
   header: { type: 'string', multiple: true, default: [] as string[] },
   'token-file': { type: 'string' },
+  typed: { type: 'boolean', default: false },
   yes: { type: 'boolean', short: 'y', default: false },
   output: { type: 'string', short: 'o', default: 'table' },
   timeout: { type: 'string', default: '30' },
@@ -114,11 +118,12 @@ function timeoutOf(text: string): number {
   return seconds * 1000;
 }
 
-type CommandWithArgument = 'set' | 'status' | 'delete' | 'check-inject';
+type CommandWithArgument = 'set' | 'status' | 'test' | 'delete' | 'check-inject';
 
 const argumentNames: Readonly<Record<CommandWithArgument, string>> = {
   set: '<server>',
   status: '<server>',
+  test: '<server>',
   delete: '<server>',
   'check-inject': '<kind/name>',
 };
@@ -145,7 +150,7 @@ function commandOf(values: Parsed['values'], positionals: readonly string[]): Co
 
 function tooManyOrFew(name: CommandWithArgument, rest: readonly string[]): CliError {
   const hints =
-    name === 'set' && rest.length > 0
+    (name === 'set' || name === 'test') && rest.length > 0
       ? ['a key is never given on the command line: pipe it in, or wait for the prompt']
       : [];
   return new CliError('Usage', `${name} takes one argument: kubectl mcpkeys ${name} ${argumentNames[name]}`, hints);
@@ -157,6 +162,8 @@ function commandWithArgument(name: CommandWithArgument, argument: string, values
       return { name, server: argument, headers: values.header };
     case 'status':
       return { name, server: argument };
+    case 'test':
+      return { name, server: argument, typed: values.typed, headers: values.header };
     case 'delete':
       return { name, server: argument, assumeYes: values.yes };
     case 'check-inject':

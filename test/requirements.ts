@@ -83,6 +83,9 @@ export const requirements = {
   'validation:credential-bound':
     'a probe credential is of use to the sidecar of the very server that it was made for, and to nobody else',
   'validation:through-sidecar': 'a key is tried at a server of the cluster by the way that calls take',
+  'validation:unusable-probe': 'a policy whose probe cannot work says so, and what to change',
+  'validation:enforced': 'where a policy enforces it, no key is stored that its upstream has not accepted',
+  'validation:schedule': 'every stored key is probed within its schedule and jitter',
   'validation:unknown-tool': 'a tool that the server does not list says nothing of the key',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",

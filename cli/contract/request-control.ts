@@ -1,6 +1,11 @@
 /** The readable part of a request: what is asked for, never a key value. */
 export type UserKeyControl =
-  | { readonly v: 1; readonly operation: 'set' | 'delete' | 'status'; readonly server: string; readonly token?: string }
+  | {
+      readonly v: 1;
+      readonly operation: 'set' | 'delete' | 'status' | 'test';
+      readonly server: string;
+      readonly token?: string;
+    }
   | { readonly v: 1; readonly operation: 'list'; readonly token?: string };
 
 export type UserKeyOperation = UserKeyControl['operation'];
@@ -25,6 +30,7 @@ export function parseControl(bytes: Buffer): UserKeyControl {
     case 'set':
     case 'delete':
     case 'status':
+    case 'test':
       return { v: 1, operation, server: serverOf(entries.get('server')), ...token };
     default:
       throw new TypeError('an operation');

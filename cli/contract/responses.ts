@@ -16,6 +16,8 @@ export type RefusalCode =
   | 'InvalidFormat'
   | 'TooLarge'
   | 'TooManyRequests'
+  | 'KeyRejected'
+  | 'KeyNotChecked'
   | 'StoreUnavailable';
 
 export interface HeaderState {
@@ -42,6 +44,16 @@ export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly headers: readonly Header[];
 }
 
+/** What trying a key at its upstream has shown. No verdict: nothing was found out. */
+export interface KeyCheck {
+  readonly verdict?: 'Accepted' | 'Rejected' | 'InsufficientScope';
+  /** CamelCase, of a closed set. */
+  readonly reason: string;
+  readonly message: string;
+  /** What the administrator says of the key to make. */
+  readonly help?: string;
+}
+
 interface Ok {
   readonly v: 1;
   readonly outcome: 'ok';
@@ -50,7 +62,20 @@ interface Ok {
 }
 
 export type UserKeyResponse =
-  | (Ok & { readonly operation: 'set'; readonly key: ServerState; readonly notices: readonly string[] })
+  | (Ok & {
+      readonly operation: 'set';
+      readonly key: ServerState;
+      readonly notices: readonly string[];
+      /** Absent: it was not tried. */
+      readonly check?: KeyCheck;
+    })
+  | (Ok & {
+      readonly operation: 'test';
+      readonly server: string;
+      readonly tried: 'given' | 'stored';
+      /** Absent: no policy says how. */
+      readonly check?: KeyCheck;
+    })
   | (Ok & { readonly operation: 'delete'; readonly server: string; readonly deleted: boolean })
   | (Ok & { readonly operation: 'list'; readonly keys: readonly ServerState[]; readonly more: number })
   | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })

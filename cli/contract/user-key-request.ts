@@ -43,7 +43,7 @@ export interface RequestPlace {
 
 export interface UserKeyOrder {
   readonly control: UserKeyControl;
-  /** Only for `set`. */
+  /** Only for `set`, and for `test` of a key that is not stored. */
   readonly headers: readonly HeaderField[];
 }
 
@@ -160,6 +160,8 @@ function encodeOrder({ control, headers }: UserKeyOrder): Buffer {
   return plaintext;
 }
 
+const takesValues: ReadonlySet<string> = new Set(['set', 'test']);
+
 /** Header values are views into `plaintext`. */
 function decodeOrder(plaintext: Buffer): ReceivedRequest['order'] {
   if (plaintext.byteLength < prefixBytes || plaintext.readUInt8(0) !== plaintextVersion) return { kind: 'malformed' };
@@ -172,7 +174,7 @@ function decodeOrder(plaintext: Buffer): ReceivedRequest['order'] {
     const list = plaintext.subarray(controlEnd);
     const { fields, end } = readHeaderList(list);
     const isWhole = list.subarray(end).every((byte) => byte === 0);
-    if (!isWhole || (control.operation !== 'set' && fields.length > 0)) return { kind: 'malformed' };
+    if (!isWhole || (!takesValues.has(control.operation) && fields.length > 0)) return { kind: 'malformed' };
     return { kind: 'order', value: { control, headers: fields } };
   } catch {
     return { kind: 'malformed' };

@@ -96,6 +96,15 @@ const reasonTable = {
     runbook: 'headers-not-declared',
   },
 
+  ProbeMissing: {
+    meaning: 'UserKeyPolicy: it says when keys are tried, and no policy says how.',
+    runbook: 'probe-missing',
+  },
+  ProbeCannotRun: {
+    meaning: 'UserKeyPolicy: keys cannot be tried in the way that it says.',
+    runbook: 'probe-cannot-run',
+  },
+
   Configured: { meaning: 'UserKey: every required header has a value.' },
   KeyMissing: { meaning: 'UserKey: there is no sealed key.', runbook: 'key-missing' },
   HeadersMissing: { meaning: 'UserKey: a required header has no value.', runbook: 'headers-missing' },

@@ -56,9 +56,12 @@ export interface LeaseEvent extends EventBase {
 }
 
 export interface KeyEvent extends EventBase {
-  readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected';
+  readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected' | 'key.probed';
   readonly keyVersion?: number;
   readonly headerNames: readonly string[];
+  /** Only of `key.probed`: what was found out (`none`: nothing), and why. */
+  readonly verdict?: string;
+  readonly reason?: string;
   /** Who did it, as the API server or the issuer names them. */
   readonly actor: string;
 }

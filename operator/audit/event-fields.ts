@@ -34,6 +34,7 @@ const types: ClosedSet<AuditEvent['type']> = {
   'key.delete': true,
   'key.destroyed': true,
   'key.rejected': true,
+  'key.probed': true,
   denied: true,
 };
 
@@ -65,6 +66,7 @@ function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
     case 'key.delete':
     case 'key.destroyed':
     case 'key.rejected':
+    case 'key.probed':
       return readKey(event, type);
     default:
       return type satisfies never;
@@ -160,6 +162,8 @@ function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
     type,
     keyVersion: ifPresent(event['keyVersion'], (found) => readInteger(found, 'event.keyVersion', version)),
     headerNames: readHeaderNames(event),
+    verdict: optionalText(event, 'verdict'),
+    reason: optionalText(event, 'reason'),
     actor: text(event, 'actor'),
   });
 }

@@ -70,6 +70,7 @@ function outcomeOf(event: AuditEvent): string | null {
     case 'key.delete':
     case 'key.destroyed':
     case 'key.rejected':
+    case 'key.probed':
       return null;
     default:
       return event satisfies never;

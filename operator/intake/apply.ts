@@ -4,23 +4,27 @@ import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
-import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
-import { KeyStoreError, type KeyStoreErrorCode } from '#operator/keystore/errors.ts';
-import type { KeyAddress, KeyHeader, KeyStore, OpenedKey, StoredKey } from '#operator/keystore/key-store.ts';
+import { KeyStoreError } from '#operator/keystore/errors.ts';
+import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
-import { sameHeader } from '#operator/policy/effective-headers.ts';
+import { describeTried } from '#operator/validation/describe.ts';
+import type { Tried } from '#operator/validation/prober.ts';
+import type { KeyTrials } from '#operator/validation/trials.ts';
 
+import { type Merge, mergeValues } from './merged-values.ts';
 import { ok, type DestroyDecision, type OrderDecision, type StoreDecision } from './decide.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import { refusals } from './refusals.ts';
 import { serverState } from './server-state.ts';
+import { tryFirst, tryKey } from './try-key.ts';
 import type { Turns } from './turns.ts';
 
 export interface OrderApplier {
   readonly client: Pick<KubeClient, 'apply' | 'delete'>;
   readonly keyStore: KeyStore;
+  readonly trials: Pick<KeyTrials, 'try' | 'record'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly turns: Turns;
   readonly now: () => Date;
@@ -54,6 +58,10 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
       using _turn = await takeTurn(to, decision.target.address);
       return await store(to, { request, observed, decision });
     }
+    case 'try': {
+      using _turn = await takeTurn(to, decision.target.address);
+      return { kind: 'response', response: await tryKey(to, decision, request) };
+    }
     case 'destroy': {
       using _turn = await takeTurn(to, decision);
       return { kind: 'response', response: await destroy(to, { request, observed, decision }) };
@@ -72,6 +80,8 @@ function takeTurn({ turns, keyStore }: OrderApplier, address: Pick<KeyAddress, '
  */
 async function store(to: OrderApplier, work: CarryOut & { readonly decision: StoreDecision }): Promise<Carried> {
   const { target, fields, notices } = work.decision;
+  const first = await tryFirst(to, target, { fields, request: work.request });
+  if (first.kind === 'refused') return { kind: 'response', response: first.response };
   const userKey = await to.client.apply(userKeys, userKeyFor(to.keyStore, target), {
     fieldManager: intakeFieldManager,
   });
@@ -83,13 +93,28 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
   await to.audit.append(
     keyEvent(to, work, { type: 'key.set', keyVersion: stored.version, headerNames: namesOf(fields) }),
   );
+  const { tried } = first;
+  if (tried !== undefined && tried.finding.reason !== 'HeadersMissing')
+    await recordTrial(to, { userKey, target, tried, version: stored.version });
   const response = {
     ...ok(target.address.subject),
     operation: 'set',
     key: serverState({ ...target, stored }),
     notices: replacedUnreadable ? [...notices, unreadableNotice] : notices,
+    ...(tried === undefined ? {} : { check: describeTried(tried, target.server) }),
   } as const;
   return { kind: 'response', response };
+}
+
+interface FirstRecord {
+  readonly userKey: UserKey;
+  readonly target: ObservedServer;
+  readonly tried: Tried;
+  readonly version: number;
+}
+
+async function recordTrial({ trials }: OrderApplier, { target, ...trial }: FirstRecord): Promise<void> {
+  await trials.record({ ...trial, server: target.server, rules: target.validation });
 }
 
 const unreadableNotice = 'The key that was stored before could not be read, so only what you gave now is set.';
@@ -129,83 +154,21 @@ type Put =
   | { readonly kind: 'stored'; readonly stored: StoredKey; readonly replacedUnreadable: boolean }
   | { readonly kind: 'refused'; readonly response: UserKeyResponse };
 
-interface Merge {
-  readonly target: ObservedServer;
-  readonly fields: readonly HeaderField[];
-  /** Absent: the UserKey is new. */
-  readonly onRecord: number | undefined;
-}
-
 /** Sets the given headers and keeps the others that are still declared. */
 async function putMerged(keyStore: KeyStore, { target, fields, onRecord }: Merge): Promise<Put> {
   const { address } = target;
   using owned = new DisposableStack();
   try {
-    const existing = await openExisting(keyStore, target, onRecord);
-    if (existing.kind === 'opened') owned.use(existing.key);
-    const kept = existing.kind === 'opened' ? keptHeaders(existing.key, target, fields) : [];
-    const set = fields.map(({ name, value }) => ({ name, value: owned.use(copyOf(value)) }));
-    const stored = await keyStore.put(address, [...kept, ...set], {
+    const merged = owned.use(await mergeValues(keyStore, { target, fields, onRecord }));
+    const stored = await keyStore.put(address, merged.values, {
       ...(onRecord !== undefined && { versionAbove: onRecord }),
-      ...replacing(existing),
+      ...merged.replacing,
     });
-    return { kind: 'stored', stored, replacedUnreadable: existing.kind === 'unreadable' };
+    return { kind: 'stored', stored, replacedUnreadable: merged.replacedUnreadable };
   } catch (error) {
     if (!(error instanceof KeyStoreError) || error.code === 'WriteConflict') throw error;
     return { kind: 'refused', response: error.code === 'NotSealable' ? refusals.tooLarge : refusals.storeUnavailable };
   }
-}
-
-type Existing =
-  | { readonly kind: 'opened'; readonly key: OpenedKey }
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'unreadable' };
-
-/**
- * What does not open is replaced: to set the key anew is what its user is asked to do. Without the KEK it may be sound. Of a UserKey
- * without a version on record no key is, and so none of its headers are kept.
- */
-async function openExisting(
-  keyStore: KeyStore,
-  target: ObservedServer,
-  onRecord: number | undefined,
-): Promise<Existing> {
-  try {
-    const key = await keyStore.open(target.address, onRecord ?? Number.POSITIVE_INFINITY);
-    return key === undefined ? { kind: 'nothing' } : { kind: 'opened', key };
-  } catch (error) {
-    if (!(error instanceof KeyStoreError)) throw error;
-    if (onRecord === undefined || beyondUse.has(error.code)) return { kind: 'unreadable' };
-    throw error;
-  }
-}
-
-/** `ContextMismatch`: somebody else's envelope under this user's name, which opens for nobody. */
-const beyondUse: ReadonlySet<KeyStoreErrorCode> = new Set(['ContextMismatch', 'Unreadable', 'RolledBack']);
-
-function replacing(existing: Existing): { readonly replaces?: number } {
-  switch (existing.kind) {
-    case 'opened':
-      return { replaces: existing.key.version };
-    case 'nothing':
-      return { replaces: 0 };
-    case 'unreadable':
-      return {};
-  }
-}
-
-function keptHeaders(key: OpenedKey, target: ObservedServer, fields: readonly HeaderField[]): readonly KeyHeader[] {
-  return key.headers.filter(
-    ({ name }) =>
-      target.headers.some((declared) => sameHeader(declared.name, name)) &&
-      !fields.some((field) => sameHeader(field.name, name)),
-  );
-}
-
-function copyOf(value: Uint8Array): SecretBytes {
-  const copy = SecretBytes.alloc(value.byteLength);
-  copy.bytes.set(value);
-  return copy;
 }
 
 /** The sealed key goes first, so that it is gone at once; the UserKey follows through its finalizer. */

@@ -30,6 +30,7 @@ export type OrderDecision =
   | { readonly kind: 'answer'; readonly response: UserKeyResponse }
   | { readonly kind: 'refuse'; readonly refusal: Refusal; readonly isDenial: boolean }
   | StoreDecision
+  | TryDecision
   | DestroyDecision
   /** The UserKey is being deleted; a key set now would be destroyed with it. */
   | { readonly kind: 'wait' };
@@ -40,6 +41,14 @@ export interface StoreDecision {
   /** Names as declared, values normalised. */
   readonly fields: readonly HeaderField[];
   readonly notices: readonly string[];
+}
+
+/** To find out whether a key works, and to store nothing. */
+export interface TryDecision {
+  readonly kind: 'try';
+  readonly target: ObservedServer;
+  /** As in `StoreDecision`. Empty: the key that is stored. */
+  readonly fields: readonly HeaderField[];
 }
 
 export interface DestroyDecision {
@@ -78,6 +87,7 @@ function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyCo
   }
   if (target === undefined) return notFound(observed, ref);
   if (control.operation === 'set') return decideSet(target, observed.order.headers);
+  if (control.operation === 'test') return decideTry(target, observed.order.headers);
   return { kind: 'answer', response: { ...ok(subject), operation: 'status', key: detailedServerState(target) } };
 }
 
@@ -86,19 +96,38 @@ function decideSet(target: ObservedServer, given: readonly HeaderField[]): Order
   const { name } = target.server.metadata;
   if (declared.length === 0) return refuse(serverNeedsNoKey(name));
   if (given.length === 0) return refuse(headerMissing(declared));
+  const read = readFields(target, given);
+  if (read.kind === 'refused') return refuse(read.refusal);
+  if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
+  const { fields, notices } = read;
+  return { kind: 'store', target, fields, notices };
+}
+
+function decideTry(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {
+  if (target.headers.length === 0) return refuse(serverNeedsNoKey(target.server.metadata.name));
+  const read = readFields(target, given);
+  return read.kind === 'refused' ? refuse(read.refusal) : { kind: 'try', target, fields: read.fields };
+}
+
+type ReadFields =
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'read'; readonly fields: readonly HeaderField[]; readonly notices: readonly string[] };
+
+function readFields(target: ObservedServer, given: readonly HeaderField[]): ReadFields {
+  const declared = target.headers.map(({ name }) => name);
+  const { name } = target.server.metadata;
   const fields: HeaderField[] = [];
   const notices: string[] = [];
   for (const field of given) {
     const header = target.headers.find((other) => sameHeader(other.name, field.name));
-    if (header === undefined) return refuse(headerNotDeclared(name, field.name, declared));
+    if (header === undefined) return { kind: 'refused', refusal: headerNotDeclared(name, field.name, declared) };
     const checked = checkKeyValue(field.value, formatOf(target.server, header));
-    if (checked.kind === 'invalid') return refuse(invalidFormat(header.name, checked.message));
+    if (checked.kind === 'invalid') return { kind: 'refused', refusal: invalidFormat(header.name, checked.message) };
     fields.push({ name: header.name, value: checked.value });
     notices.push(...checked.notices.map((notice) => `${header.name}: ${notice}`));
   }
-  if (headerListByteLength(fields) > payloadBytesMax) return refuse(refusals.tooLarge);
-  if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
-  return { kind: 'store', target, fields, notices };
+  if (headerListByteLength(fields) > payloadBytesMax) return { kind: 'refused', refusal: refusals.tooLarge };
+  return { kind: 'read', fields, notices };
 }
 
 function list({ servers }: ObservedOrder, subject: Subject): OrderDecision {

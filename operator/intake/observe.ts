@@ -9,8 +9,9 @@ import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
-import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
+import { type ValidationRules, validationRules } from '#operator/validation/rules.ts';
 
 /** Whom the operator takes the requester for. */
 export type Requester =
@@ -24,6 +25,7 @@ export type Requester =
 export interface ObservedServer {
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
+  readonly validation: ValidationRules;
   /** Absent also when it is older than what is on record, because it is not used then. */
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
@@ -121,7 +123,9 @@ function observeServers(from: OrderObserver, { namespace, organization, subject 
       const address = { organization, server: ref, serverUid: server.metadata.uid ?? '', subject };
       const userKey = from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address));
       const stored = usable(from.keyStore.find(address), userKey);
-      return { server, headers: effectiveHeaders(server, policies), stored, userKey, address };
+      const headers = effectiveHeaders(server, policies);
+      const validation = validationRules(policiesOf(server, policies));
+      return { server, headers, validation, stored, userKey, address };
     });
 }
 

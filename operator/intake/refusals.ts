@@ -1,4 +1,4 @@
-import type { Refusal, RefusalCode } from '#cli/contract/responses.ts';
+import type { KeyCheck, Refusal, RefusalCode } from '#cli/contract/responses.ts';
 import type { ServerRef } from '#contract/lease.ts';
 
 import { requestsPerWindowMax } from './request-limiter.ts';
@@ -71,6 +71,22 @@ export function headerNotDeclared(server: string, header: string, declared: read
 
 export function headerMissing(declared: readonly string[]): Refusal {
   return refusal('HeaderMissing', `No key was given. Give one for ${declared.join(', ')}.`);
+}
+
+/** The upstream was asked, and a policy lets no key be stored that it does not accept. */
+export function keyRejected({ message, help }: KeyCheck): Refusal {
+  return refusal('KeyRejected', `${message} Nothing was stored.${help === undefined ? '' : ` ${help}`}`);
+}
+
+export function keyNotChecked({ message }: KeyCheck): Refusal {
+  return refusal(
+    'KeyNotChecked',
+    `${message} A policy lets no key be stored that was not tried, so nothing was stored. Try again in a few minutes.`,
+  );
+}
+
+export function keyNotSet(server: string): Refusal {
+  return refusal('HeaderMissing', `No key for ${server} is stored. Set one: kubectl mcpkeys set ${server}`);
 }
 
 /** `message` comes from `checkKeyValue` and holds nothing of the value. */

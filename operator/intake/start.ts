@@ -13,7 +13,8 @@ import { Turns } from './turns.ts';
 /** How often it is checked whether the intake key is due, and how soon a failed check is repeated. */
 const refreshMs = 300_000;
 const refreshRetryMs = 5_000;
-const intakeWorkers = 4;
+/** More than keys can be tried at a time: who only asks never waits for an upstream of others. */
+const intakeWorkers = 24;
 
 export interface IntakeOptions extends Omit<IntakeDependencies, 'requests' | 'keyPairOf' | 'limiter' | 'turns'> {
   readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'];

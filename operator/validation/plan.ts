@@ -40,6 +40,8 @@ function usedWith({ nowMs, useOf }: PlanWorld, upstream: string, planned: Readon
 /** Of an interval, by which keys that were set together drift apart. */
 export const jitterShare = 0.1;
 const retry = { delayMsMin: 60_000, delayMsMax: 3_600_000 } as const;
+/** Longest wait for another attempt. */
+export const retryMsMax: number = retry.delayMsMax * (1 + jitterShare);
 
 /** When a key that had a verdict is probed next: after the interval, and at most a tenth of it later. `random` is in [0, 1). */
 export function nextProbeMs(nowMs: number, intervalMs: number, random: number): number {

@@ -51,8 +51,9 @@ export interface ProberOptions {
   readonly tried: (server: McpServer, tried: Tried) => void;
 }
 
-/** Longest that one probe takes, with all its requests. */
+/** Longest that one probe takes, with all its requests, and all probes of one key. */
 export const probeMsMax = 10_000;
+const trialMsMax = 20_000;
 /** Of one server and user; more policies with probes than that are not looked at. */
 export const probesMax = 8;
 
@@ -81,17 +82,21 @@ export class Prober {
     if (fields === undefined) return { finding: { reason: 'HeadersMissing' }, probe: first };
     using place = this.#options.budget.enter(this.upstreamsOf(key.server, probes), limits);
     if (place === undefined) return { finding: { reason: 'Busy' }, probe: first };
+    const deadline = AbortSignal.timeout(trialMsMax);
     const tried: Tried[] = [];
-    for (const probe of probes) tried.push(await this.#probe(key, fields, probe));
+    for (const probe of probes) tried.push(await this.#probe(key, { fields, probe, deadline }));
     const worst = worstFinding(tried.map(({ finding }) => finding));
     return tried.find(({ finding }) => finding === worst);
   }
 
-  async #probe(key: KeyToTry, fields: readonly KeyField[], probe: SourcedProbe): Promise<Tried> {
+  async #probe(key: KeyToTry, { fields, probe, deadline }: OneProbe): Promise<Tried> {
     const { observer, monotonicMs, upstreams } = this.#options;
     const startedAtMs = monotonicMs();
     const target = probeTarget(key.server, probe.probe, upstreams);
-    const finding = await this.#findOut(key, fields, target);
+    const signal = AbortSignal.any([deadline, AbortSignal.timeout(probeMsMax)]);
+    const network = { lookup: this.#options.lookup, signal };
+    const finding =
+      target.kind === 'impossible' ? { reason: target.reason } : await this.#findOut(key, { fields, target, network });
     const seconds = (monotonicMs() - startedAtMs) / 1_000;
     observer.probed({ kind: target.kind === 'impossible' ? 'none' : target.kind, finding, seconds });
     const tried = { finding, probe };
@@ -99,25 +104,16 @@ export class Prober {
     return tried;
   }
 
-  async #findOut(key: KeyToTry, fields: readonly KeyField[], target: ProbeTarget): Promise<ProbeFinding> {
-    if (target.kind === 'impossible') return { reason: target.reason };
-    const network: Network = { lookup: this.#options.lookup, signal: AbortSignal.timeout(probeMsMax) };
+  async #findOut(key: KeyToTry, sending: Sending): Promise<ProbeFinding> {
     try {
-      return judgeProbe(await this.#send(key, { fields, target, network }));
+      return judgeProbe(await this.#send(key, sending));
     } catch (error) {
       if (error instanceof ProbeFailure) return { reason: error.reason };
       throw error;
     }
   }
 
-  #send(
-    key: KeyToTry,
-    {
-      fields,
-      target,
-      network,
-    }: { readonly fields: readonly KeyField[]; readonly target: PossibleTarget; readonly network: Network },
-  ): Promise<ProbeOutcome> {
+  #send(key: KeyToTry, { fields, target, network }: Sending): Promise<ProbeOutcome> {
     if (target.kind === 'http') return probeByHttp(target, fields, network);
     const { place, url, tool } = target;
     if (place.kind === 'outside') return probeByTool({ place, url, keys: fields }, tool, network);
@@ -129,7 +125,17 @@ export class Prober {
   }
 }
 
-type PossibleTarget = Exclude<ProbeTarget, { kind: 'impossible' }>;
+interface OneProbe {
+  readonly fields: readonly KeyField[];
+  readonly probe: SourcedProbe;
+  readonly deadline: AbortSignal;
+}
+
+interface Sending {
+  readonly fields: readonly KeyField[];
+  readonly target: Exclude<ProbeTarget, { kind: 'impossible' }>;
+  readonly network: Network;
+}
 
 /** Undefined when a required header has no value, or one that cannot be sent. */
 function fieldsOf({ headers, values }: KeyToTry): readonly KeyField[] | undefined {

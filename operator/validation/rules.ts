@@ -8,6 +8,8 @@ export interface ValidationRules {
   readonly onSave: OnSave;
   /** Absent: stored keys are not probed again. */
   readonly intervalMs?: number;
+  /** Probes in a row that a key has to fail before it is Invalid. */
+  readonly invalidAfterFailures: number;
   /** All of them have to pass. Empty: nothing is ever probed. */
   readonly probes: readonly SourcedProbe[];
 }
@@ -21,14 +23,17 @@ export interface SourcedProbe {
 /** Pure. The strictest of each field, of policies that are for one server and user. A probe alone is for warnings. */
 export function validationRules(policies: readonly UserKeyPolicy[]): ValidationRules {
   const asked = policies.flatMap(({ metadata, spec }) =>
-    spec.validation === undefined ? [] : [{ metadata, ...spec.validation }],
+    spec.validation === undefined ? [] : [{ policy: metadata.name, ...spec.validation }],
   );
-  const probes = asked.flatMap(({ metadata, probe }) =>
-    probe === undefined ? [] : [{ policy: metadata.name, probe }],
-  );
+  const probes = asked.flatMap(({ policy, probe }) => (probe === undefined ? [] : [{ policy, probe }]));
   const intervals = asked.flatMap(({ schedule }) => (schedule === undefined ? [] : [durationMs(schedule)]));
-  const onSave = strictness.find((value) => asked.some((one) => one.onSave === value)) ?? 'Warn';
-  return { onSave, probes, ...(intervals.length === 0 ? {} : { intervalMs: Math.min(...intervals) }) };
+  const counts = asked.flatMap((one) => one.invalidAfterFailures ?? []);
+  return {
+    onSave: strictness.find((value) => asked.some((one) => one.onSave === value)) ?? 'Warn',
+    invalidAfterFailures: counts.length === 0 ? 1 : Math.min(...counts),
+    probes,
+    ...(intervals.length === 0 ? {} : { intervalMs: Math.min(...intervals) }),
+  };
 }
 
 const strictness: readonly OnSave[] = ['Enforce', 'Warn', 'Off'];

@@ -46,62 +46,69 @@ export interface ProbeFinding {
 
 interface ReasonRow {
   readonly verdict?: KeyVerdict;
-  /** For the user; nothing of a key or an answer is in it. */
-  readonly message: string;
+  /** For the user; nothing of a key or an answer is in it. `upstream`: what users call it. `what`: the tool, or the place. */
+  readonly sentence: (upstream: string, what: string) => string;
   /** What whoever wrote server or policy has to change. */
   readonly advice?: string;
 }
 
 /** Every reason, what it says of a key, and in which words. */
 export const probeReasons: Readonly<Record<ProbeReason, ReasonRow>> = {
-  Accepted: { verdict: 'Accepted', message: 'The upstream accepts the key.' },
-  KeyRefused: { verdict: 'Rejected', message: 'The upstream refuses the key (401).' },
+  Accepted: { verdict: 'Accepted', sentence: (upstream) => `${upstream} accepts the key.` },
+  KeyRefused: { verdict: 'Rejected', sentence: (upstream) => `${upstream} refuses the key (401).` },
   ScopeMissing: {
     verdict: 'InsufficientScope',
-    message: 'The upstream knows the key, but the key may not do this (403).',
+    sentence: (upstream, what) => `${upstream} knows the key, but the key lacks the rights for ${what} (403).`,
   },
   ExpectationMissed: {
     verdict: 'Rejected',
-    message: 'The upstream answers, but not as it answers to a key that works.',
+    sentence: (upstream, what) => `${upstream} does not answer ${what} as it answers to a key that works.`,
   },
-  ToolFailed: { verdict: 'Rejected', message: 'The tool that tries the key answers with an error.' },
-  RateLimited: { message: 'The upstream takes no more requests at the moment (429).' },
-  UpstreamError: { message: 'The upstream has a problem of its own (5xx).' },
-  TimedOut: { message: 'The upstream does not answer in time.' },
-  Unreachable: { message: 'The upstream cannot be reached.' },
-  TlsFailed: { message: 'The certificate of the upstream cannot be verified.' },
-  AnswerTooLarge: { message: 'The answer of the upstream is too long.' },
-  AnswerUnreadable: { message: 'The answer of the upstream cannot be read.' },
-  Redirected: { message: 'The upstream sends the probe elsewhere, where keys are not sent.' },
-  StatusUnexpected: { message: 'The upstream answers with a status that says nothing about the key.' },
-  Busy: { message: 'Too many keys of this server are being tried at the moment.' },
+  ToolFailed: { verdict: 'Rejected', sentence: (upstream, what) => `${upstream} answers ${what} with an error.` },
+  RateLimited: { sentence: (upstream) => `${upstream} takes no more requests at the moment (429).` },
+  UpstreamError: { sentence: (upstream) => `${upstream} has a problem of its own (5xx).` },
+  TimedOut: { sentence: (upstream) => `${upstream} does not answer in time.` },
+  Unreachable: { sentence: (upstream) => `${upstream} cannot be reached.` },
+  TlsFailed: { sentence: (upstream) => `The certificate of ${upstream} cannot be verified.` },
+  AnswerTooLarge: { sentence: (upstream) => `The answer of ${upstream} is too long.` },
+  AnswerUnreadable: { sentence: (upstream) => `The answer of ${upstream} cannot be read.` },
+  Redirected: { sentence: (upstream) => `${upstream} wants the key to be sent elsewhere, where it is not sent.` },
+  StatusUnexpected: {
+    sentence: (upstream, what) => `${upstream} answers ${what} in a way that says nothing of the key.`,
+  },
+  Busy: { sentence: (upstream) => `Too many keys for ${upstream} are being tried at the moment.` },
   AddressRefused: {
-    message: 'The host name of the upstream leads to an address that keys are not sent to.',
-    advice: 'Allow private addresses in the McpServer if they are meant.',
+    sentence: (upstream) => `The host name of ${upstream} leads to an address that keys are not sent to.`,
+    advice: 'allow private addresses in the McpServer if they are meant',
   },
   OriginNotAllowed: {
-    message: 'The policy names a place that the server does not let keys go to.',
-    advice: 'Add the origin to authentication.probeOrigins of the McpServer, or correct the URL.',
+    sentence: (upstream) => `The policy wants to try the key where the McpServer of ${upstream} lets none go.`,
+    advice: 'add the origin to authentication.probeOrigins of the McpServer, or correct validation.probe.http.url',
   },
   CaBundleMissing: {
-    message: 'The certificates to trust are missing.',
-    advice: 'Create the ConfigMap that caBundleRef names.',
+    sentence: (upstream) => `The certificates to trust for ${upstream} are missing.`,
+    advice: 'create the ConfigMap that caBundleRef names',
   },
   ToolNotListed: {
-    message: 'The server does not list the tool that tries the key.',
-    advice: 'Correct validation.probe.tool.name of the policy, or let its tools.allow have it.',
+    sentence: (upstream, what) => `${upstream} does not list ${what}, with which the key would be tried.`,
+    advice: 'correct validation.probe.tool.name, or let tools.allow have it',
   },
   CallRefused: {
-    message: 'The server does not take the call of the tool that tries the key.',
-    advice: 'Correct validation.probe.tool.arguments of the policy.',
+    sentence: (upstream, what) => `${upstream} does not take the call of ${what}, with which the key would be tried.`,
+    advice: 'correct validation.probe.tool.arguments',
   },
   TransportUnsupported: {
-    message: 'Tools of a server with the transport of 2024-11-05 cannot be called to try a key.',
-    advice: 'Use validation.probe.http.',
+    sentence: (upstream) => `${upstream} speaks the transport of 2024-11-05, on which no tool is called to try a key.`,
+    advice: 'use validation.probe.http',
   },
-  HeadersMissing: { message: 'A header that the server needs is not set yet.' },
-  ValuesTooLong: { message: 'The values are too long together to be tried by a tool call.' },
+  HeadersMissing: {
+    sentence: (upstream) => `A header that ${upstream} needs is not set yet, so the key was not tried.`,
+  },
+  ValuesTooLong: { sentence: (upstream) => `The values for ${upstream} are too long together to be tried.` },
 };
+
+/** Longest sentence that a status takes. */
+export const messageCharsMax = 256;
 
 /** Pure. The table of what an outcome says. */
 export function judgeProbe(outcome: ProbeOutcome): ProbeFinding {

@@ -1,35 +1,23 @@
-import type { KeyVerdict, ProbeFinding } from './verdict.ts';
-import { probeReasons } from './verdict.ts';
+import type { UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
 
-/** What is on record of the last probe of a key (`UserKey.status.verification`). */
-export interface Verification {
-  readonly version: number;
-  /** `Unverified`: no probe of this version has had a verdict yet. */
-  readonly verdict: KeyVerdict | 'Unverified';
-  /** When the verdict was found; absent: never. */
-  readonly at?: string;
-  /** Probes in a row that the key has failed. */
-  readonly failures: number;
-  /** Never a value. */
-  readonly message: string;
-  /** When the key is probed again; absent: it is not. */
-  readonly nextAt?: string;
-}
+import type { ProbeFinding } from './verdict.ts';
 
 export interface Probed {
   readonly version: number;
   readonly finding: ProbeFinding;
+  /** Never a value. */
+  readonly message: string;
   readonly now: Date;
+  /** Undefined: it is not probed again. */
   readonly nextAt: Date | undefined;
 }
 
-/** Pure. Without a verdict what was known of this version stays, and the reason says why there is none. */
-export function nextVerification(before: Verification | undefined, probed: Probed): Verification {
-  const { version, finding, now, nextAt } = probed;
+/** Pure. Without a verdict what was known of this version stays, and the message says why there is none. */
+export function nextVerification(before: UserKeyVerification | undefined, probed: Probed): UserKeyVerification {
+  const { version, finding, message, now, nextAt } = probed;
   const known = before?.version === version ? before : undefined;
-  const { verdict, reason } = finding;
+  const { verdict } = finding;
   const next = nextAt === undefined ? {} : { nextAt: nextAt.toISOString() };
-  const { message } = probeReasons[reason];
   if (verdict === undefined) {
     const { at, failures = 0, verdict: kept = 'Unverified' } = known ?? {};
     return { version, verdict: kept, ...(at === undefined ? {} : { at }), failures, message, ...next };

@@ -35,6 +35,7 @@ import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { brokerUrlOf } from './admission.ts';
 import type { Platform } from './platform.ts';
+import type { Validation } from './validation.ts';
 
 export interface ControllersOptions {
   readonly platform: Platform;
@@ -45,6 +46,7 @@ export interface ControllersOptions {
   readonly tenancy: TenancyIndex;
   readonly keyStore: KeyStore;
   readonly audit: Pick<AuditLog, 'append'>;
+  readonly validation: Pick<Validation, 'problems' | 'onProblem'>;
   readonly caBundle: () => string | undefined;
   readonly onCaBundleChange: (handler: () => void) => void;
   readonly kekId: () => string | undefined;
@@ -160,7 +162,7 @@ function startUserKeys(options: ControllersOptions, start: Start): Controller {
       name: 'user-key',
       type: userKeys,
       announces: false,
-      foreignStatusFields: ['version', 'rejected'],
+      foreignStatusFields: ['version', 'rejected', 'verification'],
       observe: (key) => observeUserKey({ sources, tenancy, keyStore }, key),
       decide: decideUserKey,
       act: userKeyActions({ keyStore, audit, now: () => new Date() }),
@@ -171,17 +173,20 @@ function startUserKeys(options: ControllersOptions, start: Start): Controller {
   return controller;
 }
 
-function startPolicies({ sources }: ControllersOptions, start: Start): Controller {
+function startPolicies({ sources, platform, validation }: ControllersOptions, start: Start): Controller {
+  const { clusterDomain } = platform.options;
+  const observer = { sources, problems: validation.problems, clusterDomain };
   const controller = start(
     {
       name: 'user-key-policy',
       type: userKeyPolicies,
       announces: false,
-      observe: (key) => observePolicy(sources, key),
+      observe: (key) => observePolicy(observer, key),
       decide: decidePolicy,
     },
     workersOf.policy,
   );
   watchPolicies(sources, enqueueTo(controller));
+  validation.onProblem((policy) => controller.enqueue(policy));
   return controller;
 }

@@ -11,6 +11,7 @@ import { startControllers } from './controllers.ts';
 import type { Informers } from './informers.ts';
 import type { Keys } from './keys.ts';
 import type { Platform } from './platform.ts';
+import { createValidation } from './validation.ts';
 
 export interface LeaderWorkOptions {
   readonly platform: Platform;
@@ -38,6 +39,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     reportingInstance: platform.options.podName,
     log: platform.log,
   });
+  const validation = createValidation({ platform, informers, client, tenancy, keys, audit });
   const controllers = startControllers({
     platform,
     sources: informers,
@@ -46,6 +48,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     tenancy,
     keyStore: keys.keyStore,
     audit,
+    validation,
     caBundle: () => certificates.serving.caBundle(),
     onCaBundleChange: (handler) => certificates.serving.onBundleChange(handler),
     clusterIssuerURL: options.clusterIssuerURL,
@@ -64,6 +67,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     tenancy,
     identifier: identity.users,
     keyStore: keys.keyStore,
+    trials: validation.trials,
     audit,
     now: () => new Date(),
     log: platform.log,
@@ -71,10 +75,11 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     controllerObserver: platform.metrics.controller('user-key-request'),
     queueObserver: platform.metrics.workQueue('user-key-request'),
   });
+  const schedule = validation.startSchedule();
   certificates.loop.wake();
   return {
     stop: async () => {
-      await Promise.all([intake.stop(), controllers.stop()]);
+      await Promise.all([intake.stop(), controllers.stop(), schedule.stop()]);
       await recorder.close();
     },
   };

@@ -35,6 +35,21 @@ export interface UserKeyRejected {
   readonly at: string;
 }
 
+export interface UserKeyVerification {
+  /** Version of the key that was probed. Of another one it says nothing. */
+  readonly version: number;
+  /** That of the last probe that had one; Unverified while none has. */
+  readonly verdict: 'Accepted' | 'Rejected' | 'InsufficientScope' | 'Unverified';
+  /** When the verdict was found. */
+  readonly at?: string;
+  /** Probes in a row that the key has failed. */
+  readonly failures: number;
+  /** What the last probe said. Never a value. */
+  readonly message?: string;
+  /** When the key is probed again. */
+  readonly nextAt?: string;
+}
+
 export interface UserKeyHeader {
   readonly name: string;
   readonly state:
@@ -76,6 +91,8 @@ export interface UserKeyStatus {
   readonly version?: number;
   /** The newest version that the upstream has refused with 401. Unless a newer one is set, the key is Invalid. */
   readonly rejected?: UserKeyRejected;
+  /** What the last probe of the key found out at the upstream. */
+  readonly verification?: UserKeyVerification;
   /** The earliest expiry of any header. */
   readonly expiresAt?: string;
   /** When the key was last handed to a sidecar. */

@@ -27,14 +27,12 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
   },
   McpServer: {
     'spec.authentication.mode': only('PerUser'),
-    'spec.authentication.probeOrigins': refused,
     'spec.authentication.headers[].reveal': only('None'),
     'spec.authentication.sharedKeySecretRef': refused,
     'spec.authentication.discoveryKeySecretRef': refused,
   },
   UserKeyPolicy: {
     'spec.subjects': refused,
-    'spec.validation': refused,
     'spec.expiry': refused,
     'spec.limits': refused,
     'spec.approval': refused,

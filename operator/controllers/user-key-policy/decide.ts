@@ -1,6 +1,8 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy, UserKeyPolicyStatus } from '#crds/v1alpha1/generated/user-key-policy.ts';
-import { isFor, sameHeader } from '#operator/policy/effective-headers.ts';
+import { isFor, policiesOf, sameHeader } from '#operator/policy/effective-headers.ts';
+import type { ProbeProblem } from '#operator/validation/probe-problems.ts';
+import { validationRules } from '#operator/validation/rules.ts';
 
 import type { Decision } from '../decision.ts';
 import type { ObservedPolicy } from './observe.ts';
@@ -11,22 +13,40 @@ export type PolicyFinding =
   | { readonly kind: 'bound' }
   | { readonly kind: 'noServers' }
   | { readonly kind: 'serversNotFound'; readonly names: readonly string[] }
-  | { readonly kind: 'headersNotDeclared'; readonly names: readonly string[] };
+  | { readonly kind: 'headersNotDeclared'; readonly names: readonly string[] }
+  /** It says when keys are tried, and no policy says how. */
+  | { readonly kind: 'probeMissing'; readonly servers: readonly string[] }
+  /** Keys cannot be tried as it says, at some servers. */
+  | { readonly kind: 'probeImpossible'; readonly problems: readonly ProbeProblem[] };
 
 /** A policy writes nothing but its status: it takes effect where it is read (`operator/policy`). */
 export function decidePolicy(observed: ObservedPolicy, now: Date): Decision<UserKeyPolicyStatus> {
   const { object, servers } = observed;
   if (object.metadata.deletionTimestamp !== undefined) return { steps: [] };
   const bound = servers.filter((server) => isFor(object, server));
-  return { steps: [], status: policyStatus(object, { finding: find(object, servers, bound), bound, now }) };
+  return { steps: [], status: policyStatus(object, { finding: find(observed, bound), bound, now }) };
 }
 
-function find(policy: UserKeyPolicy, servers: readonly McpServer[], bound: readonly McpServer[]): PolicyFinding {
+function find(observed: ObservedPolicy, bound: readonly McpServer[]): PolicyFinding {
+  const { object: policy, servers } = observed;
   const absent = (policy.spec.servers.names ?? []).filter((name) => !servers.some((s) => s.metadata.name === name));
   if (absent.length > 0) return { kind: 'serversNotFound', names: absent };
   if (bound.length === 0) return { kind: 'noServers' };
   const undeclared = headersOf(policy).filter((name) => !bound.some((server) => declares(server, name)));
-  return undeclared.length > 0 ? { kind: 'headersNotDeclared', names: undeclared } : { kind: 'bound' };
+  return undeclared.length > 0 ? { kind: 'headersNotDeclared', names: undeclared } : findProbe(observed, bound);
+}
+
+function findProbe({ object, policies, probeProblems }: ObservedPolicy, bound: readonly McpServer[]): PolicyFinding {
+  const { validation } = object.spec;
+  if (probeProblems.length > 0) return { kind: 'probeImpossible', problems: probeProblems };
+  const asks =
+    validation !== undefined && (validation.schedule !== undefined || (validation.onSave ?? 'Off') !== 'Off');
+  const without = asks
+    ? bound.filter((server) => validationRules(policiesOf(server, policies)).probes.length === 0)
+    : [];
+  return without.length > 0
+    ? { kind: 'probeMissing', servers: without.map(({ metadata }) => metadata.name) }
+    : { kind: 'bound' };
 }
 
 function headersOf(policy: UserKeyPolicy): readonly string[] {

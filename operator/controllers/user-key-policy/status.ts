@@ -2,6 +2,9 @@ import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy, UserKeyPolicyStatus } from '#crds/v1alpha1/generated/user-key-policy.ts';
 
+import type { ProbeProblem } from '#operator/validation/probe-problems.ts';
+import { probeReasons } from '#operator/validation/verdict.ts';
+
 import { someOf, stampConditions } from '../conditions.ts';
 import type { PolicyFinding } from './decide.ts';
 
@@ -38,9 +41,24 @@ function ready(finding: PolicyFinding, bound: readonly McpServer[]): KeyringCond
         'HeadersNotDeclared',
         `No bound McpServer declares ${someOf(finding.names)}; add it to spec.authentication.headers there, or remove it here`,
       );
+    case 'probeMissing':
+      return notReady(
+        'ProbeMissing',
+        `It says when keys are tried at ${someOf(finding.servers)}, and no policy says how; write validation.probe`,
+      );
+    case 'probeImpossible':
+      return probeImpossible(finding.problems);
     default:
       return finding satisfies never;
   }
+}
+
+function probeImpossible(problems: readonly ProbeProblem[]): KeyringCondition {
+  const [first] = problems;
+  const { sentence, advice = '' } = probeReasons[first?.reason ?? 'ToolNotListed'];
+  const why = sentence(first?.server ?? '', 'the tool of the probe').replace(/\.$/u, '');
+  const more = problems.length > 1 ? ` (and at ${someOf(problems.slice(1).map(({ server }) => server))})` : '';
+  return notReady('ProbeCannotRun', `${why}${more}; ${advice}`);
 }
 
 function notReady(reason: KeyringCondition['reason'], message: string): KeyringCondition {

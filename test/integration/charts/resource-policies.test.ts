@@ -173,7 +173,6 @@ const kinds = [
       ],
       ['authentication.sharedKeySecretRef', 'authentication.sharedKeySecretRef', secretRef],
       ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
-      ['authentication.probeOrigins', 'authentication.probeOrigins', [{ origin: 'https://api.github.com' }]],
       [
         'authentication.headers[].reveal Last4',
         'authentication.headers',
@@ -187,11 +186,14 @@ const kinds = [
       apiVersion,
       kind: 'UserKeyPolicy',
       metadata: { name: 'strict', namespace: 'team-a' },
-      spec: { servers: { selector: {} }, keys: { required: ['A'], optional: ['B'] }, tools: { deny: ['drop_*'] } },
+      spec: {
+        servers: { selector: {} },
+        keys: { required: ['A'], optional: ['B'] },
+        tools: { deny: ['drop_*'] },
+        validation: { schedule: '24h', probe: { tool: { name: 'whoami' } } },
+      },
     },
-    unsupported: ['subjects', 'validation', 'expiry', 'limits', 'approval', 'audit'].map(
-      (field) => [field, field, {}] as const,
-    ),
+    unsupported: ['subjects', 'expiry', 'limits', 'approval', 'audit'].map((field) => [field, field, {}] as const),
   },
 ] as const;
 

@@ -42,7 +42,7 @@ export async function probeWorld({
 }: ProbeWorldOptions): Promise<ProbeWorld> {
   const certificate = await makeTestCertificate(['localhost', '127.0.0.1']);
   const upstream = createTlsServer(certificate, (request, response) => {
-    if (typeof listener === 'function') listener(request, response as never);
+    if (typeof listener === 'function') listener(request, response);
     else listener.emit('request', request, response);
   });
   await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { askOperator } from '#cli/ask-operator.ts';
 import { list, remove, set, type World } from '#cli/commands.ts';
+import { testKey } from '#cli/commands/test-key.ts';
+import type { KeyCheck } from '#cli/contract/responses.ts';
 import { CliError } from '#cli/errors.ts';
 import { hintsFor, Kubectl } from '#cli/kubectl.ts';
 import { kubernetesIssuer } from '#cli/output.ts';
@@ -134,3 +136,59 @@ describe('a kind that the cluster does not have', () => {
     expect(hintsFor(['get', '-n', 'a', 'x/y'], stderr).join('')).not.toMatch(/installed/u);
   });
 });
+
+describe('test', () => {
+  const accepted = { verdict: 'Accepted', reason: 'Accepted', message: 'GitHub accepts the key.' } as const;
+  const lacking = {
+    verdict: 'InsufficientScope',
+    reason: 'ScopeMissing',
+    message: 'GitHub knows the key, but the key lacks the rights for create_issue (403).',
+    help: 'Make a token with the scope repo.',
+  } as const;
+
+  function answering(check: KeyCheck | undefined): AskedOrder[] {
+    const asked: AskedOrder[] = [];
+    operator.mockImplementation((_options, { control, headers }) => {
+      asked.push({ operation: control.operation, values: headers.map(({ value }) => Buffer.from(value).toString()) });
+      const ok = { v: 1, outcome: 'ok', operation: control.operation, subject: alice } as const;
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      return Promise.resolve({ ...ok, key, server: 'notes', tried: 'stored', check } as never);
+    });
+    return asked;
+  }
+
+  test('of the stored key sends no value, and says what the upstream said', async () => {
+    const asked = answering(lacking);
+    const world = terminal();
+    expect(await testKey(world, { ...typed(), typed: false })).toBe(false);
+    expect(asked).toEqual([{ operation: 'test', values: [] }]);
+    expect(world.printed).toEqual([`❌ ${lacking.message}\n   ${lacking.help}`]);
+  });
+
+  test('of a typed key sends it sealed, and nothing is set', async () => {
+    const asked = answering(accepted);
+    const world = terminal();
+    expect(await testKey(world, { ...typed(), typed: true })).toBe(true);
+    expect(asked).toEqual([
+      { operation: 'status', values: [] },
+      { operation: 'test', values: ['ghp_1'] },
+    ]);
+    expect(world.printed).toEqual(['✅ GitHub accepts the key.']);
+    expect(JSON.stringify([world.printed, world.said])).not.toContain('ghp_1');
+  });
+
+  test('says when nothing was found out, or nobody has said how', async () => {
+    const world = terminal();
+    answering({ reason: 'TimedOut', message: 'GitHub does not answer in time.' });
+    expect(await testKey(world, { ...typed(), typed: false })).toBe(false);
+    answering(undefined);
+    expect(await testKey(world, { ...typed(), typed: false })).toBe(false);
+    expect(world.printed[0]).toBe('❔ GitHub does not answer in time. Nothing is known of the key.');
+    expect(world.printed[1]).toMatch(/no policy says how/u);
+  });
+});
+
+interface AskedOrder {
+  readonly operation: string;
+  readonly values: readonly string[];
+}

@@ -76,10 +76,11 @@ interface PolicyChange {
   readonly servers?: UserKeyPolicy['spec']['servers'];
   readonly keys?: UserKeyPolicy['spec']['keys'];
   readonly tools?: UserKeyPolicy['spec']['tools'];
+  readonly validation?: UserKeyPolicy['spec']['validation'];
 }
 
 export function policy(change: PolicyChange = {}): UserKeyPolicy {
-  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools } = change;
+  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation } = change;
   return {
     apiVersion,
     kind: 'UserKeyPolicy',
@@ -88,6 +89,7 @@ export function policy(change: PolicyChange = {}): UserKeyPolicy {
       servers: servers ?? { selector: {} },
       ...(keys === undefined ? {} : { keys }),
       ...(tools === undefined ? {} : { tools }),
+      ...(validation === undefined ? {} : { validation }),
     },
   };
 }

@@ -77,6 +77,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     tenancy: { organizationOf: () => organization },
     identifier: { identify: () => Promise.resolve(oidcUser) },
     keyStore: world.store,
+    trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
     audit: {
       append: (event) => {
         audited.push(event);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import { judgeProbe, probeReasons, worstFinding } from '#operator/validation/verdict.ts';
+import { sentenceOf } from '#operator/validation/describe.ts';
+import { judgeProbe, messageCharsMax, probeReasons, worstFinding } from '#operator/validation/verdict.ts';
 import { nextVerification } from '#operator/validation/verification.ts';
 
 const now = new Date('2026-11-25T10:00:00.000Z');
@@ -20,12 +21,15 @@ describe('the verdict of a probe', () => {
     [404, false, true, undefined, 'StatusUnexpected'],
     [400, false, true, undefined, 'StatusUnexpected'],
     [204, false, true, undefined, 'StatusUnexpected'],
-  ] as const)('of status %i, expected %s, body as expected %s: %s', (status, isExpected, isMet, verdict, reason) => {
-    expect(judgeProbe({ kind: 'status', status, isExpected, meets: isMet })).toEqual({
-      reason,
-      ...(verdict === undefined ? {} : { verdict }),
-    });
-  });
+  ] as const)(
+    'of status %i, expected %s, body as expected %s: %s',
+    (...[status, isExpected, isMet, verdict, reason]) => {
+      expect(judgeProbe({ kind: 'status', status, isExpected, meets: isMet })).toEqual({
+        reason,
+        ...(verdict === undefined ? {} : { verdict }),
+      });
+    },
+  );
 
   test('no failure on the way says anything of a key', () => {
     const silent = Object.entries(probeReasons).filter(([, { verdict }]) => verdict === undefined);
@@ -49,6 +53,7 @@ describe('what is on record', () => {
   const probed = (finding: Parameters<typeof nextVerification>[1]['finding'], version = 5) => ({
     version,
     finding,
+    message: 'what was said',
     now,
     nextAt,
   });
@@ -61,7 +66,7 @@ describe('what is on record', () => {
       verdict: 'Rejected',
       at: now.toISOString(),
       failures: 1,
-      message: probeReasons.KeyRefused.message,
+      message: 'what was said',
       nextAt: nextAt.toISOString(),
     });
     expect(nextVerification(first, probed(rejected)).failures).toBe(2);
@@ -76,7 +81,7 @@ describe('what is on record', () => {
       verdict: 'Rejected',
       failures: 1,
       at: before.at,
-      message: probeReasons.RateLimited.message,
+      message: 'what was said',
     });
     expect(nextVerification(before, probed({ reason: 'RateLimited' }, 6))).toMatchObject({
       verdict: 'Unverified',
@@ -86,6 +91,10 @@ describe('what is on record', () => {
   });
 
   test('every message fits the UserKey', () => {
-    for (const { message } of Object.values(probeReasons)) expect(message.length).toBeLessThanOrEqual(256);
+    const [server, tool] = [{ metadata: { name: 'a' }, spec: { title: 't'.repeat(80) } }, { name: 'n'.repeat(128) }];
+    for (const reason of Object.keys(probeReasons) as (keyof typeof probeReasons)[]) {
+      const tried = { finding: { reason }, probe: { policy: 'p', probe: { tool } } };
+      expect(sentenceOf(tried, server as never).length).toBeLessThanOrEqual(messageCharsMax);
+    }
   });
 });

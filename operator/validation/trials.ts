@@ -1,0 +1,110 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
+import type { AuditLog } from '#operator/audit/audit-log.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
+import { userKeys } from '#operator/kube/keyring-resources.ts';
+
+import type { BudgetLimits } from './budget.ts';
+import { sentenceOf } from './describe.ts';
+import { nextProbeMs, retryProbeMs } from './plan.ts';
+import type { KeyToTry, Prober, Tried } from './prober.ts';
+import type { ValidationRules } from './rules.ts';
+import type { ProbeReason } from './verdict.ts';
+import { nextVerification } from './verification.ts';
+
+export interface KeyTrialsOptions {
+  readonly prober: Pick<Prober, 'try'>;
+  /** Fenced: only the leader tries keys. */
+  readonly client: Pick<KubeClient, 'apply'>;
+  readonly audit: Pick<AuditLog, 'append'>;
+  readonly now: () => Date;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** Who tries a key, and under which id that is on record. */
+export interface TrialOrder {
+  readonly actor: string;
+  readonly eventId: string;
+  readonly limits: BudgetLimits;
+}
+
+export interface RecordedTrial {
+  readonly userKey: UserKey;
+  readonly server: McpServer;
+  readonly tried: Tried;
+  readonly version: number;
+  readonly rules: ValidationRules;
+  /** Trials without a verdict that went before. */
+  readonly attempts?: number;
+}
+
+/** Reasons for which nothing was sent anywhere. */
+const untried: ReadonlySet<ProbeReason> = new Set(['Busy', 'HeadersMissing']);
+
+/** Owns `status.verification` and nothing else. */
+const fieldManager = 'mcp-keyring-validation';
+/** After which a key without a verdict is tried again at the latest, where there is no schedule. */
+const unscheduledMs = 86_400_000;
+
+/** Tries keys, and puts on record that and what came of it. */
+export class KeyTrials {
+  readonly #options: KeyTrialsOptions;
+
+  constructor(options: KeyTrialsOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined when no policy says how. @throws AuditError when it cannot be put on record */
+  async try(key: KeyToTry, { actor, eventId, limits }: TrialOrder): Promise<Tried | undefined> {
+    const { prober, audit, now } = this.#options;
+    const tried = await prober.try(key, limits);
+    if (tried === undefined || untried.has(tried.finding.reason)) return tried;
+    const { organization, server, subject } = key.address;
+    await audit.append({
+      type: 'key.probed',
+      id: eventId,
+      at: now().toISOString(),
+      organization,
+      server,
+      subject,
+      ...(key.version === 0 ? {} : { keyVersion: key.version }),
+      headerNames: key.values.map(({ name }) => name),
+      verdict: tried.finding.verdict ?? 'none',
+      reason: tried.finding.reason,
+      actor,
+    });
+    return tried;
+  }
+
+  /** Writes on the UserKey what is known of this version. @throws KubeError */
+  async record(trial: RecordedTrial): Promise<UserKeyVerification> {
+    const { userKey, server, tried, version } = trial;
+    const now = this.#options.now();
+    const before = userKey.status?.verification;
+    const known = { version, finding: tried.finding, message: sentenceOf(tried, server), now };
+    const { failures } = nextVerification(before, { ...known, nextAt: undefined });
+    const nextMs = this.#nextMs(trial, failures);
+    const verification = nextVerification(before, {
+      ...known,
+      nextAt: nextMs === undefined ? undefined : new Date(nextMs),
+    });
+    const { apiVersion, kind, spec, metadata } = userKey;
+    const { namespace = '', name, uid } = metadata;
+    // The uid makes the API server refuse when the UserKey was replaced by a later one.
+    const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
+    const verified = { apiVersion, kind, spec, metadata: identity, status: { verification } };
+    await this.#options.client.apply(userKeys, verified, { fieldManager, subresource: 'status' });
+    return verification;
+  }
+
+  #nextMs({ tried, rules, attempts = 0 }: RecordedTrial, failures: number): number | undefined {
+    const { now, random } = this.#options;
+    const { intervalMs = unscheduledMs, invalidAfterFailures } = rules;
+    const { verdict } = tried.finding;
+    if (verdict === undefined) return retryProbeMs(now().getTime(), { intervalMs, attempts, random: random() });
+    const isUndecided = verdict !== 'Accepted' && failures < invalidAfterFailures;
+    if (isUndecided) return retryProbeMs(now().getTime(), { intervalMs, attempts: failures - 1, random: random() });
+    return rules.intervalMs === undefined ? undefined : nextProbeMs(now().getTime(), rules.intervalMs, random());
+  }
+}
