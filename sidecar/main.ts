@@ -180,7 +180,7 @@ function remoteFactory(answerMsMax: number | undefined): (server: ServerRef, rem
     });
     const failed = (error: unknown): void =>
       log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
-    return createRemoteUpstream(remote, { destination, answerMsMax, failed });
+    return createRemoteUpstream(remote, { destination, answerMsMax, nowMs, failed });
   };
 }
 
@@ -290,7 +290,7 @@ function warnOfFewConnections(): void {
   if (process.env['BUN_CONFIG_MAX_HTTP_REQUESTS'] !== undefined) return;
   log(
     'warn',
-    'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 calls to remote servers and to the broker at a time',
+    'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 calls to the broker and to Services of the cluster at a time',
   );
 }
 

@@ -72,6 +72,8 @@ export const requirements = {
     'no key goes to an address that is private, loopback, link-local or of a metadata service',
   'mcp:26-host-origin': 'web pages of other origins, and names that are not served, are refused with 403',
   'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
+  'gateway:handshake-limit':
+    'a server that accepts a connection and never ends the TLS handshake is given up in time, and its connection closed',
   'gateway:oauth-flow': "the official client's OAuth flow leads from the gateway's challenge to the tool result",
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',

@@ -98,6 +98,7 @@ describe('import arrows', () => {
       'sidecar/proxy/server.ts',
       'sidecar/proxy/upstream.ts',
       'sidecar/proxy/outside-upstreams.ts',
+      'sidecar/proxy/dial-tls.ts',
       'build/sidecar.ts',
     ]);
     const wrong = shipped.filter((file) => !edge.has(file) && /(?<!`)\bBun\.|from ['"]bun/u.test(read(file)));

@@ -17,7 +17,11 @@ export interface TestCertificate {
 }
 
 /** A fresh CA and one server certificate of it, PEM, for servers that demo and tests start. */
-export async function makeTestCertificate(dnsNames: readonly string[]): Promise<TestCertificate> {
+export async function makeTestCertificate(
+  dnsNames: readonly string[],
+  /** Since when the server's certificate is no longer good; absent: it is. */
+  expired?: { readonly sinceMs: number },
+): Promise<TestCertificate> {
   const [authorityKeys, serverKeys] = await Promise.all([generateKeys(), generateKeys()]);
   const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + lifeMs) };
   const authority = await X509CertificateGenerator.createSelfSigned({
@@ -33,7 +37,7 @@ export async function makeTestCertificate(dnsNames: readonly string[]): Promise<
     publicKey: serverKeys.publicKey,
     signingKey: authorityKeys.privateKey,
     signingAlgorithm: algorithm,
-    ...validity,
+    ...(expired === undefined ? validity : validityUntil(Date.now() - expired.sinceMs)),
     extensions: [
       new SubjectAlternativeNameExtension(
         dnsNames.map((value) => ({ type: /^[\d.]+$/u.test(value) ? ('ip' as const) : ('dns' as const), value })),
@@ -45,6 +49,10 @@ export async function makeTestCertificate(dnsNames: readonly string[]): Promise<
     cert: server.toString('pem'),
     key: await privateKeyPem(serverKeys.privateKey),
   };
+}
+
+function validityUntil(endMs: number): { readonly notBefore: Date; readonly notAfter: Date } {
+  return { notBefore: new Date(endMs - lifeMs), notAfter: new Date(endMs) };
 }
 
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {

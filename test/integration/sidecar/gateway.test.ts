@@ -1,3 +1,7 @@
+import { createSecureServer as createSecureHttp2Server } from 'node:http2';
+import { createServer as createSecureServer } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { PolicySnapshot, ServerUpstream } from '#contract/watch.ts';
@@ -86,6 +90,21 @@ describe('a remote server', () => {
     expect(seen!.headers).not.toHaveProperty('authorization');
   });
 
+  test('is told its name in the handshake, and that HTTP/1.1 is spoken', async () => {
+    const seen: unknown[] = [];
+    const server = createSecureServer({ ...certificate, ALPNProtocols: ['h2', 'http/1.1'] }, (request, response) => {
+      const { servername, alpnProtocol } = request.socket as TLSSocket & { readonly servername: string };
+      seen.push([servername, alpnProtocol]);
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await using world = await setUp(remote((server.address() as AddressInfo).port));
+    await post(world.url, call('search'), { token: 'alice' });
+    expect(seen).toEqual([['localhost', 'http/1.1']]);
+    server.closeAllConnections();
+    server.close();
+  });
+
   test('has every request on record once, under its own name', async () => {
     await using upstream = await Upstream.recording(undefined, certificate);
     await using world = await setUp(remote(upstream.port));
@@ -133,18 +152,47 @@ describe('a remote server that does not answer', () => {
     broker.others.set('team-b/wiki', snapshotOf(remote(upstream.port)));
     broker.setLease('alice', granted('alice', 'key-of-alice'));
     await using gateway = await startGateway(broker, ['--answer-ms-max=300']);
-    expect(await codeOf(await post(urlOf(gateway), call('stuck'), { token: 'alice' }))).toBe(1502);
+    expect(await codeOf(await post(urlOf(gateway), call('stuck'), { token: 'alice' }))).toBe(1506);
     const slow = await post(urlOf(gateway), call('slow'), { token: 'alice' });
     expect(await slow.text()).toContain('data: 2');
   });
 
   test('gets a call once, and a list once more, when the connection breaks off', async () => {
-    await using upstream = await Upstream.recording((request) => void request.socket.destroy(), certificate);
+    let breaks = false;
+    await using upstream = await Upstream.recording((request, response) => {
+      if (breaks) request.socket.destroy();
+      else response.writeHead(200, { 'content-type': 'application/json' }).end('{"jsonrpc":"2.0","id":1,"result":{}}');
+    }, certificate);
     await using world = await setUp(remote(upstream.port));
+    const afterOneThatWentWell = async (body: string): Promise<number> => {
+      breaks = false;
+      await (await post(world.url, call('search'), { token: 'alice' })).text();
+      breaks = true;
+      upstream.received.length = 0;
+      expect(await codeOf(await post(world.url, body, { token: 'alice' }))).toBe(1502);
+      return upstream.received.length;
+    };
+    expect(await afterOneThatWentWell(call('search'))).toBe(1);
+    expect(await afterOneThatWentWell(rpc('tools/list'))).toBe(2);
+  });
+
+  test(verifies('gateway:handshake-limit'), async () => {
+    let connections = 0;
+    let open = 0;
+    const silent = createServer((socket) => {
+      connections += 1;
+      open += 1;
+      socket.resume().on('close', () => (open -= 1));
+    });
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await using world = await setUp(remote(port, { url: `https://127.0.0.1:${port}/mcp` }));
+    const startedMs = performance.now();
     expect(await codeOf(await post(world.url, call('search'), { token: 'alice' }))).toBe(1502);
-    expect(upstream.received).toHaveLength(1);
-    expect(await codeOf(await post(world.url, rpc('tools/list'), { token: 'alice' }))).toBe(1502);
-    expect(upstream.received).toHaveLength(3);
+    expect(performance.now() - startedMs).toBeLessThan(8_000);
+    await eventually(() => open === 0);
+    expect(connections).toBe(1);
+    silent.close();
   });
 });
 
@@ -167,6 +215,33 @@ describe('a key', () => {
     // The same server under a name that its certificate does not have.
     await expectRefused(remote(upstream.port, { url: `https://127.0.0.1:${upstream.port}/mcp` }));
     expect(upstream.received).toEqual([]);
+  });
+
+  test('is not sent where the certificate has run out, or is of another address', async () => {
+    const old = await makeTestCertificate(['localhost'], { sinceMs: 60_000 });
+    await using late = await Upstream.recording(undefined, old);
+    await expectRefused(remote(late.port, { ca: old.ca }));
+    const elsewhere = await makeTestCertificate(['127.0.0.2']);
+    await using other = await Upstream.recording(undefined, elsewhere);
+    await expectRefused(remote(other.port, { ca: elsewhere.ca, url: `https://127.0.0.1:${other.port}/mcp` }));
+    expect([...late.received, ...other.received]).toEqual([]);
+  });
+
+  test('is sent where the certificate is of the declared address', async () => {
+    const own = await makeTestCertificate(['127.0.0.1']);
+    await using upstream = await Upstream.recording(undefined, own);
+    const url = `https://127.0.0.1:${upstream.port}/mcp`;
+    await using world = await setUp(remote(upstream.port, { ca: own.ca, url }));
+    expect((await post(world.url, call('search'), { token: 'alice' })).status).toBe(200);
+    expect(upstream.received[0]?.headers['x-api-key']).toBe('key-of-alice');
+  });
+
+  test('is not sent to a server that speaks HTTP/2 only', async () => {
+    const server = createSecureHttp2Server({ ...certificate, allowHTTP1: false });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const answer = await expectRefused(remote((server.address() as AddressInfo).port));
+    server.close();
+    expect(answer).toContain('did not answer');
   });
 
   test('is not sent in the clear: a snapshot with an http URL is no snapshot', async () => {
