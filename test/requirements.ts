@@ -88,6 +88,8 @@ export const requirements = {
   'validation:unusable-probe': 'a policy whose probe cannot work says so, and what to change',
   'validation:enforced': 'where a policy enforces it, no key is stored that its upstream has not accepted',
   'validation:schedule': 'every stored key is probed within its schedule and jitter',
+  'validation:invalid-after-failures':
+    'a key is Invalid after as many failed probes in a row as the policy takes, in that version, and not before',
   'validation:unknown-tool': 'a tool that the server does not list says nothing of the key',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",

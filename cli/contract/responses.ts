@@ -23,7 +23,7 @@ export type RefusalCode =
 export interface HeaderState {
   readonly name: string;
   readonly required: boolean;
-  readonly state: 'Configured' | 'Missing' | 'Invalid';
+  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Unverified';
 }
 
 /** A declared header, with what helps the user to provide it and what the CLI checks early. */
@@ -34,11 +34,14 @@ export interface DeclaredHeader extends HeaderState, KeyFormat {
   readonly helpURL?: string;
 }
 
-/** One server as its user sees it. `state` is about the required headers; `Invalid`: the upstream refuses the key that is set. */
+/**
+ * One server as its user sees it. `state` is about the required headers; `Invalid`: the upstream refuses the key that is set;
+ * `Unverified`: it was not found out yet whether it takes it.
+ */
 export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly server: string;
   readonly title?: string;
-  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'NotNeeded';
+  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Unverified' | 'NotNeeded';
   readonly version?: number;
   readonly setAt?: string;
   readonly headers: readonly Header[];

@@ -116,6 +116,12 @@ const reasonTable = {
     meaning: 'UserKey: the upstream refuses the key that is set (401).',
     runbook: 'key-rejected',
   },
+  Unverified: { meaning: 'UserKey: no probe has shown yet that the key works; it is used.' },
+  ScopeMissing: {
+    meaning: 'UserKey: the upstream knows the key, but it lacks rights (403); it is used.',
+    runbook: 'scope-missing',
+  },
+  ProbeFailed: { meaning: 'UserKey: probes show that the key does not work; it is not used.', runbook: 'probe-failed' },
   KeyUnreadable: { meaning: 'UserKey: the sealed key does not open.', runbook: 'key-unreadable' },
   ServerNotFound: { meaning: 'UserKey: the McpServer does not exist.', runbook: 'server-not-found' },
   NameMismatch: { meaning: 'UserKey: the name is not the one of its server and subject.', runbook: 'name-mismatch' },

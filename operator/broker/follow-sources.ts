@@ -79,14 +79,15 @@ function specMatters(change: Change<KubeObject>): boolean {
   );
 }
 
-/** Of the status, the state, the version and the mark of a rejected one decide about a lease. */
+/** Of the status, the state, the version and what was found out about one decide about a lease. */
 function userKeyMatters(change: Change<UserKey>): boolean {
   if (change.kind !== 'updated' || specMatters(change)) return true;
   return leaseFacts(change.object) !== leaseFacts(change.previous);
 }
 
 function leaseFacts({ status = {} }: UserKey): string {
-  return `${status.state} ${status.version} ${status.rejected?.version}`;
+  const { state, version, rejected, verification } = status;
+  return `${state} ${version} ${rejected?.version} ${verification?.version} ${verification?.verdict}`;
 }
 
 const provingLabels = [labels.server, labels.agent, labels.gateway, labels.injected] as const;

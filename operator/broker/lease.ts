@@ -52,12 +52,13 @@ export function decideOpening(userKey: UserKey | undefined, server: McpServer, s
   return versionMin === undefined ? { kind: 'nothingStored' } : { kind: 'open', versionMin };
 }
 
-/** The mark of the rejected version counts, not the state `Invalid` that follows it: a new key must not wait for that to go away. */
+/** What was found out about a version counts, not the state `Invalid` that follows it: a new key must not wait for that to go away. */
 function refusalOf(userKey: UserKey, version: number): Refusal | undefined {
-  const { state, rejected } = userKey.status ?? {};
+  const { state, rejected, verification } = userKey.status ?? {};
   if (rejected !== undefined && version > 0 && isRejected(userKey, version)) return 'invalid';
-  if (state === undefined || (state === 'Invalid' && rejected !== undefined)) return undefined;
-  return refusalByState[state];
+  if (state === undefined) return undefined;
+  if (state !== 'Invalid' || (rejected === undefined && verification === undefined)) return refusalByState[state];
+  return verification?.version === version && verification.verdict === 'Rejected' ? 'invalid' : undefined;
 }
 
 /** Which headers go out, or which are still asked of the user. */

@@ -2,7 +2,7 @@ import type { HeaderField } from '#cli/contract/header-list.ts';
 import type { UserKeyResponse } from '#cli/contract/responses.ts';
 import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
-import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
@@ -94,12 +94,12 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
     keyEvent(to, work, { type: 'key.set', keyVersion: stored.version, headerNames: namesOf(fields) }),
   );
   const { tried } = first;
-  if (tried !== undefined && tried.finding.reason !== 'HeadersMissing')
-    await recordTrial(to, { userKey, target, tried, version: stored.version });
+  const verification = await recordTrial(to, { userKey, target, tried, version: stored.version });
+  const status = { version: stored.version, ...(verification === undefined ? {} : { verification }) };
   const response = {
     ...ok(target.address.subject),
     operation: 'set',
-    key: serverState({ ...target, stored }),
+    key: serverState({ ...target, stored, userKey: { ...userKey, status } }),
     notices: replacedUnreadable ? [...notices, unreadableNotice] : notices,
     ...(tried === undefined ? {} : { check: describeTried(tried, target.server) }),
   } as const;
@@ -109,12 +109,16 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
 interface FirstRecord {
   readonly userKey: UserKey;
   readonly target: ObservedServer;
-  readonly tried: Tried;
+  readonly tried: Tried | undefined;
   readonly version: number;
 }
 
-async function recordTrial({ trials }: OrderApplier, { target, ...trial }: FirstRecord): Promise<void> {
-  await trials.record({ ...trial, server: target.server, rules: target.validation });
+async function recordTrial(
+  { trials }: OrderApplier,
+  { target, tried, ...trial }: FirstRecord,
+): Promise<UserKeyVerification | undefined> {
+  if (tried === undefined || tried.finding.reason === 'HeadersMissing') return undefined;
+  return await trials.record({ ...trial, tried, server: target.server, rules: target.validation });
 }
 
 const unreadableNotice = 'The key that was stored before could not be read, so only what you gave now is set.';

@@ -5,6 +5,8 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+import type { ValidationRules } from '#operator/validation/rules.ts';
+import { probeStanding } from '#operator/validation/standing.ts';
 
 /** What a user may know of one server and their key for it. Never a value. */
 
@@ -13,6 +15,7 @@ export interface ServerFacts {
   readonly headers: readonly EffectiveHeader[];
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
+  readonly validation: ValidationRules;
 }
 
 export function serverState(facts: ServerFacts): ServerState {
@@ -52,16 +55,19 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
 function stateOf(facts: ServerFacts): ServerState['state'] {
   if (missingHeaders(facts).length > 0) return 'Missing';
   if (facts.stored === undefined) return 'NotNeeded';
-  return isRefused(facts) ? 'Invalid' : 'Configured';
+  return stateOfStored(facts);
 }
 
 function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
-  const set = isRefused(facts) ? 'Invalid' : 'Configured';
+  const set = stateOfStored(facts);
   return { name: header.name, required: header.required, state: isSet(header, facts.stored) ? set : 'Missing' };
 }
 
-function isRefused({ stored, userKey }: ServerFacts): boolean {
-  return stored !== undefined && userKey !== undefined && isRejected(userKey, stored.version);
+function stateOfStored({ stored, userKey, validation }: ServerFacts): 'Configured' | 'Invalid' | 'Unverified' {
+  if (stored === undefined || userKey === undefined) return 'Configured';
+  const standing = probeStanding(userKey, stored.version, validation);
+  if (standing === 'failing' || isRejected(userKey, stored.version)) return 'Invalid';
+  return standing === 'unverified' ? 'Unverified' : 'Configured';
 }
 
 function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {

@@ -47,7 +47,7 @@ export interface ProberOptions {
   readonly lookup: Lookup;
   readonly observer: ProbeObserver;
   readonly monotonicMs: () => number;
-  /** Told of every probe of a policy at a server, whatever came of it. */
+  /** Told of every probe of a policy that was carried out at a server. */
   readonly tried: (server: McpServer, tried: Tried) => void;
 }
 
@@ -100,7 +100,8 @@ export class Prober {
     const seconds = (monotonicMs() - startedAtMs) / 1_000;
     observer.probed({ kind: target.kind === 'impossible' ? 'none' : target.kind, finding, seconds });
     const tried = { finding, probe };
-    this.#options.tried(key.server, tried);
+    // What keeps it from being carried out shows in the objects themselves.
+    if (target.kind !== 'impossible') this.#options.tried(key.server, tried);
     return tried;
   }
 

@@ -45,8 +45,8 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'status.headers[].expiresAt': notWritten,
     'status.headers[].checkedAt': notWritten,
     'status.headers[].usedAt': notWritten,
-    'status.state': only('Configured', 'Missing'),
-    'status.headers[].state': only('Configured', 'Missing'),
+    'status.state': only('Configured', 'Missing', 'Invalid', 'Unverified'),
+    'status.headers[].state': only('Configured', 'Missing', 'Invalid', 'Unverified'),
   },
   UserKeyRequest: {},
 };

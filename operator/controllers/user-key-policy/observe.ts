@@ -51,8 +51,7 @@ function probeProblemsOf(
   });
   const { namespace = '', name } = policy.metadata;
   const found = from.problems
-    .of({ namespace, name })
-    .filter(({ server }) => bound.some(({ metadata }) => metadata.name === server))
+    .of({ namespace, name }, probe, bound)
     .filter(({ server }) => !impossible.some((one) => one.server === server));
   return [...impossible, ...found];
 }

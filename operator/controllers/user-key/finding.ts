@@ -1,12 +1,20 @@
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
-import { type EffectiveHeader, effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { validationRules } from '#operator/validation/rules.ts';
+import { probeStanding } from '#operator/validation/standing.ts';
 
 import type { ObservedUserKey } from './observe.ts';
 
-/** What can be said about the key of one user. Everything but `configured` means that nothing is handed out. */
+/** What can be said about the key of one user. Everything but the first three means that nothing is handed out. */
 export type UserKeyFinding =
   | { readonly kind: 'configured'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** No probe has shown yet that it works, or one has shown that it does not, which is to be confirmed. */
+  | { readonly kind: 'unverified'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** Its upstream knows it, and it lacks rights. */
+  | { readonly kind: 'lacking'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** Probes show that it does not work. */
+  | { readonly kind: 'failing'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
   | {
       readonly kind: 'headersMissing';
       readonly stored: StoredKey;
@@ -38,9 +46,9 @@ export function findingOf(observed: ObservedUserKey): UserKeyFinding {
   if (stored.version < onRecord) return { kind: 'rolledBack', stored, headers };
   if (isRejected(object, stored.version)) return { kind: 'rejected', stored, headers };
   const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
-  return missing.length > 0
-    ? { kind: 'headersMissing', stored, headers, missing }
-    : { kind: 'configured', stored, headers };
+  if (missing.length > 0) return { kind: 'headersMissing', stored, headers, missing };
+  const standing = probeStanding(object, stored.version, validationRules(policiesOf(server, policies)));
+  return { kind: standing === 'unprobed' || standing === 'working' ? 'configured' : standing, stored, headers };
 }
 
 /** Whether the stored key has a value for `header`. */

@@ -21,24 +21,48 @@ export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome
   const previous = userKey.status?.conditions;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    state: stateOf(finding),
+    state: states[finding.kind],
     ...('headers' in finding ? { headers: finding.headers.map((header) => headerStatus(header, finding)) } : {}),
     conditions: stampConditions(conditionsOf(userKey, finding), { previous, generation, now }),
   };
 }
 
-function stateOf({ kind }: UserKeyFinding): NonNullable<UserKeyStatus['state']> {
-  if (kind === 'configured') return 'Configured';
-  return kind === 'rejected' ? 'Invalid' : 'Missing';
-}
+type State = NonNullable<UserKeyStatus['state']>;
+
+const states: Readonly<Record<UserKeyFinding['kind'], State>> = {
+  configured: 'Configured',
+  lacking: 'Configured',
+  unverified: 'Unverified',
+  rejected: 'Invalid',
+  failing: 'Invalid',
+  headersMissing: 'Missing',
+  keyMissing: 'Missing',
+  notOnRecord: 'Missing',
+  rolledBack: 'Missing',
+  serverNotFound: 'Missing',
+  noOrganization: 'Missing',
+  conflict: 'Missing',
+  nameMismatch: 'Missing',
+};
+
+/** Of a header that has a value, where the finding is about the value. */
+const headerStates: Readonly<
+  Partial<Record<UserKeyFinding['kind'], { readonly state: State; readonly reason?: string }>>
+> = {
+  configured: { state: 'Configured' },
+  headersMissing: { state: 'Configured' },
+  lacking: { state: 'Configured', reason: 'ScopeMissing' },
+  unverified: { state: 'Unverified' },
+  rejected: { state: 'Invalid', reason: 'KeyRejected' },
+  failing: { state: 'Invalid', reason: 'ProbeFailed' },
+};
 
 function headerStatus(header: EffectiveHeader, finding: UserKeyFinding): UserKeyHeader {
   const { name, required } = header;
-  if (finding.kind === 'rejected' && has(finding.stored, header)) {
-    return { ...configured(name, finding.stored), state: 'Invalid', reason: 'KeyRejected' };
+  const state = headerStates[finding.kind];
+  if (state !== undefined && 'stored' in finding && has(finding.stored, header)) {
+    return { ...configured(name, finding.stored), ...state };
   }
-  const usable = finding.kind === 'configured' || finding.kind === 'headersMissing' ? finding.stored : undefined;
-  if (usable !== undefined && has(usable, header)) return configured(name, usable);
   if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };
   return { name, state: 'Missing', reason: required ? 'NotSet' : 'OptionalNotSet' };
 }
@@ -47,7 +71,25 @@ function configured(name: string, stored: StoredKey): UserKeyHeader {
   return { name, state: 'Configured', version: stored.version, setAt: stored.setAt };
 }
 
+type ProbedKind = Extract<UserKeyFinding['kind'], 'unverified' | 'lacking' | 'failing'>;
+
+const probeConditions: Readonly<Record<ProbedKind, Omit<KeyringCondition, 'type'>>> = {
+  unverified: { status: 'Unknown', reason: 'Unverified', message: 'No probe has shown yet that the key works' },
+  lacking: { status: 'True', reason: 'ScopeMissing', message: 'The key lacks rights' },
+  failing: { status: 'False', reason: 'ProbeFailed', message: 'Probes of the key fail' },
+};
+
 function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly KeyringCondition[] {
+  const { kind } = finding;
+  if (kind === 'unverified' || kind === 'lacking' || kind === 'failing')
+    return [probed(userKey, probeConditions[kind])];
+  return unprobedConditions(userKey, finding);
+}
+
+function unprobedConditions(
+  userKey: UserKey,
+  finding: Exclude<UserKeyFinding, { kind: ProbedKind }>,
+): readonly KeyringCondition[] {
   const server = userKey.spec.serverRef.name;
   const command = setCommand(userKey);
   switch (finding.kind) {
@@ -101,6 +143,16 @@ function rejected(userKey: UserKey): KeyringCondition {
   const { name } = spec.serverRef;
   const since = status?.rejected === undefined ? '' : ` since ${status.rejected.at}`;
   return notReady('KeyRejected', `The upstream of ${name} refuses the stored key${since}. ${setCommand(userKey)}`);
+}
+
+/** What the last probe said, and who can do something about it. */
+function probed({ status }: UserKey, condition: Omit<KeyringCondition, 'type'>): KeyringCondition {
+  const said = status?.verification?.message;
+  return {
+    type: 'Ready',
+    ...condition,
+    message: said === undefined ? condition.message : `${condition.message}. ${said}`,
+  };
 }
 
 function mismatch(expectedName: string): readonly KeyringCondition[] {

@@ -60,6 +60,10 @@ describe('whether a stored key is opened', () => {
   });
 });
 
+function failed(version: number) {
+  return { version, verdict: 'Rejected', failures: 1 } as const;
+}
+
 describe('a version that the upstream has refused', () => {
   const at = '2026-11-24T10:00:00Z';
 
@@ -76,6 +80,23 @@ describe('a version that the upstream has refused', () => {
       'opens no door that another state shuts',
       { version: 4, state: 'Expired', rejected: { version: 3, at } },
       'expired',
+    ],
+    ['stays shut by probes too', { version: 4, state: 'Invalid', verification: failed(4) }, 'invalid'],
+    [
+      'stays shut by probes, after an older one that was refused',
+      { version: 4, state: 'Invalid', rejected: { version: 3, at }, verification: failed(4) },
+      'invalid',
+    ],
+    ['does not shut a newer one by probes', { version: 5, state: 'Invalid', verification: failed(4) }, 'open'],
+    [
+      'is open while its failure is to be confirmed',
+      { version: 4, state: 'Unverified', verification: failed(4) },
+      'open',
+    ],
+    [
+      'is open once a probe accepts it, before the state follows',
+      { version: 4, state: 'Invalid', verification: { ...failed(4), verdict: 'Accepted' } },
+      'open',
     ],
     ['is not there without a key', { rejected: { version: 3, at } }, 'nothingStored'],
   ] as const)('%s', (_, status, expected) => {

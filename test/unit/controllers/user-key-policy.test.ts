@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
-import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKeyPolicy, UserKeyPolicyProbe } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { decidePolicy } from '#operator/controllers/user-key-policy/decide.ts';
 import { type ObservedPolicy, observePolicy } from '#operator/controllers/user-key-policy/observe.ts';
 import { ProbeProblems } from '#operator/validation/probe-problems.ts';
@@ -122,18 +122,21 @@ describe('a UserKeyPolicy with a probe', () => {
     const problems = new ProbeProblems((key) => changed.push(key));
     const probe = { policy: 'strict', ...tool };
     const key = { namespace: 'team-a', name: 'strict' };
+    const known = (at = github, asked: UserKeyPolicyProbe = tool.probe) => problems.of(key, asked, [at]);
     problems.take(github, { finding: { reason: 'TimedOut' }, probe });
-    expect(problems.of(key)).toEqual([]);
+    expect(known()).toEqual([]);
     problems.take(github, { finding: { reason: 'ToolNotListed' }, probe });
     problems.take(github, { finding: { reason: 'UpstreamError' }, probe });
-    expect(problems.of(key)).toEqual([{ server: 'github', reason: 'ToolNotListed' }]);
+    expect(known()).toEqual([{ server: 'github', reason: 'ToolNotListed' }]);
+    expect(known(github, { tool: { name: 'another' } })).toEqual([]);
+    expect(known({ ...github, metadata: { ...github.metadata, generation: 99 } })).toEqual([]);
     const object = policy({ validation: tool });
-    const { status } = decidePolicy({ ...observed(object, [github]), probeProblems: problems.of(key) }, now);
+    const { status } = decidePolicy({ ...observed(object, [github]), probeProblems: known() }, now);
     expect(messageOf(status)).toMatch(
       /^github does not list the tool of the probe.*; correct validation.probe.tool.name/u,
     );
     problems.take(github, { finding: { verdict: 'Rejected', reason: 'KeyRefused' }, probe });
-    expect(problems.of(key)).toEqual([]);
+    expect(known()).toEqual([]);
     expect(changed).toEqual([key, key]);
   });
 });

@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
 
 import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
+import type { UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
 import { decideUserKey } from '#operator/controllers/user-key/decide.ts';
 import type { ObservedUserKey } from '#operator/controllers/user-key/observe.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+
+import { verifies } from '#test/requirements.ts';
 
 import { brief, header, messageOf, now, policy, server, subject, userKey, userKeyName } from './fixtures.ts';
 
@@ -102,6 +105,32 @@ describe('the state of a UserKey', () => {
     });
     expect(status).not.toHaveProperty('rejected');
     expect(decideUserKey(observed({ object: rejectedAt(version - 1) }), now).status?.state).toBe('Configured');
+  });
+
+  test(verifies('validation:invalid-after-failures'), () => {
+    const probing = policy({
+      validation: { probe: { tool: { name: 'whoami' } }, schedule: '24h', invalidAfterFailures: 3 },
+    });
+    const stateAt = (verification: UserKeyVerification | undefined, policies = [probing]) => {
+      const status = { version, ...(verification === undefined ? {} : { verification }) };
+      const object = userKey({ metadata: { finalizers: [userKeyFinalizer] }, status });
+      const decided = decideUserKey(observed({ object, policies }), now).status;
+      return `${decided?.state} ${brief(decided)} ${decided?.headers?.[0]?.state}`;
+    };
+    const found = (verdict: UserKeyVerification['verdict'], failures: number, of = version) => ({
+      version: of,
+      verdict,
+      failures,
+      message: 'm',
+    });
+    expect(stateAt(undefined)).toBe('Unverified Ready=Unknown/Unverified Unverified');
+    expect(stateAt(found('Unverified', 0))).toBe('Unverified Ready=Unknown/Unverified Unverified');
+    expect(stateAt(found('Accepted', 0))).toBe('Configured Ready=True/Configured Configured');
+    expect(stateAt(found('Rejected', 2))).toBe('Unverified Ready=Unknown/Unverified Unverified');
+    expect(stateAt(found('Rejected', 3))).toBe('Invalid Ready=False/ProbeFailed Invalid');
+    expect(stateAt(found('InsufficientScope', 3))).toBe('Configured Ready=True/ScopeMissing Configured');
+    expect(stateAt(found('Rejected', 9, version - 1))).toBe('Unverified Ready=Unknown/Unverified Unverified');
+    expect(stateAt(found('Rejected', 9), [])).toBe('Configured Ready=True/Configured Configured');
   });
 
   test('tells of every declared header since when it is set', () => {

@@ -105,6 +105,7 @@ describe('a key that is set', () => {
       check: { reason: finding.reason },
     });
     expect(w.sealed()).toHaveLength(1);
+    expect(w.userKey()?.status).not.toHaveProperty('rejected');
     expect(w.userKey()?.status?.verification).toMatchObject(verification);
   });
 
