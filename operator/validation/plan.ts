@@ -16,10 +16,10 @@ export interface PlanWorld {
 }
 
 /** Pure. Which of the keys are probed now: those due for longest, as far as the budgets of their upstreams go. */
-export function planProbes(keys: readonly DueKey[], world: PlanWorld): readonly DueKey[] {
+export function planProbes<Key extends DueKey>(keys: readonly Key[], world: PlanWorld): readonly Key[] {
   const { nowMs, limits } = world;
   const planned = new Map<string, number>();
-  const chosen: DueKey[] = [];
+  const chosen: Key[] = [];
   const due = keys.filter(({ dueAtMs }) => dueAtMs <= nowMs).toSorted((left, right) => left.dueAtMs - right.dueAtMs);
   for (const key of due) {
     if (world.runningTotal + chosen.length >= limits.runningTotalMax) break;

@@ -55,6 +55,19 @@ interface Candidate extends DueKey {
   readonly rules: ValidationRules;
 }
 
+interface ProbedServer {
+  readonly server: McpServer;
+  readonly rules: ValidationRules;
+  readonly upstreams: readonly string[];
+}
+
+interface ProbedNamespace {
+  readonly namespace: string;
+  readonly organization: string;
+  /** By name. */
+  readonly probed: ReadonlyMap<string, ProbedServer>;
+}
+
 /** Probes stored keys when they are due, on the leader only. What is due stands in the UserKeys, so another leader goes on from there. */
 export function startProbeSchedule(options: ProbeScheduleOptions): ProbeSchedule {
   const schedule = new Schedule(options);
@@ -96,44 +109,53 @@ class Schedule {
       runningTotal: budget.runningTotal,
       useOf: (upstream: string) => budget.useOf(upstream),
     };
-    for (const { id } of planProbes(candidates, world)) {
-      const candidate = candidates.find((one) => one.id === id);
-      if (candidate !== undefined) this.#start(candidate);
-    }
+    for (const candidate of planProbes(candidates, world)) this.#start(candidate);
   }
 
   async settled(): Promise<void> {
     await Promise.all(this.#running.values());
   }
 
+  /** Once over the UserKeys of each namespace in which something is probed, however many servers it has. */
   #candidates(nowMs: number): readonly Candidate[] {
-    const { sources } = this.#options;
-    return sources.mcpServers.list().flatMap((server) => {
-      const { namespace = '' } = server.metadata;
-      const rules = validationRules(policiesOf(server, sources.userKeyPolicies.listNamespace(namespace)));
-      return rules.probes.length === 0 ? [] : this.#candidatesOf(server, rules, nowMs);
-    });
+    const { sources, tenancy } = this.#options;
+    return [...Map.groupBy(sources.mcpServers.list(), ({ metadata }) => metadata.namespace ?? '')].flatMap(
+      ([namespace, servers]) => {
+        const organization = tenancy.organizationOf(namespace);
+        if (organization.kind !== 'organization') return [];
+        const probed = this.#probedOf(namespace, servers);
+        return probed.size === 0 ? [] : this.#dueIn({ namespace, organization: organization.name, probed }, nowMs);
+      },
+    );
   }
 
-  #candidatesOf(server: McpServer, rules: ValidationRules, nowMs: number): readonly Candidate[] {
-    const { namespace = '', name, uid = '' } = server.metadata;
-    const { sources, tenancy, keyStore, prober } = this.#options;
-    const organization = tenancy.organizationOf(namespace);
-    if (organization.kind !== 'organization') return [];
-    const upstreams = prober.upstreamsOf(server, rules.probes);
-    return sources.userKeys.listNamespace(namespace).flatMap((userKey) => {
-      const version = versionOnRecord(userKey);
-      const dueMs =
-        version === undefined || userKey.spec.serverRef.name !== name
-          ? undefined
-          : dueAtMs(userKey, { version, rules, nowMs });
+  #probedOf(namespace: string, servers: readonly McpServer[]): ReadonlyMap<string, ProbedServer> {
+    const { sources, prober } = this.#options;
+    const policies = sources.userKeyPolicies.listNamespace(namespace);
+    return new Map(
+      servers.flatMap((server) => {
+        const rules = validationRules(policiesOf(server, policies));
+        const upstreams = prober.upstreamsOf(server, rules.probes);
+        return rules.probes.length === 0 ? [] : [[server.metadata.name, { server, rules, upstreams }] as const];
+      }),
+    );
+  }
+
+  #dueIn({ namespace, organization, probed }: ProbedNamespace, nowMs: number): readonly Candidate[] {
+    const due: Candidate[] = [];
+    for (const userKey of this.#options.sources.userKeys.listNamespace(namespace)) {
+      const at = probed.get(userKey.spec.serverRef.name);
+      const version = at === undefined ? undefined : versionOnRecord(userKey);
+      if (at === undefined || version === undefined) continue;
+      const dueMs = dueAtMs(userKey, { version, rules: at.rules, nowMs });
+      if (dueMs === undefined || dueMs > nowMs) continue;
       const id = `${namespace}/${userKey.metadata.name}/${version}`;
-      if (version === undefined || dueMs === undefined || dueMs > nowMs || this.#isHeld(id, nowMs)) return [];
-      const { subject } = userKey.spec;
-      const address = { organization: organization.name, server: { namespace, name }, serverUid: uid, subject };
-      if (keyStore.userKeyNameOf(address) !== userKey.metadata.name) return [];
-      return [{ id, upstreams, dueAtMs: dueMs, userKey, server, address, version, rules }];
-    });
+      if (this.#isHeld(id, nowMs)) continue;
+      const { name, uid = '' } = at.server.metadata;
+      const address = { organization, server: { namespace, name }, serverUid: uid, subject: userKey.spec.subject };
+      due.push({ ...at, id, dueAtMs: dueMs, userKey, address, version });
+    }
+    return due;
   }
 
   #isHeld(id: string, nowMs: number): boolean {
@@ -163,6 +185,8 @@ class Schedule {
   async #probe({ id, userKey, server, address, version, rules }: Candidate): Promise<void> {
     const { keyStore, trials, sources } = this.#options;
     const policies = sources.userKeyPolicies.listNamespace(address.server.namespace);
+    // One that was made up says nothing of its subject's key.
+    if (keyStore.userKeyNameOf(address) !== userKey.metadata.name) return this.#hold(id);
     using key = await keyStore.open(address, version);
     if (key?.version !== version) return this.#hold(id);
     const tried = await trials.try(
