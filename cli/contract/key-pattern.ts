@@ -18,6 +18,10 @@ export function matchWhole(pattern: string, value: Uint8Array): PatternVerdict {
   return compiled.matcher(value).matches() ? 'matches' : 'differs';
 }
 
+export function isUsablePattern(pattern: string): boolean {
+  return compile(pattern) !== undefined;
+}
+
 function compile(pattern: string): RE2JS | undefined {
   // Compiling alone would take a fifth of a second for the largest that 256 characters can say.
   if (roughInstructions(pattern) > patternInstructionsMax) return undefined;

@@ -16,6 +16,7 @@ export const conditionTypes = {
   KeyProtection: 'Organization: what wraps the data keys of its user keys.',
   SidecarsCurrent: 'McpServer: every pod carries the sidecar that would be injected now.',
   PolicyBound: 'McpServer: at least one UserKeyPolicy is for this server.',
+  FormatsUsable: 'McpServer: every rule for values can be used; only there while one cannot.',
   Complete: 'UserKeyRequest: the request is answered.',
 } as const;
 
@@ -83,6 +84,10 @@ const reasonTable = {
   },
   SidecarImageUnknown: { meaning: 'ConfigMap mcp-keyring-injection names no image.', runbook: 'sidecar-image-unknown' },
   PoliciesBound: { meaning: 'One or more policies are for this server.' },
+  PatternTooLarge: {
+    meaning: 'McpServer: a format.pattern compiles to more instructions than are allowed.',
+    runbook: 'pattern-too-large',
+  },
   NoPolicy: { meaning: 'No policy is for this server; its own declaration counts.' },
 
   Bound: { meaning: 'UserKeyPolicy: it counts at every server that it is for.' },

@@ -1,3 +1,4 @@
+import { isUsablePattern } from '#cli/contract/key-pattern.ts';
 import type { McpServer, McpServerCaBundleRef } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type {
   UserKeyPolicyHttp,
@@ -27,6 +28,9 @@ export type ProbeTarget =
  * tool of a server in the cluster is called through its sidecar, as users call it.
  */
 export function probeTarget(server: McpServer, { tool, http }: UserKeyPolicyProbe, from: UpstreamSources): ProbeTarget {
+  const { matches } = (tool ?? http)?.expect ?? {};
+  // It would fit no answer, which says nothing of a key.
+  if (matches !== undefined && !isUsablePattern(matches)) return impossible('ExpectationTooLarge');
   if (http !== undefined) return httpTarget(server, http, from);
   if (tool === undefined) return impossible('OriginNotAllowed');
   if (server.spec.transport === 'SSE') return impossible('TransportUnsupported');

@@ -27,6 +27,7 @@ export type FailureReason =
   | 'ToolNotListed'
   | 'CallRefused'
   | 'TransportUnsupported'
+  | 'ExpectationTooLarge'
   | 'HeadersMissing'
   | 'ValuesTooLong';
 
@@ -100,6 +101,10 @@ export const probeReasons: Readonly<Record<ProbeReason, ReasonRow>> = {
   TransportUnsupported: {
     sentence: (upstream) => `${upstream} speaks the transport of 2024-11-05, on which no tool is called to try a key.`,
     advice: 'use validation.probe.http',
+  },
+  ExpectationTooLarge: {
+    sentence: (upstream) => `The expression that an answer of ${upstream} is held against is too large to be used.`,
+    advice: 'write a shorter expect.matches, or fewer counted repeats',
   },
   HeadersMissing: {
     sentence: (upstream) => `A header that ${upstream} needs is not set yet, so the key was not tried.`,

@@ -4,6 +4,7 @@ import { gatewayPath, labels } from '#crds/v1alpha1/names.ts';
 
 import { someOf, stampConditions } from '../conditions.ts';
 import type { ServerFinding, Upstream } from './decide.ts';
+import { formatsUsable } from './formats.ts';
 import type { ObservedServer } from './observe.ts';
 import { urlOf } from './resources.ts';
 import type { SidecarCensus } from './sidecars.ts';
@@ -19,7 +20,12 @@ export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): 
   const { object, keys } = observed;
   const { upstream, census, finding, now } = outcome;
   const { generation } = object.metadata;
-  const conditions = [...readiness(observed, finding), sidecarsCurrent(observed, census), policyBound(observed)];
+  const conditions = [
+    ...readiness(observed, finding),
+    sidecarsCurrent(observed, census),
+    policyBound(observed),
+    ...formatsUsable(object),
+  ];
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     ...urlFields(observed, upstream),

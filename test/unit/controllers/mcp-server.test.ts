@@ -10,7 +10,7 @@ import type { Step } from '#operator/controllers/decision.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { Deployment, EndpointSlice, NetworkPolicy, Service } from '#operator/kube/resources.ts';
 
-import { brief, managedServer, messageOf, now, policy, server } from './fixtures.ts';
+import { brief, header, managedServer, messageOf, now, policy, server } from './fixtures.ts';
 
 const injection = {
   sidecarImage: 'registry.example.com/mcp-proxy@sha256:1',
@@ -258,6 +258,16 @@ describe('the status of an McpServer', () => {
     });
     expect(brief(status)).toContain('PolicyBound=True/PoliciesBound');
     expect(messageOf(status, 'PolicyBound')).toContain('strict');
+  });
+
+  test('names headers of which no value can be set, because their pattern is too large', () => {
+    const asking = (pattern: string) => {
+      const object = server({ headers: [header('Authorization', { format: { pattern } })] });
+      return decideServer(observed({ object }), now).status;
+    };
+    expect(brief(asking('(?:[a-z]{100}-){50}'))).toContain('FormatsUsable=False/PatternTooLarge');
+    expect(messageOf(asking('(?:[a-z]{100}-){50}'), 'FormatsUsable')).toMatch(/Authorization.*fewer counted repeats/u);
+    expect(brief(asking('ghp_[A-Za-z0-9]{36}'))).not.toContain('FormatsUsable');
   });
 
   test('is not confused by a pod whose note is not ours', () => {

@@ -94,6 +94,13 @@ describe('a UserKeyPolicy with a probe', () => {
         says: /lets none go; add the origin to authentication.probeOrigins/u,
       },
       {
+        object: policy({
+          validation: { probe: { tool: { name: 'a', expect: { path: '$', matches: '(?:.{900}){9}' } } } },
+        }),
+        servers: [github],
+        says: /too large to be used; write a shorter expect.matches/u,
+      },
+      {
         object: policy({ validation: tool }),
         servers: [sse],
         says: /transport of 2024-11-05.*use validation.probe.http/u,
