@@ -90,6 +90,8 @@ export const requirements = {
   'validation:schedule': 'every stored key is probed within its schedule and jitter',
   'validation:invalid-after-failures':
     'a key is Invalid after as many failed probes in a row as the policy takes, in that version, and not before',
+  'validation:upstream-suspected':
+    'an upstream that refuses several users and serves none is at fault itself: no key is',
   'validation:unknown-tool': 'a tool that the server does not list says nothing of the key',
   'unsupported:refused': 'a field without behaviour yet is refused with "not supported yet"',
   'mcp:01-two-eras': "both eras on one port, told apart by the body as the official SDK's server tells them apart",

@@ -17,6 +17,7 @@ import { type Merge, mergeValues } from './merged-values.ts';
 import { ok, type DestroyDecision, type OrderDecision, type StoreDecision } from './decide.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import { refusals } from './refusals.ts';
+import type { RequestLimiter } from './request-limiter.ts';
 import { serverState } from './server-state.ts';
 import { tryFirst, tryKey } from './try-key.ts';
 import type { Turns } from './turns.ts';
@@ -25,6 +26,8 @@ export interface OrderApplier {
   readonly client: Pick<KubeClient, 'apply' | 'delete'>;
   readonly keyStore: KeyStore;
   readonly trials: Pick<KeyTrials, 'try' | 'record'>;
+  /** Of keys that one requester has tried. */
+  readonly tryLimiter: Pick<RequestLimiter, 'admits'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly turns: Turns;
   readonly now: () => Date;

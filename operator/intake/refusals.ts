@@ -1,7 +1,7 @@
 import type { KeyCheck, Refusal, RefusalCode } from '#cli/contract/responses.ts';
 import type { ServerRef } from '#contract/lease.ts';
 
-import { requestsPerWindowMax } from './request-limiter.ts';
+import { requestsPerWindowMax, triesPerWindowMax } from './request-limiter.ts';
 import { nearestNames } from './suggestions.ts';
 
 /** Every sentence with which a request is refused: what is wrong, and what to do. */
@@ -18,6 +18,10 @@ export const refusals = {
   tooMany: refusal(
     'TooManyRequests',
     `More than ${requestsPerWindowMax} requests in a minute. Wait a minute and try again.`,
+  ),
+  tooManyTries: refusal(
+    'TooManyRequests',
+    `More than ${triesPerWindowMax} keys were tried in a minute. Wait a minute and try again.`,
   ),
   identityUnavailable: refusal(
     'IdentityUnavailable',

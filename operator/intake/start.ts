@@ -7,7 +7,7 @@ import { requestKeyOf } from '#operator/kube/request-key.ts';
 
 import { IntakeKeys, type IntakeKeysOptions } from './intake-keys.ts';
 import { type IntakeDependencies, intakeReconcile } from './reconcile.ts';
-import { RequestLimiter } from './request-limiter.ts';
+import { RequestLimiter, triesPerWindowMax } from './request-limiter.ts';
 import { Turns } from './turns.ts';
 
 /** How often it is checked whether the intake key is due, and how soon a failed check is repeated. */
@@ -16,7 +16,10 @@ const refreshRetryMs = 5_000;
 /** More than keys can be tried at a time: who only asks never waits for an upstream of others. */
 const intakeWorkers = 24;
 
-export interface IntakeOptions extends Omit<IntakeDependencies, 'requests' | 'keyPairOf' | 'limiter' | 'turns'> {
+export interface IntakeOptions extends Omit<
+  IntakeDependencies,
+  'requests' | 'keyPairOf' | 'limiter' | 'tryLimiter' | 'turns'
+> {
   readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'];
   readonly operatorNamespace: string;
   readonly randomness: IntakeKeysOptions['randomness'];
@@ -60,6 +63,7 @@ function startRequests(options: IntakeOptions, keys: IntakeKeys): Controller {
       requests: requestInformer.store,
       keyPairOf: (keyId) => keys.keyPairOf(keyId),
       limiter: new RequestLimiter(),
+      tryLimiter: new RequestLimiter(triesPerWindowMax),
       turns: new Turns(),
     }),
     log: options.log,

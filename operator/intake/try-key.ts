@@ -12,12 +12,16 @@ import type { KeyTrials, TrialOrder } from '#operator/validation/trials.ts';
 
 import { ok, type TryDecision } from './decide.ts';
 import { mergeValues } from './merged-values.ts';
+import type { RequestLimiter } from './request-limiter.ts';
 import type { ObservedServer } from './observe.ts';
 import { keyNotChecked, keyNotSet, keyRejected, refusals } from './refusals.ts';
 
 export interface KeyTrier {
   readonly keyStore: Pick<KeyStore, 'open'>;
   readonly trials: Pick<KeyTrials, 'try' | 'record'>;
+  /** Of keys that one requester has tried. */
+  readonly tryLimiter: Pick<RequestLimiter, 'admits'>;
+  readonly now: () => Date;
 }
 
 /** Whether a key may be stored, and what is known of it then. */
@@ -33,6 +37,7 @@ export async function tryFirst(
 ): Promise<FirstTrial> {
   const { onSave, probes } = target.validation;
   if (onSave === 'Off' || probes.length === 0) return { kind: 'stored', tried: undefined };
+  if (!admits(trier, request)) return { kind: 'refused', response: refusals.tooManyTries };
   const tried = await tryGiven(trier, target, { fields, request });
   if (tried === 'unreadable') return { kind: 'refused', response: refusals.storeUnavailable };
   if (onSave === 'Warn' || tried === undefined) return { kind: 'stored', tried };
@@ -64,6 +69,7 @@ export async function tryKey(
   { target, fields }: TryDecision,
   request: UserKeyRequest,
 ): Promise<UserKeyResponse> {
+  if (!admits(trier, request)) return refusals.tooManyTries;
   const tried =
     fields.length > 0 ? await tryGiven(trier, target, { fields, request }) : await tryStored(trier, target, request);
   if (tried === 'unreadable') return refusals.storeUnavailable;
@@ -96,6 +102,10 @@ async function tryStored(
     if (!(error instanceof KeyStoreError)) throw error;
     return 'unreadable';
   }
+}
+
+function admits({ tryLimiter, now }: KeyTrier, { metadata, spec }: UserKeyRequest): boolean {
+  return tryLimiter.admits(spec.requester.username, metadata.uid ?? '', now().getTime());
 }
 
 function keyOf({ server, headers, address, validation }: ObservedServer) {

@@ -30,11 +30,14 @@ export function validationRules(policies: readonly UserKeyPolicy[]): ValidationR
   const counts = asked.flatMap((one) => one.invalidAfterFailures ?? []);
   return {
     onSave: strictness.find((value) => asked.some((one) => one.onSave === value)) ?? 'Warn',
-    invalidAfterFailures: counts.length === 0 ? 1 : Math.min(...counts),
+    invalidAfterFailures: counts.length === 0 ? failuresByDefault : Math.min(...counts),
     probes,
     ...(intervals.length === 0 ? {} : { intervalMs: Math.min(...intervals) }),
   };
 }
+
+/** One that fails is tried again after a minute. */
+const failuresByDefault = 2;
 
 const strictness: readonly OnSave[] = ['Enforce', 'Warn', 'Off'];
 

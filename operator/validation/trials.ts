@@ -10,6 +10,7 @@ import { nextProbeMs, retryProbeMs } from './plan.ts';
 import type { KeyToTry, Prober, Tried } from './prober.ts';
 import type { ValidationRules } from './rules.ts';
 import type { ProbeReason } from './verdict.ts';
+import type { UpstreamSuspicion } from './upstream-suspicion.ts';
 import { nextVerification } from './verification.ts';
 
 export interface KeyTrialsOptions {
@@ -17,6 +18,7 @@ export interface KeyTrialsOptions {
   /** Fenced: only the leader tries keys. */
   readonly client: Pick<KubeClient, 'apply'>;
   readonly audit: Pick<AuditLog, 'append'>;
+  readonly suspicion: Pick<UpstreamSuspicion, 'judge'>;
   readonly now: () => Date;
   /** In [0, 1). */
   readonly random: () => number;
@@ -79,12 +81,13 @@ export class KeyTrials {
 
   /** Writes on the UserKey what is known of this version. @throws KubeError */
   async record(trial: RecordedTrial): Promise<UserKeyVerification> {
-    const { userKey, server, tried, version } = trial;
+    const { userKey, server, version } = trial;
+    const tried = this.#judged(trial);
     const now = this.#options.now();
     const before = userKey.status?.verification;
     const known = { version, finding: tried.finding, message: sentenceOf(tried, server), now };
     const { failures } = nextVerification(before, { ...known, nextAt: undefined });
-    const nextMs = this.#nextMs(trial, failures);
+    const nextMs = this.#nextMs({ ...trial, tried }, failures);
     const verification = nextVerification(before, {
       ...known,
       nextAt: nextMs === undefined ? undefined : new Date(nextMs),
@@ -98,13 +101,22 @@ export class KeyTrials {
     return verification;
   }
 
+  /** What is found out about one user is weighed against what was found out about others. */
+  #judged({ userKey, tried }: RecordedTrial): Tried {
+    const { metadata, spec } = userKey;
+    const server = { namespace: metadata.namespace ?? '', name: spec.serverRef.name };
+    return { ...tried, finding: this.#options.suspicion.judge(server, metadata.name, tried.finding) };
+  }
+
   #nextMs({ tried, rules, attempts = 0 }: RecordedTrial, failures: number): number | undefined {
     const { now, random } = this.#options;
     const { intervalMs = unscheduledMs, invalidAfterFailures } = rules;
-    const { verdict } = tried.finding;
+    const { verdict, reason } = tried.finding;
     if (verdict === undefined) return retryProbeMs(now().getTime(), { intervalMs, attempts, random: random() });
-    const isUndecided = verdict !== 'Accepted' && failures < invalidAfterFailures;
-    if (isUndecided) return retryProbeMs(now().getTime(), { intervalMs, attempts: failures - 1, random: random() });
+    // What is not the upstream's own refusal may pass: a key must not wait for its schedule then.
+    const mayPass = verdict === 'Rejected' && reason !== 'KeyRefused';
+    if (verdict !== 'Accepted' && (mayPass || failures < invalidAfterFailures))
+      return retryProbeMs(now().getTime(), { intervalMs, attempts: failures - 1, random: random() });
     return rules.intervalMs === undefined ? undefined : nextProbeMs(now().getTime(), rules.intervalMs, random());
   }
 }

@@ -21,6 +21,7 @@ export type FailureReason =
   | 'Redirected'
   | 'StatusUnexpected'
   | 'Busy'
+  | 'UpstreamSuspected'
   | 'AddressRefused'
   | 'OriginNotAllowed'
   | 'CaBundleMissing'
@@ -78,6 +79,9 @@ export const probeReasons: Readonly<Record<ProbeReason, ReasonRow>> = {
     sentence: (upstream, what) => `${upstream} answers ${what} in a way that says nothing of the key.`,
   },
   Busy: { sentence: (upstream) => `Too many keys for ${upstream} are being tried at the moment.` },
+  UpstreamSuspected: {
+    sentence: (upstream) => `${upstream} refuses several users at once, so it may be its own fault.`,
+  },
   AddressRefused: {
     sentence: (upstream) => `The host name of ${upstream} leads to an address that keys are not sent to.`,
     advice: 'allow private addresses in the McpServer if they are meant',

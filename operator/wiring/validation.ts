@@ -10,6 +10,7 @@ import { ProbeProblems } from '#operator/validation/probe-problems.ts';
 import { Prober } from '#operator/validation/prober.ts';
 import { type ProbeSchedule, startProbeSchedule } from '#operator/validation/schedule.ts';
 import { KeyTrials } from '#operator/validation/trials.ts';
+import { UpstreamSuspicion } from '#operator/validation/upstream-suspicion.ts';
 
 import type { Informers } from './informers.ts';
 import type { Keys } from './keys.ts';
@@ -53,7 +54,14 @@ export function createValidation(wiring: ValidationWiring): Validation {
     monotonicMs: () => clock.nowMs(),
     tried: (server, tried) => problems.take(server, tried),
   });
-  const trials = new KeyTrials({ prober, client, audit, now, random: Math.random });
+  const trials = new KeyTrials({
+    prober,
+    client,
+    audit,
+    suspicion: new UpstreamSuspicion({ nowMs: () => clock.nowMs() }),
+    now,
+    random: Math.random,
+  });
   const sources = {
     mcpServers: informers.mcpServers.store,
     userKeyPolicies: informers.userKeyPolicies.store,

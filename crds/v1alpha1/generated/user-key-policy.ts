@@ -72,7 +72,7 @@ export interface UserKeyPolicyValidation {
   readonly onSave?: 'Enforce' | 'Warn' | 'Off';
   /** How often stored keys are probed again, for example 24h. */
   readonly schedule?: string;
-  /** Probes in a row that a key has to fail before it is Invalid; absent means 1. */
+  /** Probes in a row that a key has to fail before it is Invalid; absent means 2, the second a minute after the first. */
   readonly invalidAfterFailures?: number;
   readonly probe?: UserKeyPolicyProbe;
 }

@@ -8,7 +8,7 @@ import type { AuditEvent } from '#operator/audit/audit-log.ts';
 import type { Identification } from '#operator/identity/identification.ts';
 import { mcpServers, userKeyPolicies, userKeyRequests, userKeys } from '#operator/kube/keyring-resources.ts';
 import { intakeReconcile, type IntakeDependencies } from '#operator/intake/reconcile.ts';
-import { RequestLimiter } from '#operator/intake/request-limiter.ts';
+import { RequestLimiter, triesPerWindowMax } from '#operator/intake/request-limiter.ts';
 import { Turns } from '#operator/intake/turns.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 
@@ -86,6 +86,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     },
     keyPairOf: (keyId) => (keyId === 'intake-1' ? intakeKey : undefined),
     limiter: new RequestLimiter(),
+    tryLimiter: new RequestLimiter(triesPerWindowMax),
     turns: new Turns(),
     now: () => clock.now,
     ...change,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { UserKeyPolicyValidation } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import { triesPerWindowMax } from '#operator/intake/request-limiter.ts';
 import { userKeyPolicies } from '#operator/kube/keyring-resources.ts';
 import type { KeyToTry } from '#operator/validation/prober.ts';
 import { KeyTrials } from '#operator/validation/trials.ts';
@@ -39,6 +40,7 @@ async function world(validation: UserKeyPolicyValidation, finding: ProbeFinding)
     prober,
     client: made.cluster.client,
     audit: made.deps.audit,
+    suspicion: { judge: (_server, _user, finding) => finding },
     now: made.deps.now,
     random: () => 0,
   });
@@ -164,6 +166,17 @@ describe('a key that is tried', () => {
     const { version, verification } = w.userKey()?.status ?? {};
     expect(verification).toMatchObject({ version, verdict: 'Rejected', failures: 2 });
     expect(w.tries.map((one) => one.version)).toEqual([version, version]);
+  });
+
+  test('is refused a user who tries many, and goes on for others', async () => {
+    const w = await world({ onSave: 'Enforce' }, rejected);
+    for (let count = 0; count < triesPerWindowMax; count += 1)
+      await w.ask(count % 2 === 0 ? trial : set, { Authorization: key });
+    for (const control of [trial, set])
+      expect(await w.ask(control, { Authorization: key })).toMatchObject({ code: 'TooManyRequests' });
+    expect(w.tries).toHaveLength(triesPerWindowMax);
+    expect(await w.ask(trial, { Authorization: key }, 'bob')).toMatchObject({ outcome: 'ok' });
+    expect(await w.ask({ v: 1, operation: 'status', server: 'github' })).toMatchObject({ outcome: 'ok' });
   });
 
   test('is missed where none is stored', async () => {

@@ -64,7 +64,14 @@ function leader(validation: UserKeyPolicyValidation, names: readonly string[], a
   };
   const audited: unknown[] = [];
   const audit = { append: (event: unknown) => Promise.resolve(void audited.push(event)) };
-  const trials = new KeyTrials({ prober, client: client as never, audit, now, random: () => 0.5 });
+  const trials = new KeyTrials({
+    prober,
+    client: client as never,
+    audit,
+    suspicion: { judge: (_server, _user, finding) => finding },
+    now,
+    random: () => 0.5,
+  });
   const schedule = startProbeSchedule({
     sources,
     tenancy: { organizationOf: () => ({ kind: 'organization', name: 'acme', issuers: [] }) },
