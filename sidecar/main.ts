@@ -118,8 +118,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
     pulse: new Pulse(),
     belongings: new Belongings(serving.mode === 'gateway' ? 'part' : 'all'),
     held: new HoldingPlaces(ladderLimits),
-    reportUnexpected: (error: unknown) =>
-      log('error', 'a request failed in a way nobody thought of', errorFields(error)),
+    reportUnexpected,
   };
   const surroundings = { broker: createBroker(options), nowMs, log, process: processReadings };
   const allowed = { hosts: options.allowedHosts, origins: options.allowedOrigins };
@@ -184,6 +183,10 @@ function remoteFactory(answerMsMax: number | undefined): (server: ServerRef, rem
   };
 }
 
+function reportUnexpected(error: unknown): void {
+  log('error', 'a request failed in a way nobody thought of', errorFields(error));
+}
+
 async function lookupAll(hostname: string): Promise<readonly string[]> {
   return (await lookup(hostname, { all: true })).map(({ address }) => address);
 }
@@ -195,7 +198,7 @@ function listen({ address, ports, serving }: Options, proxy: Proxy, drain: Drain
   const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
     ingress: at(ports.ingress, (port) =>
-      serveIngress({ address: clients, port, handler: proxy.handler, drain, nowMs }),
+      serveIngress({ address: clients, port, handler: proxy.handler, drain, nowMs, reportUnexpected }),
     ),
     health: at(ports.health, (port) =>
       serveEndpoints({ address, port, answer: (path) => answerHealth({ notReady }, path) }),

@@ -1,4 +1,6 @@
+import { Fields } from '../http1/fields.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
+import { streamOf } from '../proxy/chunks.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
 import { checkHostOrigin, type HostsAndOrigins } from '../proxy/layers/check-host-origin.ts';
@@ -15,7 +17,7 @@ export type Relay = (request: RelayedRequest) => Promise<ProxyResponse>;
 export interface RelayedRequest {
   readonly url: string;
   readonly method: string;
-  readonly headers: Headers;
+  readonly headers: Fields;
   readonly body: ReadableStream<Uint8Array> | undefined;
   readonly signal: AbortSignal;
 }
@@ -41,14 +43,14 @@ export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
 function relayed({ policy, relay, resource, drain }: RelayParts): Handler<IncomingRequest> {
   return async function relayRequest(request) {
     const { method, signal } = request;
-    const headers = new Headers(request.headers);
+    const headers = new Fields(request.headers);
     dropHopByHopFields(headers);
     // The HTTP client writes these two for the new connection.
     headers.delete('host');
     headers.delete('content-length');
     // Where a server of the transport of 2024-11-05 names a URL for messages, its sidecar has to know what stands before it here.
     if (method === 'GET') headers.set(prefixHeader, publicPrefix(request.headers, resource.endpoint));
-    const body = hasBody(request) ? (request.body.stream() ?? undefined) : undefined;
+    const body = hasBody(request) ? (streamOf(request.body.chunks())) : undefined;
     const url = urlOf(policy(), request, resource.endpoint.path);
     try {
       const response = await relay({ url, method, headers, body, signal });

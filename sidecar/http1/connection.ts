@@ -1,16 +1,17 @@
 import { Buffer } from 'node:buffer';
+import type { Fields } from './fields.ts';
 import { Http1Error } from './http1-error.ts';
 import { type WireRequest, writeRequest } from './request-head.ts';
-import { ResponseBody } from './response-body.ts';
+import { BodyQueue } from './body-queue.ts';
 import type { ResponseHead } from './response-head.ts';
 import { ResponseReader } from './response-reader.ts';
 import type { Dial, Socket, SocketListener } from './socket.ts';
 
 export interface Answer {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: Fields;
   /** Bytes when all of them are here, `undefined` when there are none. */
-  readonly body: Uint8Array | ResponseBody | undefined;
+  readonly body: Uint8Array | BodyQueue | undefined;
 }
 
 /** A request ended without a byte of an answer. */
@@ -42,7 +43,7 @@ interface Exchange {
   readonly reader: ResponseReader;
   /** What is still to be sent. */
   unsent: readonly Uint8Array[];
-  body: ResponseBody | undefined;
+  body: BodyQueue | undefined;
   /** Whether a byte of the answer came. */
   heard: boolean;
 }
@@ -170,7 +171,7 @@ export class Connection implements SocketListener {
     const { reader, answered } = exchange;
     if (reader.done) return answered.resolve({ status, headers, body: content });
     if (framing.kind === 'length' && content === undefined) return;
-    const body = new ResponseBody({
+    const body = new BodyQueue({
       pause: () => this.#socket?.pause(),
       resume: () => this.#socket?.resume(),
       abandon: () => this.#close(),

@@ -1,4 +1,4 @@
-/** Everything that can go wrong between the request for the MCP server and its answer. */
+/** Everything that can go wrong on a connection, to the MCP server or from a client. */
 export type Http1ErrorCode =
   | 'ConnectFailed'
   | 'ConnectTimeout'
@@ -6,8 +6,9 @@ export type Http1ErrorCode =
   | 'AnswerTimeout'
   /** The connection ended before the answer did. */
   | 'BrokenOff'
-  /** The answer is not HTTP/1.1, or can be read in two ways. */
+  /** What came is not HTTP/1.1, or can be read in two ways. */
   | 'Malformed'
+  | 'HeadTooLong'
   | 'TooManyConnections'
   /** The client has gone. */
   | 'Cancelled';

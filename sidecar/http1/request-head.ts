@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { Fields } from './fields.ts';
 
 /** One request as it goes over the wire. */
 export interface WireRequest {
@@ -6,7 +7,7 @@ export interface WireRequest {
   /** Path and query. */
   readonly target: string;
   /** Neither `Host` nor anything that frames the body: this file writes those. */
-  readonly headers: Headers;
+  readonly headers: Fields;
   /** `undefined` for a method without one. */
   readonly body: Uint8Array | undefined;
 }
@@ -15,8 +16,7 @@ export interface WireRequest {
 const joinedBytesMax = 65_536;
 
 /**
- * The pieces to write, in order. Names and values need no check here: a `Headers` object refuses line breaks and NUL (Fetch standard,
- * "header value").
+ * The pieces to write, in order. Names and values need no check here: `Fields` holds none that ends a line.
  */
 export function writeRequest(request: WireRequest, host: string): readonly Uint8Array[] {
   const { body } = request;

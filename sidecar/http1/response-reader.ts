@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { ChunkedDecoder } from './chunked.ts';
+import { HeadCollector } from './head-collector.ts';
 import { Http1Error, malformed } from './http1-error.ts';
 import { type Framing, parseResponseHead, type ResponseHead } from './response-head.ts';
 
@@ -8,7 +9,7 @@ export const headBytesMax = 65_536;
 
 /** Reads one response from a connection, piece by piece as it arrives. After an error the connection is good for nothing. */
 export class ResponseReader {
-  readonly #heads = new HeadCollector();
+  readonly #heads = new HeadCollector(headBytesMax);
   #head: ResponseHead | undefined;
   #chunks: ChunkedDecoder | undefined;
   #bodyBytesLeft = 0;
@@ -87,38 +88,4 @@ export class ResponseReader {
 
 function bytesOf(framing: Framing): number {
   return framing.kind === 'length' ? framing.bytes : Number.POSITIVE_INFINITY;
-}
-
-const headEnd = '\r\n\r\n';
-const nothing = Buffer.alloc(0);
-
-/** Cuts heads off what arrives. Nearly always one is whole in its first piece, and nothing is copied. */
-class HeadCollector {
-  #held: Buffer = nothing;
-  #bytes = 0;
-
-  /** The next head without its empty line, and what came behind it; `undefined` while it is not whole. */
-  take(bytes: Buffer): { readonly text: string; readonly rest: Buffer } | undefined {
-    const heldBytes = this.#held.byteLength;
-    const whole = heldBytes === 0 ? bytes : Buffer.concat([this.#held, bytes]);
-    // The end may lie across two pieces.
-    const end = whole.indexOf(headEnd, Math.max(0, heldBytes - headEnd.length), 'latin1');
-    const headBytes = end === -1 ? whole.byteLength : end + headEnd.length;
-    if (this.#bytes + headBytes > headBytesMax) throw malformed(`the head is longer than ${headBytesMax} bytes`);
-    if (end === -1) {
-      refuseBareLineFeed(whole, heldBytes);
-      this.#held = whole;
-      return undefined;
-    }
-    this.#bytes += headBytes;
-    this.#held = nothing;
-    return { text: whole.toString('latin1', 0, end + 2), rest: whole.subarray(headBytes) };
-  }
-}
-
-/** Otherwise a head that ends its lines in LF alone would be waited for without an end. */
-function refuseBareLineFeed(bytes: Buffer, start: number): void {
-  for (let at = bytes.indexOf(0x0a, start); at !== -1; at = bytes.indexOf(0x0a, at + 1)) {
-    if (bytes[at - 1] !== 0x0d) throw malformed('a line of the head does not end in CRLF');
-  }
 }

@@ -7,6 +7,8 @@ export interface Socket {
   /** Reads nothing more, so that the sender has to wait. */
   pause(): void;
   resume(): void;
+  /** Ends our direction, in order. */
+  shutdown(): void;
   /** Ends both directions at once. */
   terminate(): void;
 }

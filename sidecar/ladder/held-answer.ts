@@ -1,3 +1,4 @@
+import { Fields } from '../http1/fields.ts';
 import type { Chunks } from '../proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '../proxy/exchange.ts';
 
@@ -14,7 +15,7 @@ export interface HoldingOptions {
  * client nor anything in between takes a wait for a dead connection.
  */
 export function holdOpen(answer: Promise<ProxyResponse>, options: HoldingOptions): ProxyResponse {
-  const headers = new Headers({
+  const headers = new Fields({
     'content-type': 'text/event-stream',
     'cache-control': 'no-cache, no-transform',
     'x-accel-buffering': 'no',
@@ -83,7 +84,7 @@ function eventsOf({ status, headers, body }: ProxyResponse, unusable: HoldingOpt
   return oneEvent(chunksIn(unusable(status)));
 }
 
-function isReadable(headers: Headers): boolean {
+function isReadable(headers: Fields): boolean {
   return (headers.get('content-encoding') ?? 'identity') === 'identity';
 }
 

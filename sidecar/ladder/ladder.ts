@@ -1,3 +1,4 @@
+import { Fields } from '../http1/fields.ts';
 import { present } from '../contract/fields.ts';
 import { createKeyLink } from '../contract/key-link.ts';
 import type { KeyPage } from '../contract/key-page.ts';
@@ -80,9 +81,9 @@ export class Ladder {
     const { message, record } = request;
     record.decision = options.refusedVersion === undefined ? 'keyMissing' : 'keyRejected';
     // No id to repeat, and never a 401: that would start a login which cannot help.
-    if (message?.kind !== 'request') return { status: 403, headers: new Headers(), body: undefined };
+    if (message?.kind !== 'request') return { status: 403, headers: new Fields(), body: undefined };
     const body = this.#askBody(request, message, { absence, ...options }) ?? this.#tell(request, message, absence);
-    return { status: 200, headers: new Headers({ 'content-type': 'application/json' }), body };
+    return { status: 200, headers: new Fields({ 'content-type': 'application/json' }), body };
   }
 
   /** The key that was sent is of no use. */

@@ -1,3 +1,4 @@
+import type { FieldLookup } from '../http1/fields.ts';
 import { Buffer } from 'node:buffer';
 import type { Message, NotificationMessage, RequestMessage } from './message.ts';
 import { initialize, repeatsNameInHeader } from './methods.ts';
@@ -14,7 +15,7 @@ export type HeaderProblem =
   | { readonly kind: 'claimMissing' };
 
 /** The message, with the era that a notification owes to its header, or what is wrong between the two. */
-export function compareHeaders(message: Message, headers: Headers): Message | HeaderProblem {
+export function compareHeaders(message: Message, headers: FieldLookup): Message | HeaderProblem {
   switch (message.kind) {
     case 'request':
       return compareRequest(message, headers);
@@ -25,7 +26,7 @@ export function compareHeaders(message: Message, headers: Headers): Message | He
   }
 }
 
-function compareRequest(message: RequestMessage, headers: Headers): Message | HeaderProblem {
+function compareRequest(message: RequestMessage, headers: FieldLookup): Message | HeaderProblem {
   const version = headers.get('mcp-protocol-version');
   if (message.era === 'modern') return compareModern(message, version, headers);
   if (version === null || !isModernVersion(version)) return message;
@@ -35,7 +36,7 @@ function compareRequest(message: RequestMessage, headers: Headers): Message | He
 function compareModern(
   message: RequestMessage,
   version: string | null,
-  headers: Headers,
+  headers: FieldLookup,
 ): RequestMessage | HeaderProblem {
   const { protocolVersion, method, name } = message;
   // Later revisions may ask for other headers: the upstream knows (-32022). One that is there must be true in any case.
@@ -55,7 +56,7 @@ function isNameRepeated(name: string | undefined, shown: string | null, required
 }
 
 /** Notifications need no claim: without one, the header decides. None of these headers is asked of them. */
-function compareNotification(message: NotificationMessage, headers: Headers): Message | HeaderProblem {
+function compareNotification(message: NotificationMessage, headers: FieldLookup): Message | HeaderProblem {
   const shown = headers.get('mcp-protocol-version');
   const protocolVersion = message.protocolVersion ?? shown ?? undefined;
   if (protocolVersion === undefined) return message;

@@ -1,6 +1,7 @@
 import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
 import type { LeaseResponse, Subject } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
+import type { Fields } from '../http1/fields.ts';
 import type { Chunks } from './chunks.ts';
 import type { Session } from './sessions.ts';
 
@@ -14,8 +15,7 @@ export interface IncomingRequest {
   readonly path: string;
   /** With its `?`, or empty. */
   readonly query: string;
-  /** Names compare without case; several fields of one name are one value, joined by a comma. */
-  readonly headers: Headers;
+  readonly headers: Fields;
   readonly body: BodySource;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
@@ -25,9 +25,10 @@ export interface IncomingRequest {
 export interface BodySource {
   /** `Content-Length`; absent for a chunked body. The HTTP parser keeps the client to it. */
   readonly declaredBytes: number | undefined;
-  /** The whole body at once; only for a declared length, which bounds it. */
-  whole(): Promise<Uint8Array>;
-  stream(): ReadableStream<Uint8Array> | null;
+  /** The whole body where all of it is here already; then there is nothing to be read. */
+  here(): Uint8Array | undefined;
+  /** To be read once. */
+  chunks(): Chunks;
 }
 
 /** Decisions that let a request go on; the others end in an error. */
@@ -66,12 +67,12 @@ export type BoundToSession = ClassifiedRequest & {
 };
 
 /** `outgoing` are the headers for the upstream, this request's own: the layers from here on change them in place. */
-export type OutgoingRequest = BoundToSession & { readonly outgoing: Headers };
+export type OutgoingRequest = BoundToSession & { readonly outgoing: Fields };
 
 /** `headers` are this response's own. */
 export interface ProxyResponse {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: Fields;
   readonly body: Uint8Array | Chunks | undefined;
 }
 

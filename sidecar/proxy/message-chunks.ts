@@ -1,3 +1,4 @@
+import type { Fields } from '../http1/fields.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import { AnswerNotes, eventLines } from './answer-notes.ts';
 import type { Chunks } from './chunks.ts';
@@ -57,7 +58,7 @@ function targetOf(data: string, { endpoint, policy }: MessageOptions): string | 
 }
 
 /** What stands before a path of the server in the URL that the client uses. */
-export function publicPrefix(headers: Headers, endpoint: Pick<Endpoint, 'prefix'>): string {
+export function publicPrefix(headers: Fields, endpoint: Pick<Endpoint, 'prefix'>): string {
   const shown = headers.get(prefixHeader) ?? '';
   const taken = shown.length <= prefixCharsMax && prefixForm.test(shown) ? shown : '';
   return `${taken}${endpoint.prefix}`;

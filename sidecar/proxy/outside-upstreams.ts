@@ -4,6 +4,7 @@ import type { Relay } from '../gateway/relay.ts';
 import type { RemoteUpstream } from '../gateway/remote.ts';
 import { ConnectionPool } from '../http1/connection-pool.ts';
 import { Http1Error } from '../http1/http1-error.ts';
+import { Fields } from '../http1/fields.ts';
 import { chunksOf } from './chunks.ts';
 import { dialTls } from './dial-tls.ts';
 import { ProxyError } from './errors.ts';
@@ -97,11 +98,12 @@ export function createRelay(): Relay {
   const session = new Bun.FetchSession({ keepAlive: { idleTimeout: relayIdleSeconds } });
   return async ({ url, method, headers, body, signal }) => {
     const content = body === undefined ? {} : { body };
-    return proxied(await session.fetch(url, { ...plain, method, headers, signal, ...content }));
+    return proxied(await session.fetch(url, { ...plain, method, headers: [...headers], signal, ...content }));
   };
 }
 
-async function proxied({ status, headers, body }: Response): Promise<ProxyResponse> {
+async function proxied({ status, headers: received, body }: Response): Promise<ProxyResponse> {
+  const headers = new Fields(received);
   if (body === null) return { status, headers, body: undefined };
   const declaredBytes = Number(headers.get('content-length') ?? 0);
   const chunks = chunksOf(body);

@@ -1,3 +1,4 @@
+import { Fields } from '../http1/fields.ts';
 import type { Message } from '../mcp/message.ts';
 import { initialize } from '../mcp/methods.ts';
 import { ProxyError } from './errors.ts';
@@ -64,5 +65,5 @@ function isInitialize(message: Message | undefined): boolean {
 
 function answerOnStream(stream: MessageStream, response: ProxyResponse): ProxyResponse {
   if (!(response.body instanceof Uint8Array) || !stream.answer(response.body)) return response;
-  return { status: 202, headers: new Headers(), body: undefined };
+  return { status: 202, headers: new Fields(), body: undefined };
 }

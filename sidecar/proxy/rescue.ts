@@ -1,3 +1,4 @@
+import { Fields } from '../http1/fields.ts';
 import type { RequestDecision } from '../contract/audit.ts';
 import { LeaseError } from '../leases/lease-error.ts';
 import { rpcCodes, rpcErrorBody } from '../mcp/answers.ts';
@@ -95,8 +96,8 @@ function respond(rescued: Rescued, status: number, id: RequestId | undefined): P
   return { status, headers, body: rpcErrorBody({ code: rpcCode, message, ...data }, id) };
 }
 
-function headersOf({ headers, retryAfterSeconds }: Rescued): Headers {
-  const all = new Headers(headers);
+function headersOf({ headers, retryAfterSeconds }: Rescued): Fields {
+  const all = new Fields(headers);
   if (retryAfterSeconds !== undefined) all.set('retry-after', String(retryAfterSeconds));
   return all;
 }

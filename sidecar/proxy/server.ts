@@ -1,9 +1,16 @@
-/** `Bun.serve`: with upstream.ts the only file here that knows the HTTP library. */
+/** Sockets that clients connect to, and `Bun.serve` for probes: with upstream.ts the only file here that knows Bun's network. */
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../health.ts';
-import { streamOf } from './chunks.ts';
+import {
+  type Answer,
+  ClientConnection,
+  type ClientConnectionOwner,
+  type ConnectionTimes,
+  type ReceivedRequest,
+} from '../http1/client-connection.ts';
 import type { Drain } from './drain.ts';
-import { type BodySource, type Handler, type IncomingRequest, isChunks, type ProxyResponse } from './exchange.ts';
+import type { Handler, IncomingRequest } from './exchange.ts';
+import { Fields } from '../http1/fields.ts';
 import { newRecord } from './record.ts';
 
 export interface IngressOptions {
@@ -12,6 +19,7 @@ export interface IngressOptions {
   readonly handler: Handler<IncomingRequest>;
   readonly drain: Drain;
   readonly nowMs: () => number;
+  readonly reportUnexpected: (error: unknown) => void;
 }
 
 export interface RunningServer {
@@ -25,48 +33,123 @@ export interface IngressServer extends RunningServer {
   close(): Promise<void>;
 }
 
-/** Connections without a request end after this; longer than load balancers keep theirs. Requests have no such limit. */
-const idleSeconds = 120;
+const times: ConnectionTimes = {
+  // Longer than load balancers keep theirs.
+  idleMsMax: 120_000,
+  headMsMax: 12_000,
+  lingerMsMax: 2_000,
+};
 
-/** Above what we refuse ourselves with a message. */
-const bodyBytesCeiling = Number.MAX_SAFE_INTEGER;
+/** How often connections that wait are looked at. */
+const checkMs = 1_000;
 
-export function serveIngress({ address, port, handler, drain, nowMs }: IngressOptions): IngressServer {
-  const inFlight = new InFlight();
-  const server = listen(address, {
-    port,
-    idleTimeout: idleSeconds,
-    maxRequestBodySize: bodyBytesCeiling,
-    development: false,
-    async fetch(request, running) {
-      const record = newRecord(request.method, { startedMs: nowMs(), at: new Date() });
-      running.timeout(request, 0);
-      const ended = inFlight.begin();
-      record.whenEnded.push(ended, () => running.timeout(request, idleSeconds));
-      const response = await handler(incoming(request, record));
-      return outgoing(response, drain.begun);
-    },
-    error: () => new Response(null, { status: 500 }),
-  });
+export function serveIngress(options: IngressOptions): IngressServer {
+  const ingress = new Ingress(options);
+  const listener = onAddress(options.address, (hostname) =>
+    Bun.listen<ClientConnection>({
+      hostname,
+      port: options.port,
+      allowHalfOpen: true,
+      socket: {
+        open: (socket) => void (socket.data = ingress.accept(socket)),
+        data: ({ data }, bytes) => data.received(bytes),
+        drain: ({ data }) => data.drained(),
+        end: ({ data }) => data.ended(),
+        close: ({ data }, error) => data.closed(error),
+      },
+    }),
+  );
   return {
-    port: server.port ?? 0,
-    stop: async () => void (await Promise.all([server.stop(false), inFlight.none()])),
-    close: async () => void (await Promise.all([server.stop(true), inFlight.none()])),
+    port: listener.port,
+    stop: async () => {
+      listener.stop(false);
+      await ingress.retire();
+    },
+    close: async () => {
+      listener.stop(false);
+      await ingress.close();
+    },
   };
 }
 
-type ServeOptions = Omit<Bun.Serve.HostnamePortServeOptions<undefined>, 'hostname'> & {
-  fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>;
-  error?: () => Response;
-};
+/** All connections of clients. */
+class Ingress implements ClientConnectionOwner {
+  readonly #options: IngressOptions;
+  readonly #connections = new Set<ClientConnection>();
+  readonly #inFlight = new InFlight();
+  readonly #checking: ReturnType<typeof setInterval>;
+  #isRetired = false;
+  #date = { atMs: Number.NEGATIVE_INFINITY, text: '' };
+
+  constructor(options: IngressOptions) {
+    this.#options = options;
+    this.#checking = setInterval(() => this.#check(), checkMs);
+    this.#checking.unref();
+  }
+
+  accept(socket: ConstructorParameters<typeof ClientConnection>[1]): ClientConnection {
+    const connection = new ClientConnection(this, socket);
+    this.#connections.add(connection);
+    if (this.#isRetired) connection.retire();
+    return connection;
+  }
+
+  async answer({ head, body, signal }: ReceivedRequest): Promise<Answer> {
+    const { handler, drain, reportUnexpected } = this.#options;
+    const { method, path, query, headers } = head;
+    const record = newRecord(method, { startedMs: this.nowMs(), at: new Date() });
+    record.whenEnded.push(this.#inFlight.begin());
+    try {
+      const answer = await handler({ method, path, query, headers, body, signal, record });
+      if (drain.begun) answer.headers.set('connection', 'close');
+      return answer;
+    } catch (error) {
+      reportUnexpected(error);
+      return { status: 500, headers: new Fields({ connection: 'close' }), body: undefined };
+    }
+  }
+
+  gone(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    if (this.#isRetired && this.#connections.size === 0) clearInterval(this.#checking);
+  }
+
+  nowMs(): number {
+    return this.#options.nowMs();
+  }
+
+  date(): string {
+    const nowMs = this.nowMs();
+    if (nowMs - this.#date.atMs >= 1_000) this.#date = { atMs: nowMs, text: new Date().toUTCString() };
+    return this.#date.text;
+  }
+
+  /** No connection gets another request; resolves when the requests under way have ended. */
+  async retire(): Promise<void> {
+    this.#isRetired = true;
+    for (const connection of [...this.#connections]) connection.retire();
+    await this.#inFlight.none();
+  }
+
+  async close(): Promise<void> {
+    this.#isRetired = true;
+    for (const connection of [...this.#connections]) connection.terminate();
+    await this.#inFlight.none();
+  }
+
+  #check(): void {
+    const nowMs = this.nowMs();
+    for (const connection of this.#connections) connection.check(times, nowMs);
+  }
+}
 
 /** `::` serves IPv4 as well; a kernel without IPv6 does not know it. */
-function listen(address: string, options: ServeOptions): Bun.Server<undefined> {
+function onAddress<T>(address: string, listen: (hostname: string) => T): T {
   try {
-    return Bun.serve({ ...options, hostname: address });
+    return listen(address);
   } catch (error) {
     if (address !== '::' || hasIpv6()) throw error;
-    return Bun.serve({ ...options, hostname: '0.0.0.0' });
+    return listen('0.0.0.0');
   }
 }
 
@@ -79,15 +162,16 @@ function hasIpv6(): boolean {
 class InFlight {
   #requests = 0;
   #waiting: (() => void)[] = [];
+  readonly #end = (): void => {
+    this.#requests -= 1;
+    if (this.#requests > 0) return;
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting = [];
+  };
 
   begin(): () => void {
     this.#requests += 1;
-    return () => {
-      this.#requests -= 1;
-      if (this.#requests > 0) return;
-      for (const resolve of this.#waiting) resolve();
-      this.#waiting = [];
-    };
+    return this.#end;
   }
 
   async none(): Promise<void> {
@@ -101,51 +185,16 @@ export function serveEndpoints(options: {
   readonly port: number;
   readonly answer: (path: string) => Endpoint;
 }): RunningServer {
-  const server = listen(options.address, {
-    port: options.port,
-    development: false,
-    fetch(request) {
-      const { status, contentType, body } = options.answer(splitTarget(request.url).path);
-      return new Response(body, { status, headers: { 'content-type': contentType } });
-    },
-  });
+  const server = onAddress(options.address, (hostname) =>
+    Bun.serve({
+      hostname,
+      port: options.port,
+      development: false,
+      fetch(request) {
+        const { status, contentType, body } = options.answer(new URL(request.url).pathname);
+        return new Response(body, { status, headers: { 'content-type': contentType } });
+      },
+    }),
+  );
   return { port: server.port ?? 0 };
-}
-
-function incoming(request: Request, record: IncomingRequest['record']): IncomingRequest {
-  const { method, headers, signal } = request;
-  return { method, ...splitTarget(request.url), headers, signal, record, body: bodySource(request) };
-}
-
-/** Absolute URL, as the library gives it. */
-function splitTarget(url: string): { path: string; query: string } {
-  const pathAt = url.indexOf('/', url.indexOf('://') + 3);
-  const target = pathAt === -1 ? '/' : url.slice(pathAt);
-  const queryAt = target.indexOf('?');
-  return queryAt === -1
-    ? { path: target, query: '' }
-    : { path: target.slice(0, queryAt), query: target.slice(queryAt) };
-}
-
-function bodySource(request: Request): BodySource {
-  const length = request.headers.get('content-length');
-  const chunked = request.headers.has('transfer-encoding');
-  return {
-    declaredBytes: chunked ? undefined : Number(length ?? 0),
-    whole: () => request.bytes(),
-    stream: () => request.body,
-  };
-}
-
-/** Statuses that have no body (Fetch standard, "null body status"). */
-const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304]);
-
-function outgoing(response: ProxyResponse, draining: boolean): Response {
-  const { status, headers } = response;
-  if (draining) headers.set('connection', 'close');
-  return new Response(bodiless.has(status) ? null : bodyOf(response), { status, headers });
-}
-
-function bodyOf({ body }: ProxyResponse): Uint8Array | ReadableStream<Uint8Array> | null {
-  return isChunks(body) ? streamOf(body) : (body ?? null);
 }

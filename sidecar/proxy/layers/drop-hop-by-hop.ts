@@ -1,3 +1,4 @@
+import type { Fields } from '../../http1/fields.ts';
 import type { Layer, OutgoingRequest } from '../exchange.ts';
 
 /**
@@ -14,7 +15,7 @@ export function dropHopByHop(): Layer<OutgoingRequest> {
     };
 }
 
-const hopByHop = [
+const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'expect',
   'keep-alive',
@@ -25,17 +26,19 @@ const hopByHop = [
   'trailer',
   'transfer-encoding',
   'upgrade',
-];
+]);
 
-export function dropHopByHopFields(headers: Headers): void {
+const isHopByHop = (name: string): boolean => hopByHop.has(name);
+
+export function dropHopByHopFields(headers: Fields): void {
   const nominated = headers.get('connection');
   if (nominated !== null) for (const name of nominated.split(',')) deleteField(headers, name.trim());
-  for (const name of hopByHop) headers.delete(name);
+  headers.deleteWhere(isHopByHop);
 }
 
 const fieldName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** A nomination that is no field name nominates nothing. */
-function deleteField(headers: Headers, name: string): void {
+function deleteField(headers: Fields, name: string): void {
   if (fieldName.test(name)) headers.delete(name);
 }

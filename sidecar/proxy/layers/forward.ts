@@ -1,3 +1,4 @@
+import type { Fields } from '../../http1/fields.ts';
 import { Http1Error } from '../../http1/http1-error.ts';
 import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
@@ -11,7 +12,7 @@ export interface UpstreamRequest {
   readonly isEndpoint: boolean;
   /** With its `?`, or empty. The upstream's address is fixed. */
   readonly query: string;
-  readonly headers: Headers;
+  readonly headers: Fields;
   readonly body: Uint8Array | undefined;
   readonly signal: AbortSignal;
   /** Whether it may be sent again when a connection that was used before breaks off without an answer. */

@@ -1,3 +1,4 @@
+import type { Fields } from '../../http1/fields.ts';
 import { Buffer } from 'node:buffer';
 
 import type { EchoGuard } from '../../echo/echo-guard.ts';
@@ -59,13 +60,13 @@ function maskHead(response: ProxyResponse, { current }: ResponseGuard, request: 
 }
 
 /** All of them at once first, as nearly always none has a key in it. */
-function maskHeaders(headers: Headers, guard: EchoGuard): number {
+function maskHeaders(headers: Fields, guard: EchoGuard): number {
   let all = '';
   headers.forEach((value, name) => (all += `${name}: ${value}\n`));
   return guard.mayHold(all) ? maskEachHeader(headers, guard) : 0;
 }
 
-function maskEachHeader(headers: Headers, guard: EchoGuard): number {
+function maskEachHeader(headers: Fields, guard: EchoGuard): number {
   let echoes = 0;
   const cookies = headers.getSetCookie();
   for (const [name, value] of Array.from(headers)) {
@@ -83,7 +84,7 @@ function maskEachHeader(headers: Headers, guard: EchoGuard): number {
 }
 
 /** Several fields of this one name are not one value. */
-function maskCookies(headers: Headers, cookies: readonly string[], guard: EchoGuard): number {
+function maskCookies(headers: Fields, cookies: readonly string[], guard: EchoGuard): number {
   const masked = cookies.map((cookie) => guard.mask(Buffer.from(cookie, 'latin1'), true));
   const echoes = masked.reduce((sum, one) => sum + one.echoes, 0);
   if (echoes === 0) return 0;

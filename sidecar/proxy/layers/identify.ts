@@ -1,3 +1,4 @@
+import type { Fields } from '../../http1/fields.ts';
 import type { LeaseResponse, UnauthenticatedReason } from '../../contract/lease.ts';
 import { brokerUnavailable } from '../rescue.ts';
 import { ProxyError } from '../errors.ts';
@@ -42,7 +43,7 @@ const challengeHeader = 'www-authenticate';
 const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
 /** @throws ProxyError when there is not exactly one */
-export function credentialOf(headers: Headers): string {
+export function credentialOf(headers: Fields): string {
   const authorization = headers.get('authorization');
   if (authorization === null || authorization === '') {
     throw unauthenticated(

@@ -1,5 +1,5 @@
 import type { BodyBudget, BodyHold } from '../body-budget.ts';
-import { chunksOf } from '../chunks.ts';
+import type { Chunks } from '../chunks.ts';
 import { bodyTooLarge, lastRequest, ProxyError } from '../errors.ts';
 import type { BodySource, BoundedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
 import { Pace, type PaceLimits } from '../pace.ts';
@@ -24,36 +24,19 @@ export function readBody(limits: BodyLimits, budget: BodyBudget): Layer<Identifi
 
 async function readWhole(body: BodySource, limits: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
   try {
-    if (body.declaredBytes === 0) return new Uint8Array();
-    // One window is all the time that a body of this size has, so it needs no look at its pace, nor a stream, which costs more.
-    if ((body.declaredBytes ?? Infinity) <= limits.windowBytesMin) return await readSmall(body, limits, hold);
-    return await readChunks(body.stream(), limits, hold);
+    const here = body.here();
+    if (here === undefined) return await readChunks(body.chunks(), limits, hold);
+    if (here.byteLength > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax);
+    hold.take(here.byteLength);
+    return here;
   } catch (cause) {
     if (cause instanceof ProxyError) throw cause;
     throw new ProxyError('ClientClosed', 'The request body ended early.', { cause });
   }
 }
 
-async function readSmall(body: BodySource, { windowMs }: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const timer = setTimeout(() => reject(tooLate()), windowMs);
-  body
-    .whole()
-    .then(resolve, reject)
-    .finally(() => clearTimeout(timer));
-  const bytes = await promise;
-  hold.take(bytes.byteLength);
-  return bytes;
-}
-
 /** Bytes count from when they are here, not from when they are announced: announcing costs a client nothing. */
-async function readChunks(
-  stream: ReadableStream<Uint8Array> | null,
-  limits: BodyLimits,
-  hold: BodyHold,
-): Promise<Uint8Array> {
-  if (stream === null) return new Uint8Array();
-  const body = chunksOf(stream);
+async function readChunks(body: Chunks, limits: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
   const pace = new Pace(limits, () => body.cancel());
   const chunks: Uint8Array[] = [];
   let total = 0;

@@ -1,3 +1,4 @@
+import { Fields } from '../../http1/fields.ts';
 import type { IncomingRequest, Layer, ProxyResponse } from '../exchange.ts';
 import { metadataDocument, type ProtectedResource, wellKnownPath } from '../protected-resource.ts';
 
@@ -19,7 +20,7 @@ export function serveMetadata<R extends IncomingRequest>(resource: ProtectedReso
 }
 
 function answer(document: object): ProxyResponse {
-  const headers = new Headers({
+  const headers = new Fields({
     'content-type': 'application/json',
     'cache-control': 'no-store',
     // Web pages may read it: it says nothing that is not public.

@@ -1,3 +1,4 @@
+import { Fields } from '../../http1/fields.ts';
 import {
   canonicalHeaderName,
   isIdentityHeaderName,
@@ -19,11 +20,11 @@ export function strip(policy: () => PolicySnapshot | undefined): Layer<BoundToSe
     function stripCredentials(request) {
       const forbidden = declared.of(policy());
       const leased = leasedNames(request);
-      const outgoing = new Headers(request.headers);
-      for (const name of request.headers.keys()) {
+      const outgoing = new Fields(request.headers);
+      outgoing.deleteWhere((name) => {
         const { canonical, misleads } = names.judge(name);
-        if (misleads || forbidden.has(canonical) || leased.includes(canonical)) outgoing.delete(name);
-      }
+        return misleads || forbidden.has(canonical) || leased.includes(canonical);
+      });
       return inner({ ...request, outgoing });
     };
 }

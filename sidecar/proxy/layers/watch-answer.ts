@@ -1,3 +1,4 @@
+import type { Fields } from '../../http1/fields.ts';
 import type { PolicySnapshot } from '../../contract/watch.ts';
 import { AnswerScanner } from '../../mcp/answer-scanner.ts';
 import { StatusReader } from '../../mcp/status-reader.ts';
@@ -52,11 +53,11 @@ function isSuccess({ status }: ProxyResponse): boolean {
   return status >= 200 && status < 300;
 }
 
-function isJson(headers: Headers): boolean {
+function isJson(headers: Fields): boolean {
   return headers.get('content-type')?.toLowerCase().startsWith('application/json') === true && isPlain(headers);
 }
 
-function isPlain(headers: Headers): boolean {
+function isPlain(headers: Fields): boolean {
   return (headers.get('content-encoding') ?? 'identity') === 'identity';
 }
 
@@ -132,7 +133,7 @@ function reportOpen({ record }: OutgoingRequest, { body }: ProxyResponse): void 
 }
 
 /** For the proxies on the way: events are no good late (nginx, "X-Accel-Buffering"; RFC 9111, 5.2.2.6). */
-function keepUnbuffered(headers: Headers): void {
+function keepUnbuffered(headers: Fields): void {
   headers.set('x-accel-buffering', 'no');
   const cacheControl = headers.get('cache-control');
   if (cacheControl === null) headers.set('cache-control', 'no-cache, no-transform');

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Answer } from '#sidecar/http1/connection.ts';
 import { type ConnectionPool, ConnectionPool as Pool, type PooledRequest } from '#sidecar/http1/connection-pool.ts';
-import { ResponseBody } from '#sidecar/http1/response-body.ts';
+import { BodyQueue } from '#sidecar/http1/body-queue.ts';
 import type { Socket, SocketListener } from '#sidecar/http1/socket.ts';
 import { limits, poolTo, RawServer } from './node-dial.ts';
 
@@ -22,7 +22,7 @@ function request(more: Partial<PooledRequest> = {}): PooledRequest {
 }
 
 async function textOf({ body }: Answer): Promise<string> {
-  if (!(body instanceof ResponseBody)) return Buffer.from(body ?? []).toString('latin1');
+  if (!(body instanceof BodyQueue)) return Buffer.from(body ?? []).toString('latin1');
   let text = '';
   for (let part = await body.read(); part !== undefined; part = await body.read()) text += Buffer.from(part).toString();
   return text;
@@ -233,7 +233,7 @@ describe('an answer', () => {
       setTimeout(() => socket.write('cd'), 20);
     });
     const answer = await poolTo(server.port).send(request());
-    expect(answer.body).toBeInstanceOf(ResponseBody);
+    expect(answer.body).toBeInstanceOf(BodyQueue);
     expect(await textOf(answer)).toBe('abcd');
   });
 
@@ -243,7 +243,7 @@ describe('an answer', () => {
     });
     const { body } = await poolTo(server.port).send(request());
     const [socket] = server.sockets;
-    if (!(body instanceof ResponseBody)) throw new Error('no stream');
+    if (!(body instanceof BodyQueue)) throw new Error('no stream');
     for (const text of ['one', 'two', 'three']) {
       socket?.write(`${text.length}\r\n${text}\r\n`);
       expect(Buffer.from((await body.read()) ?? []).toString()).toBe(text);
@@ -278,7 +278,7 @@ describe('an answer', () => {
       setTimeout(() => socket.end(), 20);
     });
     const { body } = await poolTo(server.port).send(request());
-    if (!(body instanceof ResponseBody)) throw new Error('no stream');
+    if (!(body instanceof BodyQueue)) throw new Error('no stream');
     expect(Buffer.from((await body.read()) ?? []).toString()).toBe('ab');
     await expect(body.read()).rejects.toMatchObject({ code: 'BrokenOff' });
   });
@@ -324,7 +324,7 @@ describe('a client that goes', () => {
     });
     const client = new AbortController();
     const { body } = await poolTo(server.port).send(request({ signal: client.signal }));
-    if (!(body instanceof ResponseBody)) throw new Error('no stream');
+    if (!(body instanceof BodyQueue)) throw new Error('no stream');
     const reading = body.read();
     client.abort();
     await expect(reading).rejects.toMatchObject({ code: 'Cancelled' });
@@ -353,7 +353,7 @@ describe('a client that goes', () => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
     });
     const { body } = await poolTo(server.port).send(request());
-    if (!(body instanceof ResponseBody)) throw new Error('no stream');
+    if (!(body instanceof BodyQueue)) throw new Error('no stream');
     const reading = body.read();
     body.cancel();
     expect(await reading).toBeUndefined();

@@ -10,7 +10,7 @@ export interface BodySource {
 }
 
 /** A body on its way: what came and was not asked for yet, bounded by making the sender wait. */
-export class ResponseBody {
+export class BodyQueue {
   readonly #source: BodySource;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;

@@ -1,0 +1,367 @@
+import { Buffer } from 'node:buffer';
+import { type AnswerFraming, writeAnswerHead } from './answer-head.ts';
+import { Fields } from './fields.ts';
+import { HeadCollector } from './head-collector.ts';
+import { Http1Error } from './http1-error.ts';
+import { NotSpoken, parseReceivedHead, type ReceivedHead } from './received-head.ts';
+import { ReceivedBody } from './received-body.ts';
+import type { Socket, SocketListener } from './socket.ts';
+
+/** Longest head of a request, bytes. */
+export const requestHeadBytesMax = 16_384;
+/** Most bytes that a client sends ahead while its request is worked on. */
+const aheadBytesMax = 65_536;
+
+export interface ReceivedRequest {
+  readonly head: ReceivedHead;
+  readonly body: ReceivedBody;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+/** An answer that is read bit by bit. */
+export interface AnswerChunks {
+  read(): Promise<Uint8Array | undefined>;
+  cancel(): void;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Fields;
+  readonly body: Uint8Array | AnswerChunks | undefined;
+}
+
+export interface ClientConnectionOwner {
+  /** Never rejects. */
+  answer(request: ReceivedRequest): Promise<Answer>;
+  gone(connection: ClientConnection): void;
+  /** Monotonic. */
+  nowMs(): number;
+  /** Of now, as HTTP writes it. */
+  date(): string;
+}
+
+export interface ConnectionTimes {
+  /** Longest without a request. */
+  readonly idleMsMax: number;
+  /** Longest from the first byte of a head to its last. */
+  readonly headMsMax: number;
+  /** Longest wait for a client to read its last answer and to close. */
+  readonly lingerMsMax: number;
+}
+
+interface Exchange {
+  readonly head: ReceivedHead;
+  readonly body: ReceivedBody;
+  readonly gone: AbortController;
+  isTold: boolean;
+  chunks: AnswerChunks | undefined;
+}
+
+type Phase = 'idle' | 'head' | 'busy' | 'lingering' | 'gone';
+
+/**
+ * One connection of a client: one request at a time, in the order in which they come, and never another after anything that was not in
+ * order. A client that closes its direction has gone.
+ */
+export class ClientConnection implements SocketListener {
+  readonly #owner: ClientConnectionOwner;
+  readonly #socket: Socket;
+  readonly #heads = new HeadCollector(requestHeadBytesMax);
+  #phase: Phase = 'idle';
+  #sinceMs: number;
+  #exchange: Exchange | undefined;
+  /** What came behind the request that is worked on. */
+  #ahead: Buffer[] = [];
+  #aheadBytes = 0;
+  /** What the kernel has not taken yet. */
+  #unsent: Uint8Array[] = [];
+  #whenSent: (() => void) | undefined;
+  #isLast = false;
+
+  constructor(owner: ClientConnectionOwner, socket: Socket) {
+    this.#owner = owner;
+    this.#socket = socket;
+    this.#sinceMs = owner.nowMs();
+  }
+
+  received(bytes: Buffer): void {
+    if (this.#phase === 'lingering' || this.#phase === 'gone') return;
+    try {
+      if (this.#exchange === undefined) this.#receiveHead(bytes);
+      else this.#receiveBody(this.#exchange, bytes);
+    } catch (error) {
+      this.#refuse(statusOf(error));
+    }
+  }
+
+  drained(): void {
+    this.#flush();
+  }
+
+  ended(): void {
+    this.#leave(new Http1Error('Cancelled', 'the client has gone'));
+  }
+
+  closed(cause: Error | undefined): void {
+    this.#leave(new Http1Error('Cancelled', 'the client has gone', { cause }));
+  }
+
+  /** Ends it when it has waited for longer than it may. */
+  check({ idleMsMax, headMsMax, lingerMsMax }: ConnectionTimes, nowMs: number): void {
+    const waitedMs = nowMs - this.#sinceMs;
+    switch (this.#phase) {
+      case 'idle':
+        if (waitedMs > idleMsMax) this.terminate();
+        return;
+      case 'head':
+        if (waitedMs > headMsMax) this.terminate();
+        return;
+      case 'lingering':
+        if (waitedMs > lingerMsMax) this.terminate();
+        return;
+      case 'busy':
+      case 'gone':
+    }
+  }
+
+  /** The request under way is its last one; without one it ends now. */
+  retire(): void {
+    this.#isLast = true;
+    if (this.#phase === 'idle') this.terminate();
+  }
+
+  /** Ends both directions at once. */
+  terminate(): void {
+    this.#leave(new Http1Error('Cancelled', 'the connection was ended'));
+  }
+
+  #receiveHead(bytes: Buffer): void {
+    const isFirst = this.#phase === 'idle';
+    // RFC 9112, 2.2: an empty line before a request is no request.
+    const rest = isFirst && bytes[0] === 0x0d && bytes[1] === 0x0a ? bytes.subarray(2) : bytes;
+    if (rest.byteLength === 0) return;
+    if (isFirst) this.#enter('head');
+    const found = this.#heads.take(rest);
+    if (found === undefined) return;
+    this.#heads.restart();
+    this.#begin(parseReceivedHead(found.text), found.rest);
+  }
+
+  #begin(head: ReceivedHead, rest: Buffer): void {
+    const exchange: Exchange = {
+      head,
+      body: new ReceivedBody(head.bodyBytes, {
+        pause: () => this.#socket.pause(),
+        resume: () => this.#resumeBody(exchange),
+        // What nobody reads is not kept, and makes this the last request.
+        abandon: () => this.#socket.resume(),
+      }),
+      gone: new AbortController(),
+      isTold: !head.waits,
+      chunks: undefined,
+    };
+    this.#exchange = exchange;
+    this.#enter('busy');
+    if (rest.byteLength > 0) this.#receiveBody(exchange, rest);
+    void this.#owner
+      .answer({ head, body: exchange.body, signal: exchange.gone.signal })
+      .then((answer) => this.#answer(exchange, answer));
+  }
+
+  /** Somebody wants the body. */
+  #resumeBody(exchange: Exchange): void {
+    if (exchange !== this.#exchange) return;
+    if (!exchange.isTold && !exchange.body.isComplete) this.#write(goOn);
+    exchange.isTold = true;
+    this.#socket.resume();
+  }
+
+  #receiveBody(exchange: Exchange, bytes: Buffer): void {
+    const behind = exchange.body.isComplete ? bytes : exchange.body.feed(bytes);
+    if (behind === undefined || behind.byteLength === 0) return;
+    this.#ahead.push(behind);
+    this.#aheadBytes += behind.byteLength;
+    if (this.#aheadBytes > aheadBytesMax) this.#socket.pause();
+  }
+
+  #answer(exchange: Exchange, { status, headers, body }: Answer): void {
+    const isStream = body !== undefined && !(body instanceof Uint8Array);
+    if (this.#exchange !== exchange || this.#phase !== 'busy') {
+      if (isStream) body.cancel();
+      return;
+    }
+    if (!mayStay(exchange, headers)) this.#isLast = true;
+    const { head } = exchange;
+    const framing = framingOf({ status, headers, body }, head);
+    const text = writeAnswerHead({ status, headers, framing, keptAlive: !this.#isLast, date: this.#owner.date() });
+    if (isStream && framing.kind !== 'none') {
+      exchange.chunks = body;
+      this.#write(Buffer.from(text, 'latin1'));
+      void this.#stream(exchange, body, framing);
+      return;
+    }
+    if (isStream) body.cancel();
+    this.#writeWhole(text, isStream || framing.kind === 'none' ? undefined : body);
+    this.#finish();
+  }
+
+  /** Head and body in one write where copying costs less than a second one. */
+  #writeWhole(head: string, body: Uint8Array | undefined): void {
+    if (body === undefined || body.byteLength > joinedBytesMax) {
+      this.#write(Buffer.from(head, 'latin1'));
+      if (body !== undefined) this.#write(body);
+      return;
+    }
+    const whole = Buffer.allocUnsafe(head.length + body.byteLength);
+    whole.write(head, 0, 'latin1');
+    whole.set(body, head.length);
+    this.#write(whole);
+  }
+
+  /** Hands on each chunk when the kernel has taken the one before it: a slow client slows its upstream down. */
+  async #stream(exchange: Exchange, chunks: AnswerChunks, framing: AnswerFraming): Promise<void> {
+    let bytesLeft = framing.kind === 'length' ? framing.bytes : Number.POSITIVE_INFINITY;
+    try {
+      for (let chunk = await chunks.read(); chunk !== undefined; chunk = await chunks.read()) {
+        bytesLeft -= chunk.byteLength;
+        if (bytesLeft < 0) throw new Http1Error('Malformed', 'the answer is longer than it says');
+        if (chunk.byteLength > 0) this.#writeChunk(chunk, framing);
+        if (this.#unsent.length > 0) await this.#sent();
+        if (this.#exchange !== exchange) return;
+      }
+    } catch {
+      // A broken answer must not look like a whole one.
+      return this.terminate();
+    }
+    if (this.#exchange !== exchange) return;
+    exchange.chunks = undefined;
+    if (framing.kind === 'length' && bytesLeft > 0) return this.terminate();
+    if (framing.kind === 'chunked') this.#write(lastChunk);
+    this.#finish();
+  }
+
+  #writeChunk(chunk: Uint8Array, framing: AnswerFraming): void {
+    if (framing.kind !== 'chunked') return this.#write(chunk);
+    const size = `${chunk.byteLength.toString(16)}\r\n`;
+    if (chunk.byteLength > joinedBytesMax) {
+      this.#write(Buffer.from(size, 'latin1'));
+      this.#write(chunk);
+      return this.#write(lineEnd);
+    }
+    const whole = Buffer.allocUnsafe(size.length + chunk.byteLength + lineEnd.length);
+    whole.write(size, 0, 'latin1');
+    whole.set(chunk, size.length);
+    whole.write('\r\n', size.length + chunk.byteLength, 'latin1');
+    this.#write(whole);
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#unsent.push(bytes);
+    if (this.#unsent.length === 1) this.#flush();
+  }
+
+  #flush(): void {
+    while (this.#unsent.length > 0) {
+      const bytes = this.#unsent[0]!;
+      const written = this.#socket.write(bytes);
+      if (written < 0) return this.terminate();
+      if (written < bytes.byteLength) {
+        this.#unsent[0] = bytes.subarray(written);
+        return;
+      }
+      this.#unsent.shift();
+    }
+    const tell = this.#whenSent;
+    this.#whenSent = undefined;
+    tell?.();
+  }
+
+  /** Resolves when the kernel has taken everything, or when there is nobody to take it. */
+  async #sent(): Promise<void> {
+    await new Promise<void>((resolve) => (this.#whenSent = resolve));
+  }
+
+  #finish(): void {
+    this.#exchange = undefined;
+    if (this.#isLast) return this.#linger();
+    this.#enter('idle');
+    if (this.#aheadBytes === 0) return;
+    const ahead = this.#ahead.length === 1 ? this.#ahead[0]! : Buffer.concat(this.#ahead);
+    this.#ahead = [];
+    this.#aheadBytes = 0;
+    this.#socket.resume();
+    this.received(ahead);
+  }
+
+  /**
+   * Says that nothing more will come, and reads over what the client still sends: ended at once, the kernel would throw away the
+   * answer that the client has not read yet (RFC 9112, 9.6).
+   */
+  #linger(): void {
+    this.#enter('lingering');
+    this.#ahead = [];
+    this.#socket.resume();
+    if (this.#unsent.length === 0) this.#socket.shutdown();
+    else this.#whenSent = () => this.#socket.shutdown();
+  }
+
+  /** What cannot be read has no request and no layer that could answer it. */
+  #refuse(status: number): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    const cause = new Http1Error('Malformed', 'the request is not in order');
+    exchange?.body.fail(cause);
+    exchange?.gone.abort();
+    // In the middle of an answer there is no place for another one.
+    if (exchange?.chunks !== undefined) return this.terminate();
+    const head = { status, headers: new Fields(), framing: { kind: 'length', bytes: 0 } as const };
+    this.#write(Buffer.from(writeAnswerHead({ ...head, keptAlive: false, date: this.#owner.date() }), 'latin1'));
+    if (this.#phase !== 'gone') this.#linger();
+  }
+
+  #leave(error: Http1Error): void {
+    if (this.#phase === 'gone') return;
+    this.#phase = 'gone';
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.#unsent = [];
+    this.#ahead = [];
+    this.#socket.terminate();
+    this.#owner.gone(this);
+    exchange?.body.fail(error);
+    exchange?.gone.abort();
+    exchange?.chunks?.cancel();
+    this.#whenSent?.();
+  }
+
+  #enter(phase: Phase): void {
+    this.#phase = phase;
+    this.#sinceMs = this.#owner.nowMs();
+  }
+}
+
+/** Largest body that is copied behind its head, so that both are one write. */
+const joinedBytesMax = 65_536;
+const goOn = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
+const lastChunk = Buffer.from('0\r\n\r\n');
+const lineEnd = Buffer.from('\r\n');
+
+function statusOf(error: unknown): number {
+  if (error instanceof NotSpoken) return error.status;
+  if (!(error instanceof Http1Error)) throw error;
+  return error.code === 'HeadTooLong' ? 431 : 400;
+}
+
+/** A body that has not come whole would have to be read over before the next request is found. */
+function mayStay({ head, body }: Exchange, headers: Fields): boolean {
+  return head.keptAlive && body.isComplete && headers.get('connection')?.toLowerCase() !== 'close';
+}
+
+function framingOf({ status, headers, body }: Answer, { method, minor }: ReceivedHead): AnswerFraming {
+  if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
+  if (body === undefined || body instanceof Uint8Array) return { kind: 'length', bytes: body?.byteLength ?? 0 };
+  const declared = headers.get('content-length');
+  if (declared !== null && /^\d{1,15}$/.test(declared)) return { kind: 'length', bytes: Number(declared) };
+  return minor === 1 ? { kind: 'chunked' } : { kind: 'untilClose' };
+}
