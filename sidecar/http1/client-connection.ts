@@ -5,7 +5,7 @@ import { HeadCollector } from './head-collector.ts';
 import { Http1Error } from './http1-error.ts';
 import { NotSpoken, parseReceivedHead, type ReceivedHead } from './received-head.ts';
 import { ReceivedBody } from './received-body.ts';
-import type { Socket, SocketListener } from './socket.ts';
+import type { AcceptedSocket, SocketListener } from './socket.ts';
 
 /** Longest head of a request, bytes. */
 export const requestHeadBytesMax = 16_384;
@@ -66,7 +66,7 @@ type Phase = 'idle' | 'head' | 'busy' | 'lingering' | 'gone';
  */
 export class ClientConnection implements SocketListener {
   readonly #owner: ClientConnectionOwner;
-  readonly #socket: Socket;
+  readonly #socket: AcceptedSocket;
   readonly #heads = new HeadCollector(requestHeadBytesMax);
   #phase: Phase = 'idle';
   #sinceMs: number;
@@ -79,7 +79,7 @@ export class ClientConnection implements SocketListener {
   #whenSent: (() => void) | undefined;
   #isLast = false;
 
-  constructor(owner: ClientConnectionOwner, socket: Socket) {
+  constructor(owner: ClientConnectionOwner, socket: AcceptedSocket) {
     this.#owner = owner;
     this.#socket = socket;
     this.#sinceMs = owner.nowMs();

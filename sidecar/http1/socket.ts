@@ -7,10 +7,14 @@ export interface Socket {
   /** Reads nothing more, so that the sender has to wait. */
   pause(): void;
   resume(): void;
-  /** Ends our direction, in order. */
-  shutdown(): void;
   /** Ends both directions at once. */
   terminate(): void;
+}
+
+/** The socket of a connection that a client has made. */
+export interface AcceptedSocket extends Socket {
+  /** Ends our direction, in order. */
+  shutdown(): void;
 }
 
 export interface SocketListener {
