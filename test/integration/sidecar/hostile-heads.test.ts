@@ -34,23 +34,22 @@ function withHost(line: string): string {
   return raw([start, line, ...fields, length]);
 }
 
-/** Expected statuses: 0 is a connection that ends without a word. */
 const refused: Record<string, readonly [string, number]> = {
   'an absolute target with another path': [withStart('POST http://x/admin HTTP/1.1'), 404],
-  'an authority as target': [withStart('CONNECT x:80 HTTP/1.1'), 404],
+  'an authority as target': [withStart('CONNECT x:80 HTTP/1.1'), 400],
   'an asterisk as target': [withStart('OPTIONS * HTTP/1.1'), 400],
   'a target without a slash': [withStart('POST mcp HTTP/1.1'), 400],
-  'a target with a fragment': [withStart('POST /mcp#x HTTP/1.1'), 404],
+  'a target with a fragment': [withStart('POST /mcp#x HTTP/1.1'), 400],
   'a target with an encoded slash': [withStart('POST /%2fmcp HTTP/1.1'), 404],
-  'tabs in the request line': [withStart('POST\t/mcp\tHTTP/1.1'), 505],
+  'tabs in the request line': [withStart('POST\t/mcp\tHTTP/1.1'), 400],
   'two spaces in the request line': [withStart('POST  /mcp HTTP/1.1'), 400],
   'HTTP/1.2': [withStart('POST /mcp HTTP/1.2'), 505],
-  'HTTP/0.9': ['GET /mcp\r\n\r\n', 505],
-  'the preface of HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
-  'a method in small letters': [withStart('post /mcp HTTP/1.1'), 0],
-  'a method of 300 letters': [withStart(`${'P'.repeat(300)} /mcp HTTP/1.1`), 0],
+  'HTTP/0.9': ['GET /mcp\r\n\r\n', 400],
+  'the preface of HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
+  'a method in small letters': [withStart('post /mcp HTTP/1.1'), 405],
+  'a method of 300 letters': [withStart(`${'P'.repeat(300)} /mcp HTTP/1.1`), 400],
   'a target of 20 KB': [withStart(`POST /mcp?${'x'.repeat(20_000)} HTTP/1.1`), 431],
-  'lines that end in LF alone': [withLines([length]).replaceAll('\r\n', '\n'), 505],
+  'lines that end in LF alone': [withLines([length]).replaceAll('\r\n', '\n'), 400],
   'a folded first line': [raw([start, ' X: y', host, ...fields, length]), 400],
   'a field without a name': [withLines([length, ': x'], body + smuggled), 400],
   'a field without a colon': [withLines([length, 'XA'], body + smuggled), 400],
@@ -58,9 +57,15 @@ const refused: Record<string, readonly [string, number]> = {
   'a NUL in a name': [withLines([length, 'X\0A: x'], body + smuggled), 400],
   'a delimiter in a name': [withLines([length, 'X(A): x'], body + smuggled), 400],
   '101 fields': [withLines([length, ...Array.from({ length: 97 }, (_item, index) => `X-${index}: 1`)]), 431],
-  'an empty Host': [withHost('Host:'), 404],
-  'a Host with a space': [withHost('Host: a b'), 404],
-  'a Host with a path': [withHost('Host: x/admin?'), 404],
+  'an empty Host': [withHost('Host:'), 400],
+  'a Host with a space': [withHost('Host: a b'), 400],
+  'a Host with a path': [withHost('Host: x/admin?'), 400],
+  'a Host with a user': [withHost('Host: admin@x'), 400],
+  'two Hosts': [withLines([length, 'Host: y']), 400],
+  'no Host': [raw([start, ...fields, length]), 400],
+  'a target with bytes beyond ASCII': [withStart('POST /mcp?\xff HTTP/1.1'), 400],
+  'an expectation that nobody can meet': [withLines([length, 'Expect: a-wonder']), 417],
+  'the same Content-Length twice': [withLines([length, length], body + smuggled), 400],
   'an empty Content-Length': [withLines(['Content-Length:'], smuggled), 400],
   'a negative Content-Length': [withLines(['Content-Length: -1'], smuggled), 400],
   'a Content-Length beyond all numbers': [withLines(['Content-Length: 184467440737095516170'], smuggled), 400],
@@ -88,9 +93,9 @@ const refused: Record<string, readonly [string, number]> = {
 
 /** What is unusual and means one thing only. */
 const served: Record<string, string> = {
+  'an empty line before it': `\r\n${withStart('POST /mcp HTTP/1.1')}`,
   'an absolute target': withStart('POST http://other.example/mcp HTTP/1.1'),
   'HTTP/1.0': withStart('POST /mcp HTTP/1.0'),
-  'the same Content-Length twice': withLines([length, length]),
   'a tab before chunked': withLines(['Transfer-Encoding:\tchunked'], `${size}\r\n${body}\r\n0\r\n\r\n`),
   CHUNKED: withLines(['Transfer-Encoding: CHUNKED'], `${size}\r\n${body}\r\n0\r\n\r\n`),
   'a chunk extension': withLines([chunked], `${size};a="b\\"c"\r\n${body}\r\n0\r\n\r\n`),
@@ -136,7 +141,7 @@ test('each head that is not in order has its answer, once, and reaches nobody', 
   const answers = await Promise.all(
     Object.entries(refused).map(async ([name, [text]]) => [name, statuses(await world.send(text))]),
   );
-  expect(answers).toEqual(Object.entries(refused).map(([name, [, status]]) => [name, status === 0 ? [] : [status]]));
+  expect(answers).toEqual(Object.entries(refused).map(([name, [, status]]) => [name, [status]]));
   expect(world.upstream.received).toEqual([]);
   expect(world.broker.leaseRequests.filter((request) => request.credential === 'mallory')).toEqual([]);
 });
@@ -161,10 +166,10 @@ test('trailers are part of no request', async () => {
   const text = await world.send(
     withLines([chunked, 'Trailer: X-Api-Key'], `${size}\r\n${body}\r\n0\r\n${trailers}${smuggled}`),
   );
-  expect(statuses(text).filter((status) => status === 200).length).toBeLessThanOrEqual(1);
-  expect(world.upstream.received.length).toBeLessThanOrEqual(1);
+  // What follows the trailers is a request of its own, from the same client.
+  expect(statuses(text)).toEqual([200, 401]);
+  expect(world.upstream.received).toHaveLength(1);
   expect(JSON.stringify(world.upstream.received)).not.toContain('forged');
-  expect(world.broker.leaseRequests.filter((request) => request.credential === 'mallory')).toEqual([]);
 });
 
 test('the chunked body of a GET is no request', async () => {

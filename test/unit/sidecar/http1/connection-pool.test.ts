@@ -6,6 +6,7 @@ import { type ConnectionPool, ConnectionPool as Pool, type PooledRequest } from 
 import { BodyQueue } from '#sidecar/http1/body-queue.ts';
 import type { Socket, SocketListener } from '#sidecar/http1/socket.ts';
 import { limits, poolTo, RawServer } from './node-dial.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const answerText = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
@@ -13,7 +14,7 @@ function request(more: Partial<PooledRequest> = {}): PooledRequest {
   return {
     method: 'POST',
     target: '/mcp',
-    headers: new Headers({ 'content-type': 'application/json' }),
+    headers: new Fields({ 'content-type': 'application/json' }),
     body: Buffer.from('{}'),
     repeatable: false,
     signal: new AbortController().signal,
@@ -40,7 +41,7 @@ async function until(check: () => boolean): Promise<void> {
 describe('a request', () => {
   test('goes out with its own fields, host and length, and nothing else', async () => {
     await using server = await RawServer.start((socket) => socket.write(answerText));
-    await sendText(poolTo(server.port), { target: '/mcp?a=b', headers: new Headers({ 'X-Key': 'k' }) });
+    await sendText(poolTo(server.port), { target: '/mcp?a=b', headers: new Fields({ 'X-Key': 'k' }) });
     expect(server.requests[0]?.text).toBe(
       `POST /mcp?a=b HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\nx-key: k\r\ncontent-length: 2\r\n\r\n{}`,
     );
@@ -48,7 +49,7 @@ describe('a request', () => {
 
   test('without a body has no length', async () => {
     await using server = await RawServer.start((socket) => socket.write(answerText));
-    await sendText(poolTo(server.port), { method: 'GET', headers: new Headers(), body: undefined });
+    await sendText(poolTo(server.port), { method: 'GET', headers: new Fields(), body: undefined });
     expect(server.requests[0]?.text).toBe(`GET /mcp HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\n\r\n`);
   });
 

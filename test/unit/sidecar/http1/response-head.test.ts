@@ -11,8 +11,8 @@ describe('the head of a response', () => {
   test('gives status, fields and the length of the body', () => {
     const { status, headers, framing, keptAlive } = head(ok, 'Content-Type: application/json', 'Content-Length:  12 ');
     expect([...headers]).toEqual([
-      ['content-length', '12'],
       ['content-type', 'application/json'],
+      ['content-length', '12'],
     ]);
     expect({ status, framing, keptAlive }).toEqual({
       status: 200,

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { clientCapabilitiesKey, parseMessage, protocolVersionKey } from '#sidecar/mcp/message.ts';
 import { compareHeaders } from '#sidecar/mcp/standard-headers.ts';
 import { verifies } from '#test/requirements.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 type Verdict = 'legacy' | 'modern' | number;
 
@@ -16,7 +17,7 @@ interface Sample {
 function ours({ body, headers }: Sample): Verdict {
   const parsed = parseMessage(new TextEncoder().encode(JSON.stringify(body)));
   if (parsed.kind === 'invalid') return parsed.problem === 'BadProtocolVersion' ? -32_602 : -32_600;
-  const compared = compareHeaders(parsed.message, new Headers(headers));
+  const compared = compareHeaders(parsed.message, new Fields(headers));
   if (compared.kind === 'mismatch') return -32_020;
   if (compared.kind === 'claimMissing') return -32_602;
   return compared.kind === 'response' ? 'legacy' : compared.era;
@@ -36,7 +37,7 @@ async function theirs({ body, headers }: Sample): Promise<Verdict> {
   const code = response.status === 400 ? (JSON.parse(text) as { error: { code: number } }).error.code : 0;
   // -32000 is what its legacy half says of what it has let through.
   if (code < -32_000) return code;
-  const shown = new Headers(headers);
+  const shown = new Fields(headers);
   const outcome = classifyInboundRequest({
     httpMethod: 'POST',
     body,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { NotificationMessage, RequestMessage } from '#sidecar/mcp/message.ts';
 import { compareHeaders, decodeHeaderText } from '#sidecar/mcp/standard-headers.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const legacy: RequestMessage = {
   kind: 'request',
@@ -29,7 +30,7 @@ const right = {
 };
 
 test('accepts a modern request whose headers repeat its body', () => {
-  expect(compareHeaders(modern, new Headers(right))).toBe(modern);
+  expect(compareHeaders(modern, new Fields(right))).toBe(modern);
 });
 
 test.each<[string, Record<string, string>]>([
@@ -42,14 +43,14 @@ test.each<[string, Record<string, string>]>([
   ['Mcp-Name', { 'Mcp-Name': '=?base64?Z3LDvMOfZQ?=' }],
 ])('finds that %s says something else', (header, change) => {
   const problem = { kind: 'mismatch', header };
-  expect(compareHeaders(modern, new Headers({ ...right, ...change }))).toEqual(problem);
+  expect(compareHeaders(modern, new Fields({ ...right, ...change }))).toEqual(problem);
 });
 
 test.each(['MCP-Protocol-Version', 'Mcp-Method', 'Mcp-Name'])('finds that %s is missing or doubled', (header) => {
-  const without = new Headers(right);
+  const without = new Fields(right);
   without.delete(header);
   expect(compareHeaders(modern, without)).toEqual({ kind: 'mismatch', header });
-  const doubled = new Headers(right);
+  const doubled = new Fields(right);
   doubled.append(header, doubled.get(header)!);
   expect(compareHeaders(modern, doubled)).toEqual({ kind: 'mismatch', header });
 });
@@ -57,24 +58,24 @@ test.each(['MCP-Protocol-Version', 'Mcp-Method', 'Mcp-Name'])('finds that %s is 
 test('asks no Mcp-Name of a method that the modern era has not: the upstream refuses it', () => {
   const result: RequestMessage = { ...modern, method: 'tasks/result', name: 'task-1' };
   const headers = { 'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': 'tasks/result' };
-  expect(compareHeaders(result, new Headers(headers))).toBe(result);
+  expect(compareHeaders(result, new Fields(headers))).toBe(result);
 });
 
 test('asks a revision it does not know for no header, but lets none say something else', () => {
-  expect(compareHeaders(future, new Headers())).toBe(future);
+  expect(compareHeaders(future, new Fields())).toBe(future);
   for (const [header, value] of Object.entries(right)) {
     const other = { 'Mcp-Name': 'x', 'Mcp-Method': 'x' }[header] ?? value;
-    expect(compareHeaders(future, new Headers({ [header]: other }))).toEqual({ kind: 'mismatch', header });
+    expect(compareHeaders(future, new Fields({ [header]: other }))).toEqual({ kind: 'mismatch', header });
   }
 });
 
 test('compares nothing in a legacy request, whatever its headers are called', () => {
   const headers = { 'Mcp-Name': 'other', 'Mcp-Method': 'x', 'MCP-Protocol-Version': '2025-11-25' };
-  expect(compareHeaders(legacy, new Headers(headers))).toBe(legacy);
+  expect(compareHeaders(legacy, new Fields(headers))).toBe(legacy);
 });
 
 test('lets no header make a request modern whose body does not', () => {
-  const headers = new Headers({ 'MCP-Protocol-Version': '2026-07-28' });
+  const headers = new Fields({ 'MCP-Protocol-Version': '2026-07-28' });
   expect(compareHeaders(legacy, headers)).toEqual({ kind: 'claimMissing' });
   const handshake = { ...legacy, method: 'initialize' };
   expect(compareHeaders(handshake, headers)).toEqual({ kind: 'mismatch', header: 'MCP-Protocol-Version' });
@@ -92,12 +93,12 @@ test.each<[Partial<NotificationMessage>, Record<string, string>, object]>([
     { kind: 'mismatch', header: 'MCP-Protocol-Version' },
   ],
 ])('settles the era of a notification: %j with the headers %j', (change, headers, expected) => {
-  expect(compareHeaders({ ...notification, ...change }, new Headers(headers))).toMatchObject(expected);
+  expect(compareHeaders({ ...notification, ...change }, new Fields(headers))).toMatchObject(expected);
 });
 
 test('leaves a posted response as it is', () => {
   const response = { kind: 'response', id: 1 } as const;
-  expect(compareHeaders(response, new Headers(right))).toBe(response);
+  expect(compareHeaders(response, new Fields(right))).toBe(response);
 });
 
 test.each([

@@ -8,6 +8,7 @@ import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { listBytesMax } from '#sidecar/proxy/filtered-events.ts';
 import { verifies } from '#test/requirements.ts';
 import { bodyOf, chunksFrom, json, jsonOf, missing, policy, rpc, silence, stream, streamFrom, world } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const restricted: PolicySnapshot = { ...policy, tools: [{ deny: ['drop_*'] }] };
 const tools = [{ name: 'get' }, { name: 'drop_a' }, { name: 'put' }];
@@ -77,7 +78,7 @@ describe('a list as JSON', () => {
     const text = JSON.stringify(listed());
     const respond = (): ProxyResponse => ({
       status: 200,
-      headers: new Headers({ 'content-type': 'application/json' }),
+      headers: new Fields({ 'content-type': 'application/json' }),
       body: chunksFrom(text.slice(0, 40), text.slice(40)),
     });
     const { send } = world({ policy: () => restricted, respond });
@@ -114,7 +115,7 @@ describe('a list as JSON', () => {
     ['as a batch', () => json(200, [listed()])],
     ['as bytes that are no text', () => ({ ...json(200, {}), body: Uint8Array.from([0x7b, 0xff, 0x7d]) })],
     ['with an error status', () => json(500, [listed()])],
-    ['as plain text', () => ({ ...text(JSON.stringify([listed()])), headers: new Headers() })],
+    ['as plain text', () => ({ ...text(JSON.stringify([listed()])), headers: new Fields() })],
     ['without end', () => ({ ...json(200, {}), body: endless() })],
   ])('that comes %s does not go out', async (_how, respond) => {
     const { send, events } = world({ policy: () => restricted, respond, bodies: new BodyBudget(100_000_000) });
@@ -178,7 +179,7 @@ describe('a list that two parsers could read in two ways', () => {
     ['in JSON with a comment', Buffer.from(text.replace('{', '{/* */'))],
     ['nested too deep to be read', Buffer.from(text.replace('[', `[${'['.repeat(200_000)}`))],
   ])('%s does not go out', async (_what, body, type = 'application/json') => {
-    const respond = (): ProxyResponse => ({ status: 200, headers: new Headers({ 'content-type': type }), body });
+    const respond = (): ProxyResponse => ({ status: 200, headers: new Fields({ 'content-type': type }), body });
     const bodies = new BodyBudget(10_000_000);
     const { send } = world({ policy: () => restricted, bodies, respond });
     const response = await send({ body: list });
@@ -187,7 +188,7 @@ describe('a list that two parsers could read in two ways', () => {
     const events = Buffer.concat([Buffer.from('data: '), body, Buffer.from('\n\n')]);
     const onStream = (): ProxyResponse => ({
       status: 200,
-      headers: new Headers({ 'content-type': type.replace('application/json', 'text/event-stream') }),
+      headers: new Fields({ 'content-type': type.replace('application/json', 'text/event-stream') }),
       body: chunksOf(new Response(events).body!),
     });
     const resumed = await world({ policy: () => restricted, bodies, respond: onStream }).send({ method: 'GET' });
@@ -234,7 +235,7 @@ describe('a list as an event', () => {
     const text = event(listed());
     const respond = (): ProxyResponse => ({
       status: 200,
-      headers: new Headers({ 'content-type': 'text/event-stream', 'content-length': String(text.length) }),
+      headers: new Fields({ 'content-type': 'text/event-stream', 'content-length': String(text.length) }),
       body: Buffer.from(text),
     });
     const { send } = world({ policy: () => restricted, respond });
@@ -256,7 +257,7 @@ describe('a list as an event', () => {
         const at = [0, ...cuts.toSorted((a, b) => a - b), bytes.length];
         const chunks = at.slice(1).map((end, index) => bytes.subarray(at[index], end));
         const body = chunksOf(ReadableStream.from(chunks) as ReadableStream<Uint8Array>);
-        const headers = new Headers({ 'content-type': 'text/event-stream' });
+        const headers = new Fields({ 'content-type': 'text/event-stream' });
         const { send } = world({ policy: () => restricted, respond: () => ({ status: 200, headers, body }) });
         const sent = await bodyOf(await send({ body: list }));
         // Where CR and LF came apart, the LF is a blank line more.
@@ -279,7 +280,7 @@ describe('a GET stream', () => {
     });
     const response: ProxyResponse = {
       status: 200,
-      headers: new Headers({ 'content-type': 'text/event-stream' }),
+      headers: new Fields({ 'content-type': 'text/event-stream' }),
       body: chunksOf(body),
     };
     return { respond: () => response, write };
@@ -351,7 +352,7 @@ describe('a GET stream', () => {
       },
       cancel: () => (cancelled = true),
     };
-    const headers = new Headers({ 'content-type': 'text/event-stream' });
+    const headers = new Fields({ 'content-type': 'text/event-stream' });
     const { send } = world({
       policy: () => restricted,
       bodies: new BodyBudget(100_000_000),
@@ -377,7 +378,7 @@ describe('a GET stream', () => {
   });
 
   test('that is coded does not go out: a tool may be hidden while it is open', async () => {
-    const headers = () => new Headers({ 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+    const headers = () => new Fields({ 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
     const respond = (): ProxyResponse => ({ status: 200, headers: headers(), body: silence() });
     const hidden = world({ policy: () => restricted, lease: missing, respond });
     expect((await hidden.send({ method: 'GET' })).status).toBe(502);
@@ -386,7 +387,7 @@ describe('a GET stream', () => {
 });
 
 function text(body: string): ProxyResponse {
-  return { status: 200, headers: new Headers({ 'content-type': 'application/json' }), body: Buffer.from(body) };
+  return { status: 200, headers: new Fields({ 'content-type': 'application/json' }), body: Buffer.from(body) };
 }
 
 function endless(): Chunks {

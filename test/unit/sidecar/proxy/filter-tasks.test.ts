@@ -6,6 +6,7 @@ import { chunksOf } from '#sidecar/proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { verifies } from '#test/requirements.ts';
 import { bodyLimits, bodyOf, granted, json, jsonOf, rpc, stream, toolCall, world, type WorldOptions } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const bob: LeaseResponse = { ...granted, subject: { issuer: 'https://issuer.example', id: 'u-2', name: 'bob' } };
 
@@ -78,12 +79,12 @@ describe('a list of tasks', () => {
     ['as no list', JSON.stringify({ ...listed, result: { tasks: { 0: tasks[1] } } })],
   ])('%s does not go out', async (_what, text) => {
     const body = Buffer.from(text, text.includes('\0') ? 'latin1' : 'utf8');
-    const headers = new Headers({ 'content-type': 'application/json' });
+    const headers = new Fields({ 'content-type': 'application/json' });
     const { send } = await setUp(() => ({ status: 200, headers, body }));
     expect(await jsonOf(await send({ body: list }))).toMatchObject({ id: 1, error: { code: 1011 } });
     const onStream = await setUp(() => ({
       status: 200,
-      headers: new Headers({ 'content-type': 'text/event-stream' }),
+      headers: new Fields({ 'content-type': 'text/event-stream' }),
       body: chunksOf(new Response(Buffer.concat([Buffer.from('data: '), body, Buffer.from('\n\n')])).body!),
     }));
     expect((await bodyOf(await onStream.send({ method: 'GET' }))).replaceAll('\0', '')).not.toContain('t-b');
@@ -170,7 +171,7 @@ test.each(['POST', 'GET'])('a large answer in a stream goes on piece by piece (%
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => void (write = (text) => controller.enqueue(Buffer.from(text))),
   });
-  const headers = new Headers({ 'content-type': 'text/event-stream' });
+  const headers = new Fields({ 'content-type': 'text/event-stream' });
   const { send } = await setUp(() => ({ status: 200, headers, body: chunksOf(body) }));
   const response = await send({ method: sent });
   if (!isChunks(response.body)) throw new Error('expected a stream');

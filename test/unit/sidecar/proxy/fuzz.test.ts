@@ -5,6 +5,7 @@ import { canonicalHeaderName, isIdentityHeaderName } from '#contract/headers.ts'
 import { hostileMessages } from '#test/support/hostile-messages.ts';
 import { parseStrictJson } from '#test/support/reference-json.ts';
 import { bodyOf, policy, world } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const tools = [{ deny: ['delete*'] }];
 
@@ -114,7 +115,7 @@ test('no spelling of a header carries anything of the client where it must not, 
     fc.asyncProperty(fc.dictionary(spelled, value), fc.option(value), async (named, connection) => {
       const { send, forwarded } = world();
       // A set of fields of one name is one field by the time it is here.
-      const sent = new Headers();
+      const sent = new Fields();
       for (const [name, text] of Object.entries(named))
         if (!/^(?:authorization|mcp-session-id)$/i.test(name)) sent.append(name, text);
       if (connection !== null) sent.set('connection', connection);

@@ -7,6 +7,7 @@ import { guardChunks } from '#sidecar/echo/guard-chunks.ts';
 import { type Chunks, chunksOf } from '#sidecar/proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { bodyOf, chunksFrom, granted, json, jsonOf, missing, rpc, silence, streamFrom, world } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const key = 'ghp_A1b2C3d4E5f6G7h8';
 
@@ -278,7 +279,7 @@ describe('a response', () => {
   test.each([200, 403, 404, 500])('of status %i has no key in body and headers', async (status) => {
     const respond = (): ProxyResponse => ({
       status,
-      headers: new Headers([
+      headers: new Fields([
         ['x-debug', `got ${key}`],
         ['x-other', 'kept'],
         ['location', `https://example.com/?k=${percentAll(key)}`],
@@ -300,7 +301,7 @@ describe('a response', () => {
   test('stream is guarded too', async () => {
     const respond = (): ProxyResponse => ({
       status: 200,
-      headers: new Headers({ 'content-type': 'text/event-stream' }),
+      headers: new Fields({ 'content-type': 'text/event-stream' }),
       body: chunksFrom(`data: {"t":"${key.slice(0, 9)}`, `${key.slice(9)}"}\n\n`),
     });
     const { send, events } = world({ lease, respond });
@@ -312,7 +313,7 @@ describe('a response', () => {
     let cancelled = false;
     const respond = (): ProxyResponse => ({
       status: 200,
-      headers: new Headers({ 'content-encoding': 'gzip' }),
+      headers: new Fields({ 'content-encoding': 'gzip' }),
       body: silence(() => (cancelled = true)),
     });
     const { send, forwarded, events } = world({ lease, respond });
@@ -328,7 +329,7 @@ describe('a response', () => {
     const body = streamFrom('anything');
     const { send } = world({
       lease: missing,
-      respond: () => ({ status: 200, headers: new Headers({ 'content-encoding': 'gzip' }), body: chunksOf(body) }),
+      respond: () => ({ status: 200, headers: new Fields({ 'content-encoding': 'gzip' }), body: chunksOf(body) }),
     });
     const response = await send({ body: rpc('tools/list') });
     expect(isChunks(response.body)).toBe(true);
@@ -344,7 +345,7 @@ describe('a stream that a user keeps open', () => {
   function open(first: LeaseResponse) {
     let lease = first;
     let write!: (text: string) => void;
-    const headers = new Headers({ 'content-type': 'text/event-stream' });
+    const headers = new Fields({ 'content-type': 'text/event-stream' });
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => void (write = (text) => controller.enqueue(Buffer.from(text))),
     });
@@ -383,7 +384,7 @@ describe('a stream that a user keeps open', () => {
   });
 
   test('of a compressed kind is refused, as a key may come yet', async () => {
-    const headers = new Headers({ 'content-type': 'text/event-stream', 'content-encoding': 'br' });
+    const headers = new Fields({ 'content-type': 'text/event-stream', 'content-encoding': 'br' });
     const { send } = world({ lease: missing, respond: () => ({ status: 200, headers, body: chunksFrom('coded') }) });
     const response = await send({ method: 'GET' });
     expect(response.status).toBe(502);
@@ -424,7 +425,7 @@ describe('another key of the same user', () => {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => void (write = (text) => controller.enqueue(Buffer.from(text))),
     });
-    const headers = new Headers({ 'content-type': 'application/json' });
+    const headers = new Fields({ 'content-type': 'application/json' });
     let calls = 0;
     const respond = (): ProxyResponse =>
       (calls += 1) === 1 ? { status: 200, headers, body: chunksOf(body) } : json(200, both);

@@ -30,6 +30,7 @@ import {
   world,
   type WorldOptions,
 } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const stateKey = randomBytes(32).toString('base64url');
 const pageUrl = 'https://keys.example/team-a/notes';
@@ -498,10 +499,10 @@ describe('a retry whose key is not there yet', () => {
     ['an error of the upstream', () => json(400, { id: 9, error: { code: -32_022 } }), { id: 9 }],
     [
       'a page of HTML',
-      () => ({ ...json(502, {}), headers: new Headers({ 'content-type': 'text/html' }) }),
+      () => ({ ...json(502, {}), headers: new Fields({ 'content-type': 'text/html' }) }),
       { id: 'm-2' },
     ],
-    ['nothing', () => ({ status: 202, headers: new Headers(), body: undefined }), { id: 'm-2' }],
+    ['nothing', () => ({ status: 202, headers: new Fields(), body: undefined }), { id: 'm-2' }],
     [
       'a failure',
       () => {

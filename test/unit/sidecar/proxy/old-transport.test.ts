@@ -7,9 +7,10 @@ import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { heldMax } from '#sidecar/proxy/message-streams.ts';
 import { verifies } from '#test/requirements.ts';
 import { alice, bodyOf, granted, json, missing, policy, rpc, textOf, world, type WorldOptions } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 const bob = { ...granted, subject: { ...alice, id: 'u-2' } };
-const accepted = (): ProxyResponse => ({ status: 202, headers: new Headers(), body: undefined });
+const accepted = (): ProxyResponse => ({ status: 202, headers: new Fields(), body: undefined });
 const result = (id: string | number, value: object = {}): string =>
   `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id, result: value })}\n\n`;
 
@@ -25,7 +26,7 @@ function set(options: WorldOptions & { readonly endpointData?: string } = {}) {
       },
     });
     say(`event: endpoint\ndata: ${endpointData}\n\n`);
-    return { status: 200, headers: new Headers({ 'content-type': 'text/event-stream' }), body: chunksOf(body) };
+    return { status: 200, headers: new Fields({ 'content-type': 'text/event-stream' }), body: chunksOf(body) };
   };
   const all = world({
     endpoint: { path: '/sse', prefix: '' },

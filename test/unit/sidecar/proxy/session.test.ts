@@ -8,6 +8,7 @@ import { Belongings, Ownership, sessionBounds } from '#sidecar/proxy/ownership.t
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { verifies } from '#test/requirements.ts';
 import {
+  chunksFrom,
   alice,
   bodyOf,
   granted,
@@ -21,6 +22,7 @@ import {
   world,
   type WorldOptions,
 } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 describe('a session', () => {
   const begin = (id: string) => () => json(200, {}, { 'mcp-session-id': id });
@@ -185,13 +187,12 @@ function classified(body: string, headers: Record<string, string>): ClassifiedRe
   const parsed = parseMessage(bytes);
   if (parsed.kind === 'invalid') throw new Error(parsed.problem);
   const record = newRecord('POST', { startedMs: 0, at: new Date(0) });
-  const stream = (): null => null;
   return {
     method: 'POST',
     path: '/mcp',
     query: '',
-    headers: new Headers(headers),
-    body: { declaredBytes: bytes.byteLength, whole: async () => bytes, stream },
+    headers: new Fields(headers),
+    body: { declaredBytes: bytes.byteLength, here: () => bytes, chunks: () => chunksFrom() },
     signal: new AbortController().signal,
     record,
     permission: granted,
@@ -223,7 +224,7 @@ describe('two users of one server', () => {
   test(verifies('mcp:09-posted-answers'), async () => {
     const { who, send, statusOf, forwarded } = setUp(({ method, headers }) => {
       if (method === 'GET') return stream(question('e-1'), question(7));
-      return { status: headers.has('refuse') ? 500 : 202, headers: new Headers(), body: undefined };
+      return { status: headers.has('refuse') ? 500 : 202, headers: new Fields(), body: undefined };
     });
     const headers = { 'mcp-session-id': 's-1' };
     expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
@@ -265,7 +266,7 @@ describe('two users of one server', () => {
     const { who, send, statusOf } = setUp(({ body }) =>
       new TextDecoder().decode(body).includes('tools/call')
         ? stream(question(0))
-        : { status: 202, headers: new Headers(), body: undefined },
+        : { status: 202, headers: new Fields(), body: undefined },
     );
     await bodyOf(await send());
     who.lease = bob;

@@ -20,6 +20,7 @@ import {
   toolCall,
   world,
 } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 describe('identify', () => {
   test.each([undefined, '', 'Basic YTpi', 'Bearer', 'Bearer a b', 'Bearer a, Bearer b', 'Bearer é'])(
@@ -248,7 +249,7 @@ describe('headers', () => {
     const response = await send({
       headers: { connection: 'close, X-Api-Key, x-hop, a b', 'x-hop': '1', te: 'trailers', upgrade: 'h2c' },
     });
-    expect([...forwarded[0]!.headers.keys()]).toEqual(['accept-encoding', 'content-type', 'x-api-key']);
+    expect([...forwarded[0]!.headers.keys()]).toEqual(['content-type', 'x-api-key', 'accept-encoding']);
     expect([...response.headers.keys()]).toEqual(['content-type', 'x-kept']);
   });
 });
@@ -431,7 +432,7 @@ describe('audit', () => {
     const { send, events } = world({
       respond: () => ({
         status: 200,
-        headers: new Headers({ 'content-type': 'text/event-stream' }),
+        headers: new Fields({ 'content-type': 'text/event-stream' }),
         body: chunksFrom('abc', 'defg'),
       }),
     });
@@ -459,7 +460,7 @@ describe('audit', () => {
     const { send, events, ended } = world({
       respond: () => ({
         status: 200,
-        headers: new Headers(),
+        headers: new Fields(),
         body: silence(() => (cancelled = true)),
       }),
     });
@@ -487,7 +488,7 @@ describe('audit', () => {
     const { send, events } = world({
       respond: () => ({
         status: 200,
-        headers: new Headers(),
+        headers: new Fields(),
         body: brokenChunks(),
       }),
     });

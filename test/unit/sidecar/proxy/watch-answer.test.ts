@@ -4,6 +4,7 @@ import { protocolVersionKey } from '#sidecar/mcp/message.ts';
 import type { ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { verifies } from '#test/requirements.ts';
 import { bodyOf, chunksFrom, granted, json, rpc, silence, stream, toolCall, world } from './world.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 /** Nothing is attached, so nothing is looked for in what comes back. */
 const withoutKey = { ...granted, headers: [] };
@@ -45,7 +46,7 @@ describe('what an answer says of itself is on record', () => {
   test.each<[string, () => ProxyResponse]>([
     ['an answer to something else', () => stream(`data: ${result({ isError: true }, 2)}\n\n`)],
     ['an answer that broke off', () => stream(`data: ${result({ isError: true })}`)],
-    ['text', () => ({ ...json(200, {}), headers: new Headers({ 'content-type': 'text/plain' }) })],
+    ['text', () => ({ ...json(200, {}), headers: new Fields({ 'content-type': 'text/plain' }) })],
     ['an answer in a code', () => json(200, JSON.parse(result({ isError: true })), { 'content-encoding': 'gzip' })],
   ])('not of %s', async (_what, respond) => {
     const { send, events } = world({ respond, lease: withoutKey });

@@ -15,6 +15,7 @@ import { Belongings } from '#sidecar/proxy/ownership.ts';
 import { Pulse } from '#sidecar/proxy/pulse.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
 import { ingress, type IngressParts } from '#sidecar/proxy/stack.ts';
+import { Fields } from '#sidecar/http1/fields.ts';
 
 export const server = { namespace: 'team-a', name: 'notes' };
 export const alice = { issuer: 'https://issuer.example', id: 'u-1', name: 'alice' };
@@ -137,12 +138,12 @@ export const toolCall = rpc('tools/call', { name: 'search', arguments: {} });
 
 export function json(status: number, value: unknown, headers: Record<string, string> = {}): ProxyResponse {
   const body = new TextEncoder().encode(JSON.stringify(value));
-  return { status, headers: new Headers({ 'content-type': 'application/json', ...headers }), body };
+  return { status, headers: new Fields({ 'content-type': 'application/json', ...headers }), body };
 }
 
 /** An event stream that yields the texts one by one. */
 export function stream(...texts: readonly string[]): ProxyResponse {
-  return { status: 200, headers: new Headers({ 'content-type': 'text/event-stream' }), body: chunksFrom(...texts) };
+  return { status: 200, headers: new Fields({ 'content-type': 'text/event-stream' }), body: chunksFrom(...texts) };
 }
 
 function incoming(sent: Partial<SentRequest>): IncomingRequest {
@@ -158,7 +159,7 @@ function incoming(sent: Partial<SentRequest>): IncomingRequest {
     path,
     query,
     signal,
-    headers: new Headers(headers),
+    headers: new Fields(headers),
     body: bodySource(body),
     record: newRecord(method, { startedMs: 1_000, at: new Date(Date.UTC(2026, 10, 24)) }),
   };
@@ -168,7 +169,7 @@ function bodySource(body: SentRequest['body']): IncomingRequest['body'] {
   if (body instanceof ReadableStream) return announced(body, undefined);
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body;
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-  return announced(new Response(Uint8Array.from(bytes)).body!, bytes.byteLength);
+  return { declaredBytes: bytes.byteLength, here: () => bytes, chunks: () => chunksOf(new Response(Uint8Array.from(bytes)).body!) };
 }
 
 /** A body that says how long it is, and comes as it likes. */
@@ -176,7 +177,7 @@ export function announced(
   stream: ReadableStream<Uint8Array>,
   declaredBytes: number | undefined,
 ): IncomingRequest['body'] {
-  return { declaredBytes, whole: () => new Response(stream).bytes(), stream: () => stream };
+  return { declaredBytes, here: () => undefined, chunks: () => chunksOf(stream) };
 }
 
 export async function bodyOf(response: ProxyResponse): Promise<string> {
