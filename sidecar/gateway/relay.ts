@@ -50,7 +50,7 @@ function relayed({ policy, relay, resource, drain }: RelayParts): Handler<Incomi
     headers.delete('content-length');
     // Where a server of the transport of 2024-11-05 names a URL for messages, its sidecar has to know what stands before it here.
     if (method === 'GET') headers.set(prefixHeader, publicPrefix(request.headers, resource.endpoint));
-    const body = hasBody(request) ? (streamOf(request.body.chunks())) : undefined;
+    const body = hasBody(request) ? streamOf(request.body.chunks()) : undefined;
     const url = urlOf(policy(), request, resource.endpoint.path);
     try {
       const response = await relay({ url, method, headers, body, signal });

@@ -262,8 +262,7 @@ export class ClientConnection implements SocketListener {
   }
 
   #flush(): void {
-    while (this.#unsent.length > 0) {
-      const bytes = this.#unsent[0]!;
+    for (let bytes = this.#unsent[0]; bytes !== undefined; bytes = this.#unsent[0]) {
       const written = this.#socket.write(bytes);
       if (written < 0) return this.terminate();
       if (written < bytes.byteLength) {
@@ -287,7 +286,7 @@ export class ClientConnection implements SocketListener {
     if (this.#isLast) return this.#linger();
     this.#enter('idle');
     if (this.#aheadBytes === 0) return;
-    const ahead = this.#ahead.length === 1 ? this.#ahead[0]! : Buffer.concat(this.#ahead);
+    const ahead = Buffer.concat(this.#ahead);
     this.#ahead = [];
     this.#aheadBytes = 0;
     this.#socket.resume();

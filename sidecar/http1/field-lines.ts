@@ -28,7 +28,7 @@ export function readFieldLines(text: string, start: number, fieldsMax: number): 
   let coding: string | undefined;
   let hosts = 0;
   let count = 0;
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     const end = lines.indexOf('\r\n', at);
     const colon = lines.indexOf(':', at);
     const name = lines.slice(at, colon).toLowerCase();

@@ -8,49 +8,41 @@ export type FieldsInit = Fields | Iterable<readonly [string, string]> | Readonly
 
 /**
  * Header fields (RFC 9110, 5) in the order in which they came, names in small letters. Behaves as `Headers` of the Fetch standard:
- * several fields of one name are one value, joined by a comma, and only `Set-Cookie` stays apart. It is plain strings in two arrays,
+ * several fields of one name are one value, joined by a comma, and only `Set-Cookie` stays apart. It is plain values,
  * where a `Headers` is an object of the runtime's native part, each access to which is a call across the border.
  */
 export class Fields implements FieldLookup, Iterable<[string, string]> {
-  #names: string[];
-  #values: string[];
+  #fields: Field[] = [];
 
   /** @throws TypeError when a name is no token or a value holds what ends a line */
-  constructor(init?: FieldsInit) {
-    this.#names = init instanceof Fields ? init.#names.slice() : [];
-    this.#values = init instanceof Fields ? init.#values.slice() : [];
-    if (init === undefined || init instanceof Fields) return;
-    for (const [name, value] of isPairs(init) ? init : Object.entries(init)) this.append(name, value);
+  constructor(init: FieldsInit = []) {
+    // A field does not change, it is replaced: the copies share them.
+    if (init instanceof Fields) this.#fields = init.#fields.slice();
+    else for (const [name, value] of isPairs(init) ? init : Object.entries(init)) this.append(name, value);
   }
 
   /** How many fields there are. */
   get size(): number {
-    return this.#names.length;
+    return this.#fields.length;
   }
 
   get(name: string): string | null {
     const key = name.toLowerCase();
-    const at = this.#names.indexOf(key);
-    if (at === -1) return null;
-    return key === setCookie ? this.getSetCookie().join(', ') : this.#values[at]!;
+    if (key === setCookie && this.has(key)) return this.getSetCookie().join(', ');
+    return this.#find(key)?.value ?? null;
   }
 
   has(name: string): boolean {
-    return this.#names.includes(name.toLowerCase());
+    return this.#find(name.toLowerCase()) !== undefined;
   }
 
   getSetCookie(): readonly string[] {
-    return this.#values.filter((_value, index) => this.#names[index] === setCookie);
+    return this.#fields.filter(({ name }) => name === setCookie).map(({ value }) => value);
   }
 
   /** @throws TypeError as the constructor */
   set(name: string, value: string): void {
-    const checked = checkedValue(value);
-    const key = checkedName(name);
-    const at = this.#names.indexOf(key);
-    if (at === -1) return this.#push(key, checked);
-    this.#values[at] = checked;
-    if (key === setCookie) this.#deleteFrom(at + 1, (other) => other === key);
+    this.#put(checkedName(name), checkedValue(value));
   }
 
   /** @throws TypeError as the constructor */
@@ -60,51 +52,54 @@ export class Fields implements FieldLookup, Iterable<[string, string]> {
 
   /** For a parser that has checked both: `name` is a token in small letters, `value` one that ends no line, without space around it. */
   appendParsed(name: string, value: string): void {
-    const at = name === setCookie ? -1 : this.#names.indexOf(name);
-    if (at === -1) this.#push(name, value);
-    else this.#values[at] += `, ${value}`;
+    const before = name === setCookie ? undefined : this.#find(name);
+    if (before === undefined) this.#fields.push({ name, value });
+    else this.#put(name, `${before.value}, ${value}`);
   }
 
   delete(name: string): void {
     const key = name.toLowerCase();
-    const at = this.#names.indexOf(key);
-    if (at !== -1) this.#deleteFrom(at, (other) => other === key);
+    if (this.#find(key) !== undefined) this.deleteWhere((other) => other === key);
   }
 
-  /** Deletes the fields whose name, in small letters, is one of those that `isUnwanted` names. */
+  /** Deletes the fields whose name, in small letters, `isUnwanted` says so of. */
   deleteWhere(isUnwanted: (name: string) => boolean): void {
-    this.#deleteFrom(0, isUnwanted);
+    this.#fields = this.#fields.filter(({ name }) => !isUnwanted(name));
   }
 
   forEach(visit: (value: string, name: string) => void): void {
-    for (let index = 0; index < this.#names.length; index += 1) visit(this.#values[index]!, this.#names[index]!);
+    for (const { name, value } of this.#fields) visit(value, name);
   }
 
   /** A copy, so that the list may change meanwhile. */
   keys(): readonly string[] {
-    return this.#names.slice();
+    return this.#fields.map(({ name }) => name);
   }
 
   *[Symbol.iterator](): Generator<[string, string], void> {
-    for (let index = 0; index < this.#names.length; index += 1) yield [this.#names[index]!, this.#values[index]!];
+    for (const { name, value } of this.#fields) yield [name, value];
   }
 
-  #push(name: string, value: string): void {
-    this.#names.push(name);
-    this.#values.push(value);
+  #find(name: string): Field | undefined {
+    for (const field of this.#fields) if (field.name === name) return field;
+    return undefined;
   }
 
-  #deleteFrom(start: number, isUnwanted: (name: string) => boolean): void {
-    let kept = start;
-    for (let index = start; index < this.#names.length; index += 1) {
-      if (isUnwanted(this.#names[index]!)) continue;
-      this.#names[kept] = this.#names[index]!;
-      this.#values[kept] = this.#values[index]!;
-      kept += 1;
+  /** In the place of the first of that name. */
+  #put(name: string, value: string): void {
+    const at = this.#fields.findIndex((field) => field.name === name);
+    if (at === -1) {
+      this.#fields.push({ name, value });
+      return;
     }
-    this.#names.length = kept;
-    this.#values.length = kept;
+    this.#fields[at] = { name, value };
+    if (name === setCookie) this.#fields = this.#fields.filter((field, index) => index <= at || field.name !== name);
   }
+}
+
+interface Field {
+  readonly name: string;
+  readonly value: string;
 }
 
 const setCookie = 'set-cookie';

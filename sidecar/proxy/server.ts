@@ -127,13 +127,13 @@ class Ingress implements ClientConnectionOwner {
   /** No connection gets another request; resolves when the requests under way have ended. */
   async retire(): Promise<void> {
     this.#isRetired = true;
-    for (const connection of [...this.#connections]) connection.retire();
+    for (const connection of this.#connections) connection.retire();
     await this.#inFlight.none();
   }
 
   async close(): Promise<void> {
     this.#isRetired = true;
-    for (const connection of [...this.#connections]) connection.terminate();
+    for (const connection of this.#connections) connection.terminate();
     await this.#inFlight.none();
   }
 

@@ -169,7 +169,11 @@ function bodySource(body: SentRequest['body']): IncomingRequest['body'] {
   if (body instanceof ReadableStream) return announced(body, undefined);
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body;
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-  return { declaredBytes: bytes.byteLength, here: () => bytes, chunks: () => chunksOf(new Response(Uint8Array.from(bytes)).body!) };
+  return {
+    declaredBytes: bytes.byteLength,
+    here: () => bytes,
+    chunks: () => chunksOf(new Response(Uint8Array.from(bytes)).body!),
+  };
 }
 
 /** A body that says how long it is, and comes as it likes. */

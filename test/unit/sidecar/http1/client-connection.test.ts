@@ -1,0 +1,249 @@
+import { Buffer } from 'node:buffer';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Answer } from '#sidecar/http1/client-connection.ts';
+import { clientWorld, ok, type Seen, seen, settled, times } from './client-world.ts';
+
+const get = 'GET /mcp HTTP/1.1\r\nHost: x\r\n\r\n';
+const post = 'POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello';
+const chunked =
+  'POST /mcp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\nX: y\r\n\r\n';
+const head = 'HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: Wed, 25 Nov 2026 00:00:00 GMT\r\n';
+
+/** Answers come in the order of the pieces: nothing is left to time. */
+function answers(...pieces: readonly (string | Error)[]): Answer['body'] {
+  const left = pieces.map((piece) => (piece instanceof Error ? piece : Buffer.from(piece)));
+  return {
+    read: async () => {
+      const next = left.shift();
+      if (next instanceof Error) throw next;
+      return next;
+    },
+    cancel: () => void (left.length = 0),
+  };
+}
+
+function statuses(text: string): readonly number[] {
+  return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
+}
+
+describe("a client's connection", () => {
+  test('answers a request in one piece, with its length', async () => {
+    const { wire, feed } = clientWorld(() => ok());
+    feed(get);
+    await settled();
+    expect(wire).toMatchObject({ sent: `${head}content-length: 2\r\n\r\nok`, ended: 'no' });
+  });
+
+  test('reads the same requests wherever the network cuts them', async () => {
+    const text = `\r\n${post}${get}${chunked}${post}`;
+    const expected: readonly Seen[] = [
+      { method: 'POST', path: '/mcp', body: 'hello' },
+      { method: 'GET', path: '/mcp', body: '' },
+      { method: 'POST', path: '/mcp', body: 'hello' },
+      { method: 'POST', path: '/mcp', body: 'hello' },
+    ];
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 3, max: text.length }), { maxLength: 12 }), async (cuts) => {
+        const requests: Seen[] = [];
+        const { wire, feed } = clientWorld(async (request) => {
+          requests.push(await seen(request));
+          return ok();
+        });
+        let from = 0;
+        for (const cut of [...cuts.toSorted((a, b) => a - b), text.length]) {
+          feed(text.slice(from, cut));
+          from = Math.max(from, cut);
+        }
+        for (let round = 0; round < 4; round += 1) await settled();
+        expect(requests).toEqual(expected);
+        expect(statuses(wire.sent)).toEqual([200, 200, 200, 200]);
+      }),
+    );
+  });
+
+  test('works on one request at a time, and keeps no more than a little of what is sent ahead', async () => {
+    const first = Promise.withResolvers<Answer>();
+    const { wire, feed, requests } = clientWorld(async () => (requests.length === 1 ? first.promise : ok()));
+    feed(post + get);
+    await settled();
+    expect(requests).toHaveLength(1);
+    feed(`GET /${'x'.repeat(8_000)} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(9));
+    expect(wire.paused).toBe(true);
+    first.resolve(ok());
+    for (let round = 0; round < 12; round += 1) await settled();
+    expect(requests).toHaveLength(11);
+    expect(wire.paused).toBe(false);
+  });
+
+  test.each<readonly [string, Answer['body'], string]>([
+    ['a stream', answers('a', 'bc'), 'transfer-encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n'],
+    ['no body', undefined, 'content-length: 0\r\n\r\n'],
+  ])('frames %s', async (_name, body, expected) => {
+    const { wire, feed } = clientWorld(() => ({ ...ok(), body }));
+    feed(get);
+    await settled();
+    expect(wire.sent).toBe(head + expected);
+  });
+
+  test('frames a stream of a known length by that', async () => {
+    const { wire, feed } = clientWorld(() => {
+      const answer = ok(answers('a', 'bc'));
+      answer.headers.set('content-length', '3');
+      return answer;
+    });
+    feed(get);
+    await settled();
+    expect(wire.sent).toBe(`${head}content-length: 3\r\n\r\nabc`);
+  });
+
+  test.each([
+    ['is longer than it says', answers('abc', 'd')],
+    ['is shorter than it says', answers('ab')],
+    ['breaks off', answers('ab', new Error('reset'))],
+  ])('ends where an answer %s: it must not look like a whole one', async (_name, body) => {
+    const { wire, feed } = clientWorld(() => {
+      const answer = ok(body);
+      answer.headers.set('content-length', '3');
+      return answer;
+    });
+    feed(get);
+    await settled();
+    expect(wire.ended).toBe('terminated');
+    expect(wire.sent).not.toContain('abcd');
+  });
+
+  test('gives HTTP/1.0 no chunks, and ends the connection behind the answer', async () => {
+    const { wire, feed } = clientWorld(() => ok(answers('a', 'bc')));
+    feed('GET / HTTP/1.0\r\n\r\n');
+    await settled();
+    expect(wire).toMatchObject({ sent: `${head}connection: close\r\n\r\nabc`, ended: 'shutdown' });
+  });
+
+  test('gives HEAD no body', async () => {
+    const { wire, feed } = clientWorld(() => ok());
+    feed('HEAD / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await settled();
+    expect(wire.sent).toBe(`${head}\r\n`);
+  });
+
+  test('tells a client that waits to go on when somebody reads, and not when it is refused', async () => {
+    const waiting = 'POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n';
+    const read = clientWorld(async (request) => ok(Buffer.from((await seen(request)).body)));
+    read.feed(waiting);
+    await settled();
+    expect(read.wire.sent).toBe('HTTP/1.1 100 Continue\r\n\r\n');
+    read.feed('hello');
+    await settled();
+    expect(read.wire.sent).toContain('hello');
+    const refused = clientWorld(() => ok());
+    refused.feed(waiting);
+    await settled();
+    expect(refused.wire.sent).toContain('connection: close');
+    expect(statuses(refused.wire.sent)).toEqual([200]);
+  });
+
+  test('takes no request behind a body that nobody has read', async () => {
+    const { wire, feed, requests } = clientWorld(() => ok());
+    feed(post.slice(0, -2));
+    await settled();
+    feed(`lo${get}`);
+    await settled();
+    expect(requests).toHaveLength(1);
+    expect(wire).toMatchObject({ ended: 'shutdown' });
+  });
+
+  test('makes a client wait whose body nobody reads', () => {
+    const { wire, feed } = clientWorld(() => new Promise(() => {}));
+    feed('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n');
+    for (let piece = 0; piece < 3; piece += 1) feed('x'.repeat(40_000));
+    expect(wire.paused).toBe(true);
+  });
+
+  test('makes an upstream wait for a client that reads slowly', async () => {
+    let reads = 0;
+    const body = { read: async () => (++reads > 3 ? undefined : Buffer.from('abc')), cancel: () => {} };
+    const { wire, feed, drain } = clientWorld(() => ok(body));
+    wire.takes = head.length;
+    feed(get);
+    await settled();
+    expect(reads).toBe(1);
+    drain();
+    await settled();
+    expect(wire.sent.endsWith('3\r\nabc\r\n0\r\n\r\n')).toBe(true);
+  });
+
+  test('lets go of everything when the client leaves', async () => {
+    let cancelled = 0;
+    const body = { read: () => new Promise<undefined>(() => {}), cancel: () => void (cancelled += 1) };
+    const { connection, feed, requests, wire } = clientWorld(() => ok(body));
+    feed(get);
+    await settled();
+    connection.ended();
+    expect(cancelled).toBe(1);
+    expect(requests[0]?.signal.aborted).toBe(true);
+    expect(wire.ended).toBe('terminated');
+  });
+
+  test('refuses a body that is not in order once, in the middle of an answer by its end alone', async () => {
+    const bad = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nheXX';
+    const before = clientWorld(() => new Promise(() => {}));
+    before.feed(bad + get);
+    await settled();
+    expect(statuses(before.wire.sent)).toEqual([400]);
+    expect(before.wire.ended).toBe('shutdown');
+    const within = clientWorld(() => ok({ read: () => new Promise(() => {}), cancel: () => {} }));
+    within.feed(bad.slice(0, -2));
+    await settled();
+    within.feed('XX');
+    expect(statuses(within.wire.sent)).toEqual([200]);
+    expect(within.wire.ended).toBe('terminated');
+  });
+
+  test.each([
+    [`GET /${'x'.repeat(17_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
+    [`GET / HTTP/1.1\r\nX: ${'x'.repeat(17_000)}`, 431],
+    ['GET / HTTP/2.0\r\nHost: x\r\n\r\n', 505],
+    ['GET / HTTP/1.1\r\nHost: x\r\nExpect: y\r\n\r\n', 417],
+    ['GET / HTTP/1.1\nHost: x\n\n', 400],
+  ])('refuses what it cannot read, and nothing that follows is a request', async (text, status) => {
+    const { wire, feed, requests } = clientWorld(() => ok());
+    feed(text);
+    feed(get);
+    await settled();
+    expect(statuses(wire.sent)).toEqual([status]);
+    expect(requests).toEqual([]);
+    expect(wire.ended).toBe('shutdown');
+  });
+
+  test('ends when it waits too long for a head, for its rest, or for a client to go', async () => {
+    const idle = clientWorld(() => ok());
+    idle.connection.check(times, times.idleMsMax);
+    expect(idle.wire.ended).toBe('no');
+    idle.connection.check(times, times.idleMsMax + 1);
+    expect(idle.wire.ended).toBe('terminated');
+    const dripping = clientWorld(() => ok());
+    for (const [at, letter] of 'GET / HT'.split('').entries()) {
+      dripping.nowMs = at * 2_000;
+      dripping.feed(letter);
+      dripping.connection.check(times, dripping.nowMs);
+    }
+    expect(dripping.wire.ended).toBe('terminated');
+    const lingering = clientWorld(() => ok());
+    lingering.feed('nonsense\r\n\r\n');
+    lingering.connection.check(times, times.lingerMsMax + 1);
+    expect(lingering.wire.ended).toBe('terminated');
+  });
+
+  test('that is retired ends at once when idle, and behind its answer when not', async () => {
+    const idle = clientWorld(() => ok());
+    idle.connection.retire();
+    expect(idle.wire.ended).toBe('terminated');
+    const busy = clientWorld(() => ok());
+    busy.feed(get);
+    busy.connection.retire();
+    await settled();
+    expect(busy.wire).toMatchObject({ ended: 'shutdown' });
+    expect(busy.wire.sent).toContain('connection: close');
+  });
+});
