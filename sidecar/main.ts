@@ -23,6 +23,7 @@ import { ingress } from './proxy/stack.ts';
 import { createBrokerFetch, createUpstream } from './proxy/upstream.ts';
 import { UserShares } from './proxy/user-shares.ts';
 import { createLog, errorFields } from './telemetry/log.ts';
+import type { SidecarMetrics } from './telemetry/sidecar-metrics.ts';
 import { assemble } from './sidecar.ts';
 
 const log = createLog(
@@ -102,7 +103,7 @@ function start(options: Options): void {
 /** What answers requests, in whichever mode. */
 interface Proxy {
   readonly handler: Handler<IncomingRequest>;
-  readonly metrics: { expose(): string };
+  readonly metrics: Pick<SidecarMetrics, 'expose' | 'unreadable'>;
   readonly notReady: () => readonly string[];
   readonly start: () => void;
   readonly stop: (flushMsMax: number) => Promise<number>;
@@ -195,16 +196,18 @@ type Servers = ReturnType<typeof listen>;
 
 function listen({ address, ports, serving }: Options, proxy: Proxy, drain: Drain) {
   const notReady = (): readonly string[] => [...proxy.notReady(), ...(drain.begun ? ['draining'] : [])];
+  const { handler, metrics } = proxy;
+  const refused = (status: number): void => metrics.unreadable(status);
   const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
     ingress: at(ports.ingress, (port) =>
-      serveIngress({ address: clients, port, handler: proxy.handler, drain, nowMs, reportUnexpected }),
+      serveIngress({ address: clients, port, handler, drain, nowMs, refused, reportUnexpected }),
     ),
     health: at(ports.health, (port) =>
       serveEndpoints({ address, port, answer: (path) => answerHealth({ notReady }, path) }),
     ),
     metrics: at(ports.metrics, (port) =>
-      serveEndpoints({ address, port, answer: (path) => answerMetrics(() => proxy.metrics.expose(), path) }),
+      serveEndpoints({ address, port, answer: (path) => answerMetrics(() => metrics.expose(), path) }),
     ),
   };
 }

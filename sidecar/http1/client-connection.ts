@@ -34,6 +34,8 @@ export interface Answer {
 export interface ClientConnectionOwner {
   /** Never rejects. */
   answer(request: ReceivedRequest): Promise<Answer>;
+  /** What came was no request, and was answered with `status`. */
+  refused(status: number): void;
   gone(connection: ClientConnection): void;
   /** Monotonic. */
   nowMs(): number;
@@ -307,6 +309,7 @@ export class ClientConnection implements SocketListener {
 
   /** What cannot be read has no request and no layer that could answer it. */
   #refuse(status: number): void {
+    this.#owner.refused(status);
     const exchange = this.#exchange;
     this.#exchange = undefined;
     const cause = new Http1Error('Malformed', 'the request is not in order');

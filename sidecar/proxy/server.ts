@@ -19,6 +19,8 @@ export interface IngressOptions {
   readonly handler: Handler<IncomingRequest>;
   readonly drain: Drain;
   readonly nowMs: () => number;
+  /** What came was no request that layers could answer. */
+  readonly refused: (status: number) => void;
   readonly reportUnexpected: (error: unknown) => void;
 }
 
@@ -107,6 +109,10 @@ class Ingress implements ClientConnectionOwner {
       reportUnexpected(error);
       return { status: 500, headers: new Fields({ connection: 'close' }), body: undefined };
     }
+  }
+
+  refused(status: number): void {
+    this.#options.refused(status);
   }
 
   gone(connection: ClientConnection): void {

@@ -53,6 +53,10 @@ export class SidecarMetrics {
     name: 'mcpkeyring_watch_interruptions_total',
     help: 'Times that the watch stream ended or could not be opened.',
   });
+  readonly #unread = new Counter({
+    name: 'mcpkeyring_unreadable_requests_total',
+    help: 'What came on connections of clients and was no request in order, by the status of the answer.',
+  });
   readonly #labels = new OperationLabels();
   readonly #echoes = new Counter({
     name: 'mcpkeyring_echoes_total',
@@ -71,6 +75,7 @@ export class SidecarMetrics {
       this.#auditFailures,
       this.#watches,
       this.#echoes,
+      this.#unread,
       gauge('mcpkeyring_requests_in_flight', 'Requests under way, open streams among them.', () => this.#inFlight),
       gauge('mcpkeyring_leases', 'Leases and refusals held in memory.', gauges.leases),
       gauge('mcpkeyring_watch_connected', '1 while the watch stream is open.', () => Number(gauges.watchConnected())),
@@ -102,6 +107,10 @@ export class SidecarMetrics {
       this.#sessions.observe(sessionLabels(session), (endedMs - session.begunMs) / 1_000);
     }
     if (record.echoes > 0) this.#echoes.add('', record.echoes);
+  }
+
+  unreadable(status: number): void {
+    this.#unread.add(joinLabels({ code: String(status) }));
   }
 
   leaseAnswered(decision: LeaseResponse['decision'] | LeaseErrorCode): void {

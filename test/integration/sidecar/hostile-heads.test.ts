@@ -123,6 +123,7 @@ async function setUp() {
   return {
     broker,
     upstream,
+    metrics: async () => sidecar.metrics(),
     send: async (text: string) => (await sendRaw(sidecar.port, Buffer.from(text, 'latin1'), 200)).text,
     async [Symbol.asyncDispose]() {
       await sidecar[Symbol.asyncDispose]();
@@ -143,6 +144,7 @@ test('each head that is not in order has its answer, once, and reaches nobody', 
   );
   expect(answers).toEqual(Object.entries(refused).map(([name, [, status]]) => [name, [status]]));
   expect(world.upstream.received).toEqual([]);
+  expect(await world.metrics()).toMatch(/^mcpkeyring_unreadable_requests_total\{code="417"\} 1$/m);
   expect(world.broker.leaseRequests.filter((request) => request.credential === 'mallory')).toEqual([]);
 });
 

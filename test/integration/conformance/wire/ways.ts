@@ -12,14 +12,12 @@ export interface Way extends AsyncDisposable {
   readonly path: string;
   /** What the server has to find in Host. */
   readonly host: string;
-  /** What the server finds where the client says nothing: the gateway's HTTP library does not leave these away. */
-  readonly defaults: Readonly<Record<string, string>>;
 }
 
 export async function throughSidecar(real: RealBroker): Promise<Way> {
   const upstream = await RawUpstream.start(() => {});
   const proxy = await SidecarProcess.start({ broker: real.broker, upstreamPort: upstream.port });
-  return wayOf(proxy, upstream, { path: '/mcp', host: `127.0.0.1:${upstream.port}`, defaults: {} });
+  return wayOf(proxy, upstream, { path: '/mcp', host: `127.0.0.1:${upstream.port}` });
 }
 
 /** To a server outside the cluster, over TLS. */
@@ -28,11 +26,10 @@ export async function throughGateway(real: RealBroker): Promise<Way> {
   const upstream = await RawUpstream.start(() => {}, certificate);
   const broker = real.gatewayTo({ port: upstream.port, ca: certificate.ca });
   const proxy = await SidecarProcess.start({ broker, upstreamPort: 0, serving: ['--mode=gateway'] });
-  const defaults = { accept: '*/*', 'user-agent': 'mcp-keyring', connection: 'keep-alive' };
-  return wayOf(proxy, upstream, { path: real.outsidePath, host: `localhost:${upstream.port}`, defaults });
+  return wayOf(proxy, upstream, { path: real.outsidePath, host: `localhost:${upstream.port}` });
 }
 
-function wayOf(proxy: SidecarProcess, upstream: RawUpstream, place: Pick<Way, 'path' | 'host' | 'defaults'>): Way {
+function wayOf(proxy: SidecarProcess, upstream: RawUpstream, place: Pick<Way, 'path' | 'host'>): Way {
   return {
     ...place,
     upstream,

@@ -31,6 +31,7 @@ export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer
         requests.push(request);
         return answer(request);
       },
+      refused: () => {},
       gone: () => {},
       nowMs: () => world.nowMs,
       date: () => 'Wed, 25 Nov 2026 00:00:00 GMT',
