@@ -125,7 +125,8 @@ function exchange(asked: ProbeRequest, socket: Duplex, signal: AbortSignal): Pro
     parts: [template.before, value.bytes, template.after],
   }));
   const keys = Object.fromEntries(insertions.map(({ name, marker }) => [name, marker]));
-  const connection = new KeyInserter(socket, insertions);
+  const readyOn = asked.place.kind === 'cluster' ? 'connect' : 'secureConnect';
+  const connection = new KeyInserter(socket, insertions, readyOn);
   return new Promise((resolve, reject) => {
     const sent = httpRequest({
       createConnection: () => connection,

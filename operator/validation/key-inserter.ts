@@ -16,12 +16,15 @@ const headBytesMax = 262_144;
 export class KeyInserter extends Duplex {
   readonly #socket: Duplex;
   readonly #insertions: readonly Insertion[];
+  readonly #ready: Promise<void>;
   #head: Buffer | undefined = Buffer.alloc(0);
 
-  constructor(socket: Duplex, insertions: readonly Insertion[]) {
+  /** `readyOn`: the event of `socket` after which what is written goes straight out. */
+  constructor(socket: Duplex, insertions: readonly Insertion[], readyOn: 'connect' | 'secureConnect') {
     super({ autoDestroy: true });
     this.#socket = socket;
     this.#insertions = insertions;
+    this.#ready = new Promise((resolve) => socket.once(readyOn, () => resolve()));
     socket.on('data', (chunk: Buffer) => {
       if (!this.push(chunk)) socket.pause();
     });
@@ -46,6 +49,12 @@ export class KeyInserter extends Duplex {
       return;
     }
     this.#head = undefined;
+    void this.#ready.then(() => this.#writeHead(head, done));
+  }
+
+  /** Only now: what is written before the handshake is over would be copied, and kept in memory that nobody zeroes. */
+  #writeHead(head: Buffer, done: (error?: Error | null) => void): void {
+    if (this.destroyed) return done();
     const filled = fill(head, this.#insertions);
     this.#socket.write(filled, (error) => {
       filled.fill(0);

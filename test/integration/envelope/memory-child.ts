@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createSecretKey } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
 
 import { generateHpkeKeyPair } from '#cli/contract/hpke.ts';
@@ -12,6 +12,8 @@ import { rewrapHeader } from '#operator/envelope/rewrap.ts';
 import { sealEnvelope } from '#operator/envelope/seal.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import { parseRawSecret, writeRawSecret } from '#operator/keystore/secret-json.ts';
+import { probeByHttp } from '#operator/validation/http-probe.ts';
+import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
 /**
  * Handles secrets that its parent writes to its standard input, then waits for the parent to look for them in this process's
@@ -99,10 +101,36 @@ function readAndWriteSecret([json]: readonly SecretBytes[]): object {
   return {};
 }
 
+/** Holds a value against rules, sends it to an upstream and seals it for a sidecar, as whoever tries a key does. */
+async function tryAtUpstream([value, place]: readonly SecretBytes[]): Promise<object> {
+  if (value === undefined || place === undefined) throw new Error('a secret and a place');
+  const { url, ca } = JSON.parse(place.bytes.toString()) as { readonly url: string; readonly ca: string };
+  const checked = checkKeyValue(value.bytes, { template: 'Bearer {value}', pattern: '(?i)[!-~]+', minLength: 8 });
+  if (checked.kind === 'invalid') throw new Error(checked.message);
+  const template = { before: Buffer.from('Bearer '), after: Buffer.alloc(0) };
+  const http = { url, method: 'GET' } as const;
+  const where = { kind: 'outside', ca, allowPrivateAddresses: true } as const;
+  const network = { lookup: () => Promise.resolve(['127.0.0.1']), signal: AbortSignal.timeout(5_000) };
+  const outcome = await probeByHttp({ place: where, http }, [{ name: 'Authorization', template, value }], network);
+  const credentials = new ProbeCredentials({
+    indexKey: createSecretKey(Buffer.alloc(32, 1)),
+    randomness: systemRandomness,
+    now: () => new Date(),
+  });
+  const server = { namespace: 'n', name: 's' };
+  const subject = { issuer: 'i', id: 'u', name: 'u' };
+  const claims = { organization: 'o', server, serverUid: 'x', subject, keyVersion: 1 };
+  const credential = credentials.seal(claims, [{ name: 'Authorization', value }]) ?? '';
+  using opened = credentials.open(credential);
+  kept.push(credential, opened?.claims);
+  return outcome;
+}
+
 const modes: Readonly<Record<string, (secrets: readonly SecretBytes[]) => object | Promise<object>>> = {
   sealAndOpen,
   sendAndReceive,
   readAndWriteSecret,
+  tryAtUpstream,
   leakString: ([value]) => ({ kept: kept.push(value?.bytes.toString('latin1')) }),
   leakBuffer: ([value]) => ({ kept: kept.push(Buffer.from(value?.bytes ?? [])) }),
 };

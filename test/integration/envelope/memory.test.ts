@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -9,6 +11,7 @@ import { describe, expect, test } from 'vitest';
 import { deriveEnvelopeKeys } from '#operator/envelope/key-schedule.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 import { findAllInMemory } from '#test/support/process-memory.ts';
+import { makeTestCertificate } from '#test/support/test-certificates.ts';
 
 const script = fileURLToPath(new URL('./memory-child.ts', import.meta.url));
 const context = {
@@ -90,6 +93,27 @@ describe('no copy is left in the memory of a process', () => {
       key: 0,
       keyTail: 0,
     });
+  });
+
+  test.each([40, 300, 6_000])('of a key of %i bytes after it was tried at its upstream', async (length) => {
+    const key = randomKey(length);
+    const { cert, key: privateKey, ca } = await makeTestCertificate(['localhost']);
+    let seen = 0;
+    const upstream = createServer({ cert, key: privateKey, maxHeaderSize: 32_768 }, ({ headers }, response) => {
+      if (headers.authorization === `Bearer ${key.toString()}`) seen += 1;
+      response.end('{}');
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    const url = `https://localhost:${(upstream.address() as AddressInfo).port}/user`;
+    const place = Buffer.from(JSON.stringify({ url, ca }));
+    try {
+      const left = await leftOf('tryAtUpstream', [key, place], () => ({ key, keyTail: tailOf(key) }));
+      expect(seen).toBe(1);
+      expect(left).toEqual({ key: 0, keyTail: 0 });
+    } finally {
+      upstream.closeAllConnections();
+      upstream.close();
+    }
   });
 
   test('of a KEK, in bytes or base64, after its Secret was read and written', async () => {

@@ -1,8 +1,12 @@
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 
 import type { UserKeyPolicyHttp } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
+import { probeByHttp } from '#operator/validation/http-probe.ts';
+import { makeTestCertificate, type TestCertificate } from '#test/support/test-certificates.ts';
 import { verifies } from '#test/requirements.ts';
 
 import { badKey, goodKey, probeWorld, type ProbeWorld } from './world.ts';
@@ -161,5 +165,46 @@ describe('a key goes nowhere but', () => {
     expect(Buffer.concat(received).includes(goodKey)).toBe(false);
     plain.closeAllConnections();
     plain.close();
+  });
+});
+
+describe('an upstream that does not answer', () => {
+  const silent = {
+    'before the handshake': (): Server => createTcpServer((socket) => void socket.resume()),
+    'after the request': (): Server => createTlsServer(certificateOf(), () => undefined),
+    'in the middle of its answer': (): Server =>
+      createTlsServer(certificateOf(), (_request, response) => void response.writeHead(200).write('{"login":')),
+  };
+  let made: TestCertificate;
+  const certificateOf = (): TestCertificate => made;
+
+  test.each(Object.entries(silent))('%s is given up in time, and its connection with it', async (_when, start) => {
+    made = await makeTestCertificate(['localhost']);
+    const server = start();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    server.on('connection', (socket: Socket) => socket.on('close', () => resolve()).on('error', () => undefined));
+    using value = SecretBytes.takeFrom(Buffer.from(goodKey));
+    const template = { before: Buffer.from('Bearer '), after: Buffer.alloc(0) };
+    const url = `https://localhost:${(server.address() as AddressInfo).port}/user`;
+    const place = { kind: 'outside', ca: made.ca, allowPrivateAddresses: true } as const;
+    const network = { lookup: () => Promise.resolve(['127.0.0.1']), signal: AbortSignal.timeout(300) };
+    const startedAtMs = performance.now();
+    const probe = probeByHttp(
+      { place, http: { url, method: 'GET' } },
+      [{ name: 'Authorization', template, value }],
+      network,
+    );
+    await expect(probe).rejects.toMatchObject({ reason: 'TimedOut' });
+    expect(performance.now() - startedAtMs).toBeLessThan(3_000);
+    await closed;
+    server.close();
+  });
+
+  test('to the resolver either', async () => {
+    const network = { lookup: () => new Promise<never>(() => undefined), signal: AbortSignal.timeout(200) };
+    const place = { kind: 'outside', allowPrivateAddresses: true } as const;
+    const probe = probeByHttp({ place, http: { url: 'https://slow.example/', method: 'GET' } }, [], network);
+    await expect(probe).rejects.toMatchObject({ reason: 'TimedOut' });
   });
 });
