@@ -105,6 +105,8 @@ export const requirements = {
   'mcp:06-strip': 'no copy of an injected header, no credential and no identity header of a client reaches the server',
   'mcp:10-missing-key':
     'a missing key is told in the richest form that the client takes: input_required, -32042, a tool result, an error',
+  'mcp:10-completion':
+    'a legacy client that was led to the page hears on the stream of its session that the key has come',
   'mcp:11-request-state':
     'our requestState is sealed and bound to user, server, call and time, and never reaches the server; any other passes',
   'mcp:12-key-page-link': 'the link to the key page names nobody, counts once, for the user who was asked, over TLS',

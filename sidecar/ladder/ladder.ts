@@ -26,6 +26,7 @@ import type {
 } from '../proxy/exchange.ts';
 import { absenceData, absences, describeAbsence, describeBesideLink } from './absence-text.ts';
 import { type AskedAction, clientNameOf, digestOf, findMarks, paramsOf, restoreCall, theirsIn } from './call.ts';
+import type { Completions } from './completions.ts';
 import type { LadderLimits } from './limits.ts';
 import { type RequestState, RequestStateSealer, stateCharsMax } from './request-state.ts';
 import { isInterruptible, rungFor } from './rungs.ts';
@@ -34,6 +35,7 @@ export interface LadderParts {
   readonly server: ServerRef;
   readonly policy: () => PolicySnapshot | undefined;
   readonly limits: LadderLimits;
+  readonly completions: Pick<Completions, 'asked'>;
   /** The time of day: a state is read by other pods too. */
   readonly now: () => Date;
 }
@@ -154,8 +156,13 @@ export class Ladder {
     const link = createKeyLink(page, { server: this.#parts.server, subjectKey }, this.#parts.now());
     const elicited = { url: link.url, message: describeBesideLink(absence, this.#title) };
     if (rung === 'inputRequired') return this.#interrupt(request, message, { ...asking, page, subjectKey, elicited });
+    const elicitationId = link.nonce;
     request.record.rpcStatus = rpcCodes.urlElicitationRequired;
-    return urlElicitationBody(message.id, { ...elicited, elicitationId: link.nonce });
+    this.#parts.completions.asked(request.record.sessionIdHash, {
+      elicitationId,
+      refusedVersion: asking.refusedVersion,
+    });
+    return urlElicitationBody(message.id, { ...elicited, elicitationId });
   }
 
   #canOpen(request: BoundToSession): boolean {

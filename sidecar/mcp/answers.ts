@@ -71,6 +71,12 @@ export function urlElicitationBody(
   return rpcErrorBody({ code: rpcCodes.urlElicitationRequired, message, data }, id);
 }
 
+/** Revision 2025-11-25: says on a stream that the user has been to the page. */
+export function elicitationCompleteEvent(elicitationId: string): Uint8Array {
+  const message = { jsonrpc: '2.0', method: 'notifications/elicitation/complete', params: { elicitationId } };
+  return encoder.encode(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+}
+
 /** Revision 2026-07-28: the client opens the page and sends the request again, with `requestState` and its answer under `key`. */
 export function inputRequiredBody(
   id: RequestId,

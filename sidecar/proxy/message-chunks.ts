@@ -1,5 +1,6 @@
 import type { Fields } from '../http1/fields.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
+import type { Completions } from '../ladder/completions.ts';
 import { AnswerNotes, eventLines } from './answer-notes.ts';
 import type { Chunks } from './chunks.ts';
 import { EndpointChunks } from './endpoint-chunks.ts';
@@ -22,6 +23,7 @@ export interface MessageOptions {
   readonly endpoint: Endpoint;
   readonly policy: () => PolicySnapshot | undefined;
   readonly pulse: Pulse;
+  readonly completions: Pick<Completions, 'listen'>;
 }
 
 /**
@@ -29,18 +31,24 @@ export interface MessageOptions {
  * path under which it reaches that, as it takes no other origin than the stream's.
  */
 export function messageChunks(body: Chunks, request: OutgoingRequest, options: MessageOptions): Chunks {
-  const { streams, ownership, pulse } = options;
+  const { streams, ownership, pulse, completions } = options;
   const { record } = request;
   const stream = new MessageStream(record, (event) => chunks.insert(event));
+  let forget: (() => void) | undefined;
   const source = new EndpointChunks(body, (data) => {
     const target = targetOf(data, options);
     if (target === undefined) return undefined;
     streams.add(stream, target);
     record.sessionIdHash = hashOf(target);
+    forget = completions.listen(request, (event) => chunks.insert(event));
     return `${publicPrefix(request.headers, options.endpoint)}${target}`;
   });
+  const ended = (): void => {
+    forget?.();
+    streams.delete(stream);
+  };
   const lines = eventLines(new AnswerNotes(request, ownership, stream));
-  const chunks = new EventChunks({ source, lines, pulse, ended: () => streams.delete(stream) });
+  const chunks = new EventChunks({ source, lines, pulse, ended });
   return {
     read: () => chunks.read(),
     cancel: () => chunks.cancel(),

@@ -1,6 +1,7 @@
 import type { ServerRef } from '../contract/lease.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { BodyBudget } from './body-budget.ts';
+import { Completions } from '../ladder/completions.ts';
 import { Ladder } from '../ladder/ladder.ts';
 import type { HoldingPlaces } from '../ladder/places.ts';
 import { Resumption } from '../ladder/resume.ts';
@@ -90,7 +91,8 @@ export function front(parts: FrontParts, inner: Handler<IncomingRequest>): Handl
 
 /** The layers of one server, to be put behind `front`. */
 export function toServer(parts: ServerParts): Handler<IncomingRequest> {
-  const ladder = new Ladder({ ...parts, limits: parts.held.limits, now: () => new Date() });
+  const completions = new Completions(parts.leases);
+  const ladder = new Ladder({ ...parts, completions, limits: parts.held.limits, now: () => new Date() });
   const toAnswer = (error: unknown, request: IncomingRequest): ProxyResponse =>
     answerError(error, request, parts.reportUnexpected);
   const resumption = new Resumption({ ...parts, ladder, rescue: toAnswer });
@@ -143,7 +145,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       // From here on layers work on the response. This one holds the stream that the client reads.
       .push(endAtDrain(parts.drain))
       // Sees what the client will see, and puts its comments around it.
-      .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse }))
+      .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse, completions }))
       // Below what watches and counts: that is about what the client really gets.
       .push(filterLists({ tools, ownership, bodies: parts.bodies }))
       // Sees what the upstream answered to what was attached.

@@ -1,6 +1,8 @@
 import type { Fields } from '../../http1/fields.ts';
 import type { PolicySnapshot } from '../../contract/watch.ts';
+import type { Completions } from '../../ladder/completions.ts';
 import { AnswerScanner } from '../../mcp/answer-scanner.ts';
+import type { EventLines } from '../../mcp/event-lines.ts';
 import { StatusReader } from '../../mcp/status-reader.ts';
 import type { RequestMessage } from '../../mcp/message.ts';
 import { isSubscription, toolCall } from '../../mcp/methods.ts';
@@ -22,6 +24,7 @@ export interface WatchAnswerOptions {
   readonly streams: MessageStreams;
   readonly endpoint: Endpoint;
   readonly policy: () => PolicySnapshot | undefined;
+  readonly completions: Pick<Completions, 'listen'>;
 }
 
 /**
@@ -121,9 +124,23 @@ function watchEvents(request: OutgoingRequest, response: ProxyResponse, options:
   // A compressed stream has no place for a comment, and shows nothing.
   if (body === undefined || !isPlain(headers)) return response;
   const lines = eventLines(new AnswerNotes(request, options.ownership));
-  if (isChunks(body)) return { ...response, body: new EventChunks({ source: body, lines, pulse: options.pulse }) };
+  if (isChunks(body)) return { ...response, body: eventChunks(request, response, { body, lines, ...options }) };
   lines.feed(body);
   return response;
+}
+
+type EventParts = WatchAnswerOptions & { readonly body: Chunks; readonly lines: EventLines };
+
+/** The stream of a session is where its client is told of what it waits for. */
+function eventChunks(
+  request: OutgoingRequest,
+  response: ProxyResponse,
+  { body: source, lines, pulse, completions }: EventParts,
+): Chunks {
+  if (request.method !== 'GET' || !isSuccess(response)) return new EventChunks({ source, lines, pulse });
+  const chunks: EventChunks = new EventChunks({ source, lines, pulse, ended: () => forget() });
+  const forget = completions.listen(request, (event) => chunks.insert(event));
+  return chunks;
 }
 
 function reportOpen({ record }: OutgoingRequest, { body }: ProxyResponse): void {

@@ -18,6 +18,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { askParameter, verifyKeyLink } from '#contract/key-link.ts';
 import type { LeaseResponse } from '#contract/lease.ts';
 
+import { verifies } from '#test/requirements.ts';
 import { installPython, python } from '../conformance/partners/python.ts';
 import { BrokerDouble, granted, missing, policy, serverRef } from './support/broker-double.ts';
 import { KeyedServer } from './support/keyed-server.ts';
@@ -81,6 +82,13 @@ function opener(client: Client, visit: () => void): string[] {
     return { action: 'accept' };
   });
   return opened;
+}
+
+const info = { name: 'test', version: '1' };
+
+async function connectTo(client: Client | ClientV1, url: string): Promise<void> {
+  const Transport = client instanceof ClientV1 ? TransportV1 : StreamableHTTPClientTransport;
+  await client.connect(new Transport(new URL(url), { requestInit: token }));
 }
 
 const modern = { versionNegotiation: { mode: { pin: '2026-07-28' } } } as const;
@@ -189,6 +197,48 @@ describe('legacy clients', () => {
     const error = await client.callTool(call).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(UrlElicitationRequiredV1);
     expect((error as UrlElicitationRequiredV1).elicitations[0]!.url).toContain(pageUrl);
+    await client.close();
+  });
+
+  test.each(['v1', 'v2'] as const)(`of SDK %s: ${verifies('mcp:10-completion')}`, async (generation) => {
+    const client = generation === 'v2' ? new Client(info, opensUrls) : new ClientV1(info, opensUrls);
+    const completed: unknown[] = [];
+    client.fallbackNotificationHandler = async (notification: object) => void completed.push(notification);
+    await connectTo(client, sidecars[0]!.url);
+    const errors: unknown[] = [];
+    for (let time = 0; time < 2; time += 1) errors.push(await client.callTool(call).catch((thrown: unknown) => thrown));
+    const ids = errors.flatMap((error) =>
+      (error as UrlElicitationRequiredError).elicitations.map(({ elicitationId }) => elicitationId),
+    );
+    expect(new Set(ids).size).toBe(2);
+    broker.invalidate(asked.subjectKey);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(completed).toEqual([]);
+    const setAtMs = performance.now();
+    setKey('key-1', 11);
+    await eventually(() => completed.length === 2);
+    expect(performance.now() - setAtMs).toBeLessThan(1_000);
+    expect(completed).toMatchObject(
+      ids.map((elicitationId) => ({ method: 'notifications/elicitation/complete', params: { elicitationId } })),
+    );
+    expect(await client.callTool(call)).toMatchObject(hello);
+    await client.close();
+  });
+
+  test('are told of a key that replaces the one that the upstream refused, not of that one', async () => {
+    setKey('key-1', 11);
+    const client = new Client(info, opensUrls);
+    const completed: unknown[] = [];
+    client.fallbackNotificationHandler = async (notification: object) => void completed.push(notification);
+    await connectTo(client, sidecars[0]!.url);
+    upstream.keys.clear();
+    await expect(client.callTool(call)).rejects.toBeInstanceOf(UrlElicitationRequiredError);
+    broker.invalidate(asked.subjectKey);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(completed).toEqual([]);
+    setKey('key-2', 12);
+    await eventually(() => completed.length === 1);
+    expect(await client.callTool(call)).toMatchObject(hello);
     await client.close();
   });
 
