@@ -98,7 +98,7 @@ function route(
   return async function routeRequest(request) {
     const target = targetOf(request.path);
     if (target === undefined || known?.has(target.prefix) === false) throw new ProxyError('PathNotFound', noSuchServer);
-    const { value: handle, release } = await servers.use(target.server);
+    const { value: handle, release } = await servers.use(target.server, request.peer);
     request.record.whenEnded.push(release);
     return handle({ ...request, path: target.path });
   };

@@ -18,6 +18,8 @@ export interface OpenServersLimits {
   readonly serversMax: number;
   /** Most that are being opened: anybody can ask for a name. */
   readonly openingMax: number;
+  /** Of them for one address, so that whoever makes up names leaves places for others. */
+  readonly openingPerPeerMax: number;
   /** Longest wait for a policy. */
   readonly openMsMax: number;
   /** Without a request for this long a server is closed. */
@@ -30,6 +32,7 @@ export interface OpenServersLimits {
 export const openServersLimits: OpenServersLimits = {
   serversMax: 256,
   openingMax: 32,
+  openingPerPeerMax: 24,
   openMsMax: 5_000,
   idleMsMax: 600_000,
   unknownMsMax: 2_000,
@@ -58,6 +61,7 @@ export class OpenServers<T> {
   readonly #entries = new Map<string, Entry<T>>();
   readonly #unknownUntilMs = new Map<string, number>();
   #opening = 0;
+  readonly #openingOf = new Map<string, number>();
 
   constructor(options: OpenServersOptions<T>) {
     this.#options = options;
@@ -72,10 +76,13 @@ export class OpenServers<T> {
     return [...this.#entries.values()].map(({ followed }) => followed);
   }
 
-  /** @throws ProxyError where there is no such server, no room for it, or no broker that knows */
-  async use(server: ServerRef): Promise<Use<T>> {
+  /**
+   * `peer` is where the request comes from.
+   * @throws ProxyError where there is no such server, no room for it, or no broker that knows
+   */
+  async use(server: ServerRef, peer: string): Promise<Use<T>> {
     const key = `${server.namespace}/${server.name}`;
-    const entry = this.#entries.get(key) ?? this.#open(key, server);
+    const entry = this.#entries.get(key) ?? this.#open(key, server, peer);
     entry.uses += 1;
     try {
       if (!entry.isOpen) await entry.opened;
@@ -102,9 +109,9 @@ export class OpenServers<T> {
     entry.usedAtMs = this.#options.nowMs();
   }
 
-  #open(key: string, server: ServerRef): Entry<T> {
+  #open(key: string, server: ServerRef, peer: string): Entry<T> {
     if ((this.#unknownUntilMs.get(key) ?? 0) > this.#options.nowMs()) throw unknownServer();
-    if (this.#opening >= this.#limits.openingMax || !this.#makeRoom()) throw tooManyServers();
+    if (!this.#mayOpen(peer)) throw tooManyServers();
     const answer = Promise.withResolvers<void>();
     const followed = this.#options.follow(server, {
       snapshot: () => answer.resolve(),
@@ -122,7 +129,7 @@ export class OpenServers<T> {
       uses: 0,
       usedAtMs: this.#options.nowMs(),
     };
-    entry.opened = this.#settle(key, entry, answer);
+    entry.opened = this.#settle(key, entry, { answer, peer });
     // Handled by whoever waits; nobody may.
     entry.opened.catch(() => {});
     this.#entries.set(key, entry);
@@ -130,19 +137,37 @@ export class OpenServers<T> {
     return entry;
   }
 
-  async #settle(key: string, entry: Entry<T>, answer: PromiseWithResolvers<void>): Promise<void> {
+  #mayOpen(peer: string): boolean {
+    const { openingMax, openingPerPeerMax } = this.#limits;
+    return this.#opening < openingMax && (this.#openingOf.get(peer) ?? 0) < openingPerPeerMax;
+  }
+
+  #countOpening(peer: string, servers: number): void {
+    this.#opening += servers;
+    const now = (this.#openingOf.get(peer) ?? 0) + servers;
+    if (now === 0) this.#openingOf.delete(peer);
+    else this.#openingOf.set(peer, now);
+  }
+
+  async #settle(
+    key: string,
+    entry: Entry<T>,
+    { answer, peer }: { readonly answer: PromiseWithResolvers<void>; readonly peer: string },
+  ): Promise<void> {
     const late = (): void => answer.reject(new ProxyError('BrokerUnavailable', brokerUnavailable));
     const timer = setTimeout(late, this.#limits.openMsMax);
-    this.#opening += 1;
+    this.#countOpening(peer, 1);
     try {
       await answer.promise;
+      // Only for a server that exists: names that are made up must not close others.
+      if (!this.#makeRoom()) throw tooManyServers();
       entry.isOpen = true;
     } catch (error) {
       this.#close(key, entry);
       throw error;
     } finally {
       clearTimeout(timer);
-      this.#opening -= 1;
+      this.#countOpening(peer, -1);
     }
   }
 
@@ -156,8 +181,9 @@ export class OpenServers<T> {
 
   /** The one that was not used for longest makes room; one that is in use never does. */
   #makeRoom(): boolean {
-    if (this.#entries.size < this.#limits.serversMax) return true;
-    const idle = [...this.#entries].filter(([, { uses }]) => uses === 0);
+    const open = [...this.#entries].filter(([, { isOpen }]) => isOpen);
+    if (open.length < this.#limits.serversMax) return true;
+    const idle = open.filter(([, { uses }]) => uses === 0);
     const [longest] = idle.toSorted(([, one], [, other]) => one.usedAtMs - other.usedAtMs);
     if (longest === undefined) return false;
     this.#close(...longest);

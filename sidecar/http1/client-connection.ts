@@ -15,6 +15,8 @@ const aheadBytesMax = 65_536;
 export interface ReceivedRequest {
   readonly head: ReceivedHead;
   readonly body: ReceivedBody;
+  /** As the owner has named it. */
+  readonly peer: string;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
 }
@@ -69,6 +71,7 @@ type Phase = 'idle' | 'head' | 'busy' | 'lingering' | 'gone';
 export class ClientConnection implements SocketListener {
   readonly #owner: ClientConnectionOwner;
   readonly #socket: AcceptedSocket;
+  readonly #peer: string;
   readonly #heads = new HeadCollector(requestHeadBytesMax);
   #phase: Phase = 'idle';
   #sinceMs: number;
@@ -81,9 +84,11 @@ export class ClientConnection implements SocketListener {
   #whenSent: (() => void) | undefined;
   #isLast = false;
 
-  constructor(owner: ClientConnectionOwner, socket: AcceptedSocket) {
+  /** `peer` is where the connection comes from. */
+  constructor(owner: ClientConnectionOwner, socket: AcceptedSocket, peer: string) {
     this.#owner = owner;
     this.#socket = socket;
+    this.#peer = peer;
     this.#sinceMs = owner.nowMs();
   }
 
@@ -167,7 +172,7 @@ export class ClientConnection implements SocketListener {
     this.#enter('busy');
     if (rest.byteLength > 0) this.#receiveBody(exchange, rest);
     void this.#owner
-      .answer({ head, body: exchange.body, signal: exchange.gone.signal })
+      .answer({ head, body: exchange.body, peer: this.#peer, signal: exchange.gone.signal })
       .then((answer) => this.#answer(exchange, answer));
   }
 

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 import type { LeaseResponse } from '../contract/lease.ts';
 import { leaseTtlMsMax } from '../contract/lease.ts';
+import { type Asker, CallPlaces } from './call-places.ts';
+import { KnownCredentials } from './known-credentials.ts';
 import { LeaseError } from './lease-error.ts';
 
 export interface LeaseCacheOptions {
@@ -12,12 +14,11 @@ export interface LeaseCacheOptions {
   readonly nowMs: () => number;
   /** May shrink while the cache is in use. */
   readonly entriesMax?: () => number;
-  readonly callsMax?: number;
 }
 
 export const leaseEntriesMax = 10_000;
-/** Most lease requests to the broker at a time. */
-export const leaseCallsMax = 256;
+/** Most refusals of credentials of nobody that are remembered: anybody can make one, and none may cost a user their lease. */
+export const strangerEntriesMax = 1_024;
 /** Longest that "no key", "denied" and "unauthenticated" are believed: a key that was just set works within two seconds. */
 export const refusalTtlMsMax = 1_500;
 /** Shortest time between two attempts to renew one lease. */
@@ -43,8 +44,12 @@ interface Call {
  */
 export class LeaseCache {
   readonly #options: LeaseCacheOptions;
-  /** In order of last use. */
+  /** Of users, in order of last use. */
   readonly #entries = new Map<string, Entry>();
+  /** Of nobody, in order of last use. */
+  readonly #strangers = new Map<string, Entry>();
+  readonly #known = new KnownCredentials();
+  readonly #places = new CallPlaces();
   readonly #calls = new Map<string, Call>();
   /** Whoever waits for news of a subject. */
   readonly #listeners = new Map<string, Set<() => void>>();
@@ -54,18 +59,21 @@ export class LeaseCache {
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#entries.size + this.#strangers.size;
   }
 
-  /** @throws LeaseError when there is none and none can be had */
-  async lease(credential: string): Promise<LeaseResponse> {
+  /**
+   * `peer` is where the connection comes from.
+   * @throws LeaseError when there is none and none can be had
+   */
+  async lease(credential: string, peer = ''): Promise<LeaseResponse> {
     if (!this.#options.isWatching()) throw notWatching();
     const key = hash('sha256', credential, 'base64');
-    const entry = this.#entries.get(key);
+    const entry = this.#entries.get(key) ?? this.#strangers.get(key);
     const nowMs = this.#options.nowMs();
-    if (entry === undefined || entry.expiresAtMs <= nowMs) return this.#call(key, credential);
-    this.#touch(key, entry);
-    if (entry.refreshAtMs <= nowMs) this.#refresh(key, entry, credential);
+    if (entry === undefined || entry.expiresAtMs <= nowMs) return this.#call(key, credential, peer);
+    touch(isOfUser(entry.response) ? this.#entries : this.#strangers, key, entry);
+    if (entry.refreshAtMs <= nowMs) this.#refresh(key, entry, { credential, peer });
     return entry.response;
   }
 
@@ -100,6 +108,7 @@ export class LeaseCache {
 
   dropAll(): void {
     this.#entries.clear();
+    this.#strangers.clear();
     for (const call of this.#calls.values()) call.invalidated = 'all';
     this.#tellAll();
   }
@@ -107,7 +116,9 @@ export class LeaseCache {
   /** Forgets what has ended: for a cache that may not be asked again for long. */
   dropExpired(): void {
     const nowMs = this.#options.nowMs();
-    for (const [key, { expiresAtMs }] of this.#entries) if (expiresAtMs <= nowMs) this.#entries.delete(key);
+    for (const entries of [this.#entries, this.#strangers]) {
+      for (const [key, { expiresAtMs }] of entries) if (expiresAtMs <= nowMs) entries.delete(key);
+    }
   }
 
   /** Gives every lease `graceMs` to be renewed: for when invalidations may have been missed. */
@@ -129,24 +140,18 @@ export class LeaseCache {
     for (const subjectKey of this.#listeners.keys()) this.#tell(subjectKey);
   }
 
-  #touch(key: string, entry: Entry): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-  }
-
-  #refresh(key: string, entry: Entry, credential: string): void {
+  #refresh(key: string, entry: Entry, asker: { readonly credential: string; readonly peer: string }): void {
     entry.refreshAtMs = this.#options.nowMs() + refreshRetryMs;
     if (this.#calls.has(key)) return;
     // The lease at hand is good until it ends; a failure shows then, if it lasts.
-    this.#call(key, credential).catch(() => {});
+    this.#call(key, asker.credential, asker.peer).catch(() => {});
   }
 
-  async #call(key: string, credential: string): Promise<LeaseResponse> {
+  async #call(key: string, credential: string, peer: string): Promise<LeaseResponse> {
     const running = this.#calls.get(key);
     if (running !== undefined) return running.answer;
-    if (this.#calls.size >= (this.#options.callsMax ?? leaseCallsMax)) {
-      throw new LeaseError('TooManyCalls', 'too many lease requests are under way');
-    }
+    const asker: Asker = { isKnown: this.#known.has(key), peer };
+    if (!this.#places.take(asker)) throw new LeaseError('TooManyCalls', 'too many lease requests are under way');
     const call: Call = {
       answer: Promise.resolve().then(() => this.#fetch(key, credential, call)),
       invalidated: new Set(),
@@ -156,6 +161,7 @@ export class LeaseCache {
       return await call.answer;
     } finally {
       this.#calls.delete(key);
+      this.#places.giveBack(asker);
     }
   }
 
@@ -172,25 +178,40 @@ export class LeaseCache {
     throw new LeaseError('BrokerUnavailable', 'the lease was invalidated as often as it was given');
   }
 
-  /** The longest unused go first. */
-  #makeRoom(entriesMax: number): void {
-    for (const key of this.#entries.keys()) {
-      if (this.#entries.size < entriesMax) return;
-      this.#entries.delete(key);
-    }
-  }
-
   #remember(key: string, response: LeaseResponse, askedAtMs: number): void {
     this.#entries.delete(key);
+    this.#strangers.delete(key);
+    const ofUser = isOfUser(response);
+    if (ofUser) this.#known.add(key);
+    else if (response.decision === 'unauthenticated' && ttlOf(response) > 0) this.#known.delete(key);
     const ttlMs = ttlOf(response);
     if (ttlMs <= 0) return;
-    this.#makeRoom(this.#options.entriesMax?.() ?? leaseEntriesMax);
-    this.#entries.set(key, {
+    const entries = ofUser ? this.#entries : this.#strangers;
+    makeRoom(entries, ofUser ? (this.#options.entriesMax?.() ?? leaseEntriesMax) : strangerEntriesMax);
+    entries.set(key, {
       response,
       // Counted from before the question, so that the lease never outlives what the broker meant.
       expiresAtMs: askedAtMs + ttlMs,
       refreshAtMs: response.decision === 'granted' ? askedAtMs + (ttlMs * 2) / 3 : Number.POSITIVE_INFINITY,
     });
+  }
+}
+
+/** Whether the broker knows whose the credential is. */
+function isOfUser(response: LeaseResponse): boolean {
+  return 'subject' in response && response.subject !== undefined;
+}
+
+function touch(entries: Map<string, Entry>, key: string, entry: Entry): void {
+  entries.delete(key);
+  entries.set(key, entry);
+}
+
+/** The longest unused go first. */
+function makeRoom(entries: Map<string, Entry>, entriesMax: number): void {
+  for (const key of entries.keys()) {
+    if (entries.size < entriesMax) return;
+    entries.delete(key);
   }
 }
 

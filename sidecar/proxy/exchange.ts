@@ -17,6 +17,8 @@ export interface IncomingRequest {
   readonly query: string;
   readonly headers: Fields;
   readonly body: BodySource;
+  /** Where the connection comes from: an address, of IPv6 the network. Never what a header says. */
+  readonly peer: string;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
   readonly record: RequestRecord;

@@ -8,6 +8,8 @@ import {
   type ConnectionTimes,
   type ReceivedRequest,
 } from '../http1/client-connection.ts';
+import type { AcceptedSocket } from '../http1/socket.ts';
+import { peerOf } from './peer.ts';
 import type { Drain } from './drain.ts';
 import type { Handler, IncomingRequest } from './exchange.ts';
 import { Fields } from '../http1/fields.ts';
@@ -53,7 +55,7 @@ export function serveIngress(options: IngressOptions): IngressServer {
       port: options.port,
       allowHalfOpen: true,
       socket: {
-        open: (socket) => void (socket.data = ingress.accept(socket)),
+        open: (socket) => void (socket.data = ingress.accept(socket, peerOf(socket.remoteAddress))),
         data: ({ data }, bytes) => data.received(bytes),
         drain: ({ data }) => data.drained(),
         end: ({ data }) => data.ended(),
@@ -89,20 +91,20 @@ class Ingress implements ClientConnectionOwner {
     this.#checking.unref();
   }
 
-  accept(socket: ConstructorParameters<typeof ClientConnection>[1]): ClientConnection {
-    const connection = new ClientConnection(this, socket);
+  accept(socket: AcceptedSocket, peer: string): ClientConnection {
+    const connection = new ClientConnection(this, socket, peer);
     this.#connections.add(connection);
     if (this.#isRetired) connection.retire();
     return connection;
   }
 
-  async answer({ head, body, signal }: ReceivedRequest): Promise<Answer> {
+  async answer({ head, body, peer, signal }: ReceivedRequest): Promise<Answer> {
     const { handler, drain, reportUnexpected } = this.#options;
     const { method, path, query, headers } = head;
     const record = newRecord(method, { startedMs: this.nowMs(), at: new Date() });
     record.whenEnded.push(this.#inFlight.begin());
     try {
-      const answer = await handler({ method, path, query, headers, body, signal, record });
+      const answer = await handler({ method, path, query, headers, body, peer, signal, record });
       if (drain.begun) answer.headers.set('connection', 'close');
       return answer;
     } catch (error) {

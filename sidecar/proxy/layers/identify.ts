@@ -6,8 +6,8 @@ import { metadataParameter, type ProtectedResource } from '../protected-resource
 import type { IdentifiedRequest, IncomingRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
 
 export interface LeaseSource {
-  /** @throws LeaseError when nobody can say who the credential is */
-  lease(credential: string): Promise<LeaseResponse>;
+  /** `peer` is where the connection comes from. @throws LeaseError when nobody can say who the credential is */
+  lease(credential: string, peer?: string): Promise<LeaseResponse>;
   /** Resolves when what is known of the user may have changed, or when `signal` aborts. */
   changed(subjectKey: string, signal: AbortSignal): Promise<void>;
 }
@@ -18,7 +18,7 @@ export function identify(leases: LeaseSource, resource: ProtectedResource): Laye
     async function identifyUser(request) {
       let permission: Permission;
       try {
-        const lease = await leases.lease(credentialOf(request.headers));
+        const lease = await leases.lease(credentialOf(request.headers), request.peer);
         permission = takeLease(request.record, lease);
       } catch (error) {
         throw sayWhereToLogIn(error, resource, request);

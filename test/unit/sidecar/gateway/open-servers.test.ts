@@ -54,36 +54,36 @@ const snapshot = { server: ref('a'), title: 'A', headers: [] };
 const notFound = new LeaseError('ServerNotFound', 'the broker answered 404');
 
 async function openOne({ servers, followers }: ReturnType<typeof setUp>, name: string) {
-  const use = servers.use(ref(name));
+  const use = servers.use(ref(name), 'peer');
   followers.at(-1)?.listener.snapshot?.(snapshot);
   return use;
 }
 
 test('opens a server at its first request, and once for all who wait', async () => {
   const world = setUp();
-  const uses = [world.servers.use(ref('a')), world.servers.use(ref('a'))];
+  const uses = [world.servers.use(ref('a'), 'peer'), world.servers.use(ref('a'), 'peer')];
   world.followers[0]?.listener.snapshot?.(snapshot);
   expect((await Promise.all(uses)).map(({ value }) => value)).toEqual(['a', 'a']);
-  expect((await world.servers.use(ref('a'))).value).toBe('a');
+  expect((await world.servers.use(ref('a'), 'peer')).value).toBe('a');
   expect(world.followers).toHaveLength(1);
 });
 
 test('knows for a moment that a server does not exist, and asks again then', async () => {
   const { servers, followers } = setUp();
-  const use = servers.use(ref('a'));
+  const use = servers.use(ref('a'), 'peer');
   followers[0]?.listener.interrupted?.(notFound);
   await expect(use).rejects.toMatchObject({ code: 'PathNotFound' });
-  await expect(servers.use(ref('a'))).rejects.toMatchObject({ code: 'PathNotFound' });
+  await expect(servers.use(ref('a'), 'peer')).rejects.toMatchObject({ code: 'PathNotFound' });
   expect(followers).toMatchObject([{ stopped: true }]);
   nowMs = openServersLimits.unknownMsMax;
-  void servers.use(ref('a')).catch(() => {});
+  void servers.use(ref('a'), 'peer').catch(() => {});
   expect(followers).toHaveLength(2);
 });
 
 test('remembers a bounded number of names that strangers make up', async () => {
   const { servers, followers } = setUp({ unknownMax: 10 });
   for (let index = 0; index < 50; index += 1) {
-    const use = servers.use(ref(`n${index}`));
+    const use = servers.use(ref(`n${index}`), 'peer');
     followers.at(-1)?.listener.interrupted?.(notFound);
     await expect(use).rejects.toMatchObject({ code: 'PathNotFound' });
   }
@@ -93,26 +93,37 @@ test('remembers a bounded number of names that strangers make up', async () => {
 
 test('gives up waiting for a broker that says nothing, and begins anew with the next request', async () => {
   const { servers, followers } = setUp();
-  const use = Promise.allSettled([servers.use(ref('a'))]);
+  const use = Promise.allSettled([servers.use(ref('a'), 'peer')]);
   await vi.advanceTimersByTimeAsync(openServersLimits.openMsMax);
   expect(await use).toMatchObject([{ reason: { code: 'BrokerUnavailable' } }]);
   expect(followers[0]?.stopped).toBe(true);
-  void servers.use(ref('a')).catch(() => {});
+  void servers.use(ref('a'), 'peer').catch(() => {});
   expect(followers).toHaveLength(2);
 });
 
 test('waits on when the stream breaks off for another reason', async () => {
   const { servers, followers } = setUp();
-  const use = servers.use(ref('a'));
+  const use = servers.use(ref('a'), 'peer');
   followers[0]?.listener.interrupted?.(new LeaseError('BrokerUnavailable', 'the broker answered 503'));
   followers[0]?.listener.snapshot?.(snapshot);
   expect((await use).value).toBe('a');
 });
 
+test('leaves places for others where somebody makes up names, and closes no server for them', async () => {
+  const world = setUp({ openingMax: 4, openingPerPeerMax: 3, serversMax: 1 });
+  (await openOne(world, 'real')).release();
+  for (const name of ['a', 'b', 'c']) world.servers.use(ref(name), 'mallory').catch(() => {});
+  await expect(world.servers.use(ref('d'), 'mallory')).rejects.toMatchObject({ code: 'Overloaded' });
+  expect(world.followers[0]?.stopped).toBe(false);
+  const other = world.servers.use(ref('other'), 'alice');
+  world.followers.at(-1)?.listener.snapshot?.(snapshot);
+  expect((await other).value).toBe('other');
+});
+
 test('opens only so many at a time', async () => {
   const { servers } = setUp({ openingMax: 2 });
-  for (const name of ['a', 'b']) servers.use(ref(name)).catch(() => {});
-  await expect(servers.use(ref('c'))).rejects.toMatchObject({ code: 'Overloaded' });
+  for (const name of ['a', 'b']) servers.use(ref(name), 'peer').catch(() => {});
+  await expect(servers.use(ref('c'), 'peer')).rejects.toMatchObject({ code: 'Overloaded' });
 });
 
 test('closes what nobody used for long, and nothing that is in use', async () => {
@@ -137,8 +148,9 @@ test('makes room by closing the server that was not used for longest, and refuse
   (await openOne(world, 'b')).release();
   await openOne(world, 'c');
   expect(world.followers.map(({ stopped }) => stopped)).toEqual([true, false, false]);
-  await world.servers.use(ref('b'));
-  await expect(world.servers.use(ref('d'))).rejects.toMatchObject({ code: 'Overloaded' });
+  await world.servers.use(ref('b'), 'peer');
+  await expect(openOne(world, 'd')).rejects.toMatchObject({ code: 'Overloaded' });
+  expect(world.followers.at(-1)?.stopped).toBe(true);
 });
 
 test('lets go of a server that is deleted', async () => {
@@ -146,7 +158,7 @@ test('lets go of a server that is deleted', async () => {
   await openOne(world, 'a');
   world.followers[0]?.listener.interrupted?.(notFound);
   expect(world.servers.size).toBe(0);
-  await expect(world.servers.use(ref('a'))).rejects.toMatchObject({ code: 'PathNotFound' });
+  await expect(world.servers.use(ref('a'), 'peer')).rejects.toMatchObject({ code: 'PathNotFound' });
 });
 
 test('stops everything at the end', async () => {

@@ -48,6 +48,7 @@ export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer
       shutdown: () => void (wire.ended = 'shutdown'),
       terminate: () => void (wire.ended = 'terminated'),
     },
+    '127.0.0.1',
   );
   return Object.assign(world, {
     connection,

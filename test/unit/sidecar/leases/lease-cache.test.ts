@@ -1,6 +1,13 @@
 import { expect, test, vi } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
-import { LeaseCache, type LeaseCacheOptions, refreshRetryMs, refusalTtlMsMax } from '#sidecar/leases/lease-cache.ts';
+import { peerCallsMax, strangerCallsMax } from '#sidecar/leases/call-places.ts';
+import {
+  LeaseCache,
+  type LeaseCacheOptions,
+  refreshRetryMs,
+  refusalTtlMsMax,
+  strangerEntriesMax,
+} from '#sidecar/leases/lease-cache.ts';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
 
 const subject = { issuer: 'i', id: 'u', name: 'n' };
@@ -224,8 +231,59 @@ test('forgets what has ended when it is told to', async () => {
   expect(cache.size).toBe(1);
 });
 
+const nobody: LeaseResponse = { decision: 'unauthenticated', reason: 'SignatureInvalid', message: '' };
+
 test('asks no more at a time than it may', async () => {
-  const { cache } = set({ callsMax: 1, fetchLease: () => new Promise(() => {}) });
-  void cache.lease('a');
-  await expect(cache.lease('b')).rejects.toMatchObject({ code: 'TooManyCalls' });
+  const { cache } = set({ fetchLease: () => new Promise(() => {}) });
+  for (let peer = 0; peer < strangerCallsMax; peer += 1) void cache.lease(`c${peer}`, `peer-${peer}`);
+  await expect(cache.lease('one-more', 'new-peer')).rejects.toMatchObject({ code: 'TooManyCalls' });
+});
+
+test('lets nobody who guesses from one address take the places of others, and gives them back', async () => {
+  const waiting: PromiseWithResolvers<LeaseResponse>[] = [];
+  const { cache } = set({
+    fetchLease: (credential) => {
+      if (credential === 'bob') return Promise.resolve(granted('k', 'bob'));
+      waiting.push(Promise.withResolvers());
+      return waiting.at(-1)!.promise;
+    },
+  });
+  const guesses = Array.from({ length: peerCallsMax }, (_item, index) => cache.lease(`junk-${index}`, 'mallory'));
+  await settle();
+  await expect(cache.lease('junk', 'mallory')).rejects.toMatchObject({ code: 'TooManyCalls' });
+  expect(keyIn(await cache.lease('bob', 'elsewhere'))).toBe('k');
+  for (const { resolve } of waiting) resolve(nobody);
+  await Promise.all(guesses);
+  void cache.lease('junk', 'mallory');
+  await settle();
+  expect(waiting).toHaveLength(peerCallsMax + 1);
+});
+
+test('asks for a user who was here before though strangers have all of their places', async () => {
+  const { cache, time } = set({
+    fetchLease: (credential) =>
+      credential === 'alice' ? Promise.resolve(granted('k')) : new Promise<LeaseResponse>(() => {}),
+  });
+  await cache.lease('alice', 'ingress');
+  time.ms = 31_000;
+  for (let guess = 0; guess < strangerCallsMax + 10; guess += 1)
+    cache.lease(`junk-${guess}`, `${guess}`).catch(() => {});
+  for (let guess = 0; guess < peerCallsMax; guess += 1) cache.lease(`more-${guess}`, 'ingress').catch(() => {});
+  expect(keyIn(await cache.lease('alice', 'ingress'))).toBe('k');
+});
+
+test('forgets no lease for refusals of nobody, of which it keeps a bounded number', async () => {
+  const asked: string[] = [];
+  const { cache } = set({
+    fetchLease: async (credential) => {
+      asked.push(credential);
+      return credential === 'alice' ? granted('k') : nobody;
+    },
+    entriesMax: () => 4,
+  });
+  await cache.lease('alice');
+  for (let guess = 0; guess < strangerEntriesMax + 100; guess += 1) await cache.lease(`junk-${guess}`);
+  expect(cache.size).toBe(strangerEntriesMax + 1);
+  expect(keyIn(await cache.lease('alice'))).toBe('k');
+  expect(asked.filter((credential) => credential === 'alice')).toHaveLength(1);
 });

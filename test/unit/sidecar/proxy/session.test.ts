@@ -194,6 +194,7 @@ function classified(body: string, headers: Record<string, string>): ClassifiedRe
     headers: new Fields(headers),
     body: { declaredBytes: bytes.byteLength, here: () => bytes, chunks: () => chunksFrom() },
     signal: new AbortController().signal,
+    peer: '10.0.0.1',
     record,
     permission: granted,
     bytes,

@@ -159,6 +159,7 @@ function incoming(sent: Partial<SentRequest>): IncomingRequest {
     path,
     query,
     signal,
+    peer: '10.0.0.1',
     headers: new Fields(headers),
     body: bodySource(body),
     record: newRecord(method, { startedMs: 1_000, at: new Date(Date.UTC(2026, 10, 24)) }),
