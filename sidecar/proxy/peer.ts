@@ -2,9 +2,10 @@ const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /**
  * Pure. Who a connection comes from, for sharing out what is scarce: an IPv4 address, or the first 64 bits of an IPv6 one, as whoever
- * has a network has all of its addresses.
+ * has a network has all of its addresses. `undefined`, of a connection that is gone already, is a peer as well.
  */
-export function peerOf(address: string): string {
+export function peerOf(address: string | undefined): string {
+  if (address === undefined) return '';
   const inside = mapped.exec(address)?.[1];
   if (inside !== undefined) return inside;
   if (!address.includes(':')) return address;

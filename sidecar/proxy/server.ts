@@ -60,6 +60,11 @@ export function serveIngress(options: IngressOptions): IngressServer {
         drain: ({ data }) => data.drained(),
         end: ({ data }) => data.ended(),
         close: ({ data }, error) => data.closed(error),
+        // Without it, what one connection throws would end the process, and all others with it.
+        error: (socket, error) => {
+          options.reportUnexpected(error);
+          socket.terminate();
+        },
       },
     }),
   );

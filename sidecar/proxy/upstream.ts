@@ -45,6 +45,11 @@ const toListener: Bun.SocketHandler<SocketListener> = {
   drain: ({ data }) => data.drained(),
   end: ({ data }) => data.ended(),
   close: ({ data }, error) => data.closed(error),
+  // Without it, what one connection throws would end the process.
+  error: (socket, error) => {
+    socket.terminate();
+    socket.data.closed(error);
+  },
 };
 
 /** The broker, verified with the given CA and no other. A renewed CA file begins a new pool. */
