@@ -109,7 +109,8 @@ export const requirements = {
     'a legacy client that was led to the page hears on the stream of its session that the key has come',
   'mcp:11-request-state':
     'our requestState is sealed and bound to user, server, call and time, and never reaches the server; any other passes',
-  'mcp:12-key-page-link': 'the link to the key page names nobody, counts once, for the user who was asked, over TLS',
+  'mcp:12-key-page-link':
+    'the link to the key page names nobody, is over TLS, for the user who was asked, and has one number by which the page counts it once',
   'mcp:13-refused-key':
     'a 401 to an injected key is answered by us, marks that key alone, and never loops; 403 and 5xx do not',
   'mcp:14-handshake-without-key': 'handshake, discovery, ping and lists do not depend on a key',

@@ -3,7 +3,8 @@ import type { RequestId } from './message.ts';
 
 /**
  * What a JSON-RPC message of a server says of itself, read as its bytes come and without keeping them: an answer may be larger than
- * memory. Text that is no JSON gives nonsense, which is only ever put on record.
+ * memory. Text that is no JSON gives nonsense. It goes on record, and `taskId` and `id` say what belongs to the user who gets the
+ * text: what a server names to one user it lets that user have, so nonsense gives nothing away that is known to be another's.
  */
 export interface ServerMessage {
   readonly id: RequestId | undefined;
@@ -12,7 +13,10 @@ export interface ServerMessage {
   /** Code of the error, 0 for a result. */
   readonly rpcStatus: number | undefined;
   readonly isError: boolean | undefined;
-  /** The task that the answer begins: `result.task.taskId`, or `result.taskId` where `resultType` is `task`. */
+  /**
+   * The task that the answer begins: `result.task.taskId`, or `result.taskId` where `resultType` is `task`. Undefined for an id of
+   * more than 512 bytes: its task belongs to the first user whom the server lets in with it.
+   */
   readonly taskId: string | undefined;
 }
 

@@ -35,7 +35,15 @@ test(verifies('mcp:06-strip'), async () => {
     'X_Api_Key: forged-4',
     'x_api-key: forged-5',
   ];
-  const own = ['Cookie: session=forged-6', 'Proxy-Authorization: Basic forged-7', 'Proxy_Authorization: forged-8'];
+  const own = [
+    'Cookie: session=forged-6',
+    'Proxy-Authorization: Basic forged-7',
+    'Proxy_Authorization: forged-8',
+    'X-Forwarded-User: forged-9',
+    'x_remote_user: forged-10',
+    'X-Auth-Request-Email: forged-11',
+    'X-Forwarded-Access-Token: forged-12',
+  ];
   const answer = await sendRaw(world.sidecar.port, raw([...wellFormed, ...forged, ...own]));
   expect(status(answer)).toBe(200);
   const [seen] = world.upstream.received;

@@ -251,7 +251,7 @@ test(verifies('mcp:32-drain'), async () => {
   expect([...world.broker.events.values()].map((event) => event.httpMethod).sort()).toEqual(['GET', 'GET', 'POST']);
 });
 
-test('neither a new policy nor another key ends a stream that is open', async () => {
+test(`${verifies('mcp:32-drain')}: neither a new policy nor another key ends a stream that is open`, async () => {
   let send = (_event: string): void => {};
   await using world = await setUp({
     respond: (request, response) => {

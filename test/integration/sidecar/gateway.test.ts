@@ -244,7 +244,7 @@ describe('a key', () => {
     expect(answer).toContain('did not answer');
   });
 
-  test('is not sent in the clear: a snapshot with an http URL is no snapshot', async () => {
+  test(`${verifies('mcp:27-tls-verified')}: a key is not sent in the clear, a snapshot with an http URL is none`, async () => {
     await using upstream = await Upstream.recording();
     await expectRefused(remote(upstream.port, { url: `http://localhost:${upstream.port}/mcp` }), 503);
     expect(upstream.received).toEqual([]);

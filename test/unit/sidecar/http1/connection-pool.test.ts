@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Answer } from '#sidecar/http1/connection.ts';
+import { verifies } from '#test/requirements.ts';
 import { type ConnectionPool, ConnectionPool as Pool, type PooledRequest } from '#sidecar/http1/connection-pool.ts';
 import { BodyQueue } from '#sidecar/http1/body-queue.ts';
 import type { Socket, SocketListener } from '#sidecar/http1/socket.ts';
@@ -372,7 +373,7 @@ describe('a server that is not there', () => {
     expect(pool.open).toBe(0);
   });
 
-  test('is waited for no longer than allowed', async () => {
+  test(`${verifies('mcp:21-timeouts')}: is waited for no longer than allowed`, async () => {
     const late = Promise.withResolvers<Socket>();
     let terminated = false;
     const pool = new Pool({

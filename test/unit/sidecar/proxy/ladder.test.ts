@@ -548,6 +548,31 @@ describe(verifies('mcp:12-key-page-link'), () => {
     expect(new Set(links).size).toBe(2);
   });
 
+  test('counts once at a page that remembers the numbers, however it is written again', async () => {
+    const { ask } = setUp();
+    const asked = { server, subjectKey: missing.subjectKey };
+    const used = new Set<string>();
+    /** As the page has to do it. */
+    const visit = (token: string): boolean => {
+      const nonce = verifyKeyLink(token, { stateKey, asked, now: new Date() });
+      if (nonce === undefined || used.has(nonce)) return false;
+      used.add(nonce);
+      return true;
+    };
+    const tokenOf = async () => {
+      const { url } = (await ask()).result.inputRequests[marker]!.params;
+      return new URL(url).searchParams.get(askParameter)!;
+    };
+    const token = await tokenOf();
+    expect(visit(token)).toBe(true);
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    for (let at = 0; at < token.length; at += 1) {
+      for (const char of alphabet) expect(visit(token.slice(0, at) + char + token.slice(at + 1))).toBe(false);
+    }
+    for (const more of ['', '=', '==', 'A', ' ', '\n', '%3D']) expect(visit(token + more)).toBe(false);
+    expect(visit(await tokenOf())).toBe(true);
+  });
+
   test('asks for no key in a form', async () => {
     const { ask } = setUp();
     expect((await ask()).result.inputRequests[marker]!.params.mode).toBe('url');

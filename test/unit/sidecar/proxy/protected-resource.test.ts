@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
-import { bodyOf, jsonOf, policy, world } from './world.ts';
+import { bodyOf, granted, json, jsonOf, missing, policy, rpc, world } from './world.ts';
 
 const issuers = ['https://login.example.com/realms/main'];
 const withIssuers = { policy: () => ({ ...policy, issuers }) };
@@ -20,6 +20,34 @@ describe('a 401', () => {
     const nobody = await send({ headers: { authorization: '' } });
     expect(nobody.headers.get('www-authenticate')).not.toContain('error');
     expect(nobody.headers.get('www-authenticate')).toContain('resource_metadata="https://mcp.example.com/');
+  });
+
+  test(`${verifies('mcp:07-own-challenge')}: on every request, and on nothing else`, async () => {
+    const { send, forwarded, parts } = world({ ...withIssuers, lease: unknown });
+    expect(parts.endpoint.path).toBe('/mcp');
+    const session = { 'mcp-session-id': 's-1', 'last-event-id': '1' };
+    for (const request of [
+      {},
+      { body: rpc('initialize') },
+      { body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/initialized' }) },
+      { body: JSON.stringify({ jsonrpc: '2.0', id: 1, result: {} }) },
+      { body: 'no JSON' },
+      { method: 'GET', headers: session },
+      { method: 'DELETE', headers: session },
+    ]) {
+      const response = await send(request);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toMatch(/^Bearer realm="mcp-keyring"/);
+    }
+    expect(forwarded).toEqual([]);
+    const challenge = { 'www-authenticate': 'Bearer realm="upstream"' };
+    for (const lease of [granted, missing, { ...granted, headers: [], keyVersion: 0 }]) {
+      for (const request of [{}, { method: 'GET' }, { body: rpc('tools/list') }]) {
+        const response = await world({ lease, respond: () => json(401, {}, challenge) }).send(request);
+        expect(response.status).not.toBe(401);
+        expect(response.headers.get('www-authenticate')).toBeNull();
+      }
+    }
   });
 
   test('names the host that the client used where no other is known', async () => {

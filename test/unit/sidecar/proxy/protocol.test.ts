@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { Http1Error } from '#sidecar/http1/http1-error.ts';
 import { rpcCodes } from '#sidecar/mcp/answers.ts';
 import { protocolVersionKey } from '#sidecar/mcp/message.ts';
+import { LeaseError } from '#sidecar/leases/lease-error.ts';
 import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
+import { UserShares } from '#sidecar/proxy/user-shares.ts';
 import { verifies } from '#test/requirements.ts';
 import { bodyOf, chunksFrom, json, jsonOf, missing, policy, rpc, world, type WorldOptions } from './world.ts';
 
@@ -94,6 +96,11 @@ describe(verifies('mcp:05-one-reading'), () => {
       call.replace('"name"', '"n\\u0061me":"delete","name"'),
       { status: 400, code: -32_600 },
     ],
+    [
+      'a key twice, deep in what nobody here reads',
+      rpc('tools/call', { name: 'read', arguments: { a: [{ b: { c: 1, x: 2 } }] } }).replace('"x"', '"c"'),
+      { status: 400, code: -32_600 },
+    ],
     ['a key in other letters', call.replace('"name"', '"NAME":"delete","name"'), { status: 400, code: -32_600, id: 1 }],
     ['a request that is a response as well', call.replace('{', '{"result":{},'), { status: 400, code: -32_600 }],
     ['a byte order mark', `\u{feff}${call}`, { status: 400, code: -32_700 }],
@@ -176,6 +183,22 @@ const afterReading: readonly [string, number, WorldOptions & { readonly method?:
     },
   ],
 ];
+
+test(`${verifies('mcp:14-handshake-without-key')}: nor does what we refuse look like the answer of an older server`, async () => {
+  // Clients go on in the legacy era after an error in JSON, a 400, a 404 or a 405.
+  const failures: readonly WorldOptions[] = [
+    { places: 0 },
+    { bodies: new BodyBudget(1) },
+    { userPlaces: new UserShares(0) },
+    { lease: () => Promise.reject(new LeaseError('BrokerUnavailable', 'no')) },
+    { respond: () => Promise.reject(new Error('gone')) },
+    { respond: () => json(200, {}, { 'content-encoding': 'gzip' }) },
+  ];
+  for (const failure of failures) {
+    const response = await world(failure).send({ body: rpc('server/discover', {}, 'probe') });
+    expect(response.status).toBeGreaterThanOrEqual(500);
+  }
+});
 
 describe(verifies('mcp:15-answers'), () => {
   test.each(afterReading)('%s', async (_what, code, { method = 'tools/call', ...options }) => {

@@ -8,7 +8,12 @@ import { alice, json, rpc, server, world } from './world.ts';
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 test(verifies('mcp:29-audit-record'), async () => {
-  const { send, events } = world({ respond: () => json(200, {}) });
+  const answer = {
+    jsonrpc: '2.0',
+    id: 'id-1',
+    result: { isError: true, task: { taskId: 't-7' }, content: ['secret result'] },
+  };
+  const { send, events } = world({ respond: () => json(200, answer) });
   const body = rpc('tools/call', { name: 'search', arguments: { q: 'private words' } }, 'id-1');
   await send({ body, headers: { 'mcp-session-id': 's-1', traceparent } });
   const [event] = events;
@@ -28,9 +33,16 @@ test(verifies('mcp:29-audit-record'), async () => {
     httpStatus: 200,
     upstreamFirstByteMs: 5,
     requestBytes: body.length,
+    responseBytes: JSON.stringify(answer).length,
+    rpcStatus: 0,
+    isError: true,
+    taskId: 't-7',
   });
+  expect(event!.durationMs).toBeGreaterThan(5);
+  expect(Date.parse(event!.at)).toBe(Date.UTC(2026, 10, 24));
   const text = JSON.stringify(event);
-  for (const secret of ['private words', 'key-of-alice', '"s-1"', 'Bearer']) expect(text).not.toContain(secret);
+  for (const secret of ['private words', 'secret result', 'key-of-alice', '"s-1"', 'Bearer'])
+    expect(text).not.toContain(secret);
 });
 
 test.each<[string, object, object]>([

@@ -242,6 +242,7 @@ describe('two users of one server', () => {
     who.lease = granted;
     expect((await send({ body: answer('e-1'), headers: { ...headers, refuse: '1' } })).status).toBe(500);
     expect(await statusOf(answer('e-1'), 's-1')).toBe(202);
+    expect(forwarded.at(-1)!.headers.get('x-api-key')).toBe('key-of-alice');
     expect(await statusOf(answer('e-1'), 's-1')).toBe(400);
     expect(await statusOf(answer(7), 's-1')).toBe(202);
   });
