@@ -1,10 +1,13 @@
 import type { LeaseResponse, ServerRef } from './contract/lease.ts';
+import type { QuotaResponse } from './contract/quota.ts';
 import type { PolicySnapshot } from './contract/watch.ts';
 import type { BrokerClient } from './leases/broker-client.ts';
 import { LeaseCache } from './leases/lease-cache.ts';
 import { LeaseClient } from './leases/lease-client.ts';
 import { LeaseError } from './leases/lease-error.ts';
 import { WatchClient } from './leases/watch-client.ts';
+import { Limiter } from './limits/limiter.ts';
+import { askQuota } from './limits/quota-client.ts';
 import { OutcomeReporter } from './outcomes/outcome-reporter.ts';
 import { sendOutcomes } from './outcomes/send-outcomes.ts';
 import type { Reporting } from './reporting.ts';
@@ -15,6 +18,7 @@ export interface FollowedServer {
   readonly leases: Pick<LeaseCache, 'lease' | 'changed' | 'size' | 'dropExpired'>;
   /** What its upstream makes of keys. */
   readonly outcomes: OutcomeReporter;
+  readonly limiter: Limiter;
   readonly policy: () => PolicySnapshot | undefined;
   /** Whether its watch stream is open right now. */
   readonly connected: () => boolean;
@@ -77,9 +81,14 @@ export function followServer(parts: FollowingParts, listener: FollowingListener 
     failed: (error) => log('warn', 'the broker was not told of refused keys', errorFields(error)),
     nowMs,
   });
+  const limiter = new Limiter({
+    ask: (subjectKey, wishes) => timed(() => askQuota(broker, server, { subjectKey, wishes }), parts),
+    nowMs,
+  });
   return {
     leases: cache,
     outcomes,
+    limiter,
     policy: () => watch.policy,
     connected: () => watch.connected,
     start: () => void watch.run(),
@@ -107,6 +116,22 @@ async function counted(
   } catch (error) {
     if (error instanceof LeaseError) metrics.leaseAnswered(error.code);
     log('warn', 'no lease could be had', errorFields(error));
+    throw error;
+  }
+}
+
+async function timed(
+  ask: () => Promise<QuotaResponse>,
+  { nowMs, reporting: { metrics, log } }: Pick<FollowingParts, 'nowMs' | 'reporting'>,
+): Promise<QuotaResponse> {
+  const startedMs = nowMs();
+  try {
+    const answer = await ask();
+    metrics.quotaAnswered(answer.kind, nowMs() - startedMs);
+    return answer;
+  } catch (error) {
+    metrics.quotaAnswered('failed', nowMs() - startedMs);
+    log('warn', 'requests could not be counted', errorFields(error));
     throw error;
   }
 }

@@ -11,6 +11,8 @@ import type { Gauges, SidecarMetrics } from './telemetry/sidecar-metrics.ts';
 export interface Sidecar {
   readonly leases: FollowedServer['leases'];
   readonly outcomes: FollowedServer['outcomes'];
+  readonly limiter: FollowedServer['limiter'];
+  readonly limited: SidecarMetrics['limits'];
   readonly policy: () => PolicySnapshot | undefined;
   readonly queue: { reserve(): boolean; fill(event: RequestEvent): void };
   readonly metrics: SidecarMetrics;
@@ -41,6 +43,8 @@ export function assemble(parts: SidecarParts): Sidecar {
   return {
     leases: followed.leases,
     outcomes: followed.outcomes,
+    limiter: followed.limiter,
+    limited: reporting.metrics.limits,
     policy: followed.policy,
     queue: reporting.spool,
     metrics: reporting.metrics,

@@ -120,6 +120,13 @@ export const requirements = {
   'mcp:15-clients-understand': 'official clients of both eras show which error of ours it is, and its sentence',
   'mcp:16-private-lists':
     'a list that a policy was held against is private; results that we write say what kind they are',
+  'limits:exact': 'a user gets what a limit allows and no more, whoever dies with granted requests in hand',
+  'limits:days': 'a day begins at midnight of its time zone, also where clocks are changed',
+  'limits:replicas': 'several replicas together grant what one would, never more',
+  'limits:sidecars': 'sidecars of one server count together',
+  'limits:restart': 'what was counted is counted after every restart, on whatever node',
+  'limits:answer': 'a limited request is answered with its id, the limit, and when to try again, and is on record',
+  'limits:store-failure': 'while nobody can count, requests pass or not as the policy says',
   'tools:denied': 'a tool that a policy does not allow cannot be called, is not listed, and the refusal is on record',
   'tools:at-once': 'a new policy is in force within a second, on open streams too, and ends none of them',
   'mcp:21-timeouts': 'connection and answer have limits that can be set; a stream that has begun has none',

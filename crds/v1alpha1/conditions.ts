@@ -101,6 +101,10 @@ const reasonTable = {
     runbook: 'headers-not-declared',
   },
 
+  TimeZoneUnknown: {
+    meaning: 'UserKeyPolicy: `limits.timeZone` is no time zone that is known; days begin at midnight UTC.',
+    runbook: 'time-zone-unknown',
+  },
   ProbeMissing: {
     meaning: 'UserKeyPolicy: it says when keys are tried, and no policy says how.',
     runbook: 'probe-missing',

@@ -14,6 +14,7 @@ const endsUnknown: Readonly<Record<RequestDecision, boolean>> = {
   keyMissing: false,
   keyRejected: false,
   toolDenied: false,
+  limited: false,
   upstreamUnavailable: false,
 };
 

@@ -14,6 +14,8 @@ import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
+import type { LimitStore } from '#operator/limits/limit-store.ts';
+import { limitMetrics } from '#operator/limits/metrics.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
@@ -24,6 +26,7 @@ import { LeaseService } from './lease-service.ts';
 import { createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
+import { QuotaService } from './quota.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
 import { ProbeLeases } from './probe-lease.ts';
 import { policySnapshot, type SnapshotExtras } from './policy-snapshot.ts';
@@ -44,6 +47,8 @@ export interface BrokerOptions {
   /** Opens what the leader makes to try keys with. */
   readonly probeCredentials: Pick<ProbeCredentials, 'open'>;
   readonly audit: AuditLog;
+  /** Closed with the broker. */
+  readonly limits: LimitStore;
   /** Not fenced, for the marks of rejected keys. */
   readonly client: Pick<KubeClient, 'apply'>;
   /** Where users of a server set their keys. */
@@ -132,6 +137,14 @@ export function createBroker(options: BrokerOptions): Broker {
     client: options.client,
     userKeys: sources.userKeys.store,
   });
+  const quotas = new QuotaService({
+    podGate,
+    sources,
+    store: options.limits,
+    metrics: limitMetrics(options.registry),
+    log,
+    now,
+  });
   const hub = new WatchHub({
     snapshotOf: ({ namespace, name }) => {
       const server = sources.mcpServers.store.get(namespace, name);
@@ -144,7 +157,7 @@ export function createBroker(options: BrokerOptions): Broker {
     random: Math.random,
   });
   followSources({ sources, keyStore, hub });
-  const routes = createRoutes({ leases, intake, outcomes, hub, podGate, observer, monotonicMs });
+  const routes = createRoutes({ leases, intake, outcomes, quotas, hub, podGate, observer, monotonicMs });
   const server = new BrokerServer({ routes, identity: options.identity, observer, log });
   return {
     tls: server.tls,
@@ -156,7 +169,7 @@ export function createBroker(options: BrokerOptions): Broker {
       const closed = server.close();
       hub.drain();
       await closed;
-      await Promise.all([intake.close(), outcomes.close()]);
+      await Promise.all([intake.close(), outcomes.close(), options.limits.close()]);
     },
   };
 }

@@ -20,6 +20,7 @@ export type BrokerErrorCode =
   | 'ERR_IDENTITY_UNAVAILABLE'
   | 'ERR_STORE_UNAVAILABLE'
   | 'ERR_AUDIT_UNAVAILABLE'
+  | 'ERR_LIMITS_UNAVAILABLE'
   | 'ERR_INTERNAL';
 
 interface ErrorFacts {
@@ -49,6 +50,7 @@ export const errorFacts: Readonly<Record<BrokerErrorCode, ErrorFacts>> = {
   ERR_IDENTITY_UNAVAILABLE: { status: 503, message: 'The API server cannot be asked about the pod token' },
   ERR_STORE_UNAVAILABLE: { status: 503, message: 'The API server cannot be asked for a stored key' },
   ERR_AUDIT_UNAVAILABLE: { status: 503, message: 'The audit log takes no events' },
+  ERR_LIMITS_UNAVAILABLE: { status: 503, message: 'The store of limits takes no counts' },
   ERR_INTERNAL: { status: 500, message: 'Internal error' },
 };
 

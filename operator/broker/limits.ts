@@ -1,12 +1,14 @@
 import { auditBatchBytesMax, auditBatchMax } from '#contract/audit.ts';
 import { leaseRequestBytesMax } from '#contract/lease.ts';
 import { outcomeReportBytesMax } from '#contract/outcome.ts';
+import { quotaBytesMax } from '#contract/quota.ts';
 
 /** Bounds of everything that the broker reads, keeps or waits for. */
 export const brokerLimits = {
   leaseBodyBytesMax: leaseRequestBytesMax,
   auditBodyBytesMax: auditBatchBytesMax,
   outcomesBodyBytesMax: outcomeReportBytesMax,
+  quotaBodyBytesMax: quotaBytesMax,
   headerBytesMax: 16_384,
   podTokenCharsMax: 8_192,
 
@@ -22,6 +24,7 @@ export const brokerLimits = {
   /** Few, because their bodies are large: all of them together bound the memory. */
   auditsInFlightMax: 32,
   outcomesInFlightMax: 64,
+  quotasInFlightMax: 1_024,
   /** An answer that its reader does not take within this time is given up, and its key zeroed. */
   answerTimeoutMs: 10_000,
   drainMsMax: 20_000,

@@ -3,6 +3,7 @@ import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts'
 import type { HeaderHint } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { limitRules } from '#operator/limits/limit-rules.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import { toolRules } from '#operator/policy/tool-rules.ts';
 
@@ -17,12 +18,14 @@ export function policySnapshot(
 ): PolicySnapshot {
   const { name, namespace = '' } = server.metadata;
   const tools = toolRules(server, policies);
+  const limits = limitRules(server, policies);
   return {
     server: { namespace, name },
     title: server.spec.title ?? name,
     ...(server.spec.transport === 'SSE' ? { transport: 'SSE' as const } : {}),
     headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
     ...(tools.length === 0 ? {} : { tools }),
+    ...(limits === undefined ? {} : { limits }),
     ...extras,
   };
 }

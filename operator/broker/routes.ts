@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ContractError } from '#contract/fields.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { parseServerRef } from '#contract/parse-common.ts';
+import { parseQuotaRequest } from '#contract/parse-quota.ts';
 import { parseAuditBatch, parseLeaseRequest, parseOutcomeReport } from '#contract/parse-requests.ts';
 
 import type { AuditIntake } from './audit-intake.ts';
@@ -13,6 +14,7 @@ import { brokerLimits } from './limits.ts';
 import type { BrokerObserver } from './metrics.ts';
 import type { OutcomeIntake } from './outcomes.ts';
 import type { PodGate } from './pod-gate.ts';
+import type { QuotaService } from './quota.ts';
 import type { Route } from './server.ts';
 import type { WatchHub } from './watch-hub.ts';
 
@@ -20,6 +22,7 @@ export interface RoutesOptions {
   readonly leases: Pick<LeaseService, 'lease'>;
   readonly intake: Pick<AuditIntake, 'take'>;
   readonly outcomes: Pick<OutcomeIntake, 'take'>;
+  readonly quotas: Pick<QuotaService, 'take'>;
   readonly hub: Pick<WatchHub, 'open'>;
   readonly podGate: Pick<PodGate, 'admit' | 'knock'>;
   readonly observer: BrokerObserver;
@@ -28,7 +31,8 @@ export interface RoutesOptions {
 
 /** Everything that the broker answers, by path. */
 export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route> {
-  const { leasesInFlightMax, auditsInFlightMax, watchesInFlightMax, outcomesInFlightMax } = brokerLimits;
+  const { leasesInFlightMax, auditsInFlightMax, watchesInFlightMax, outcomesInFlightMax, quotasInFlightMax } =
+    brokerLimits;
   const routes: readonly Route[] = [
     {
       path: '/v1/leases',
@@ -57,6 +61,13 @@ export function createRoutes(options: RoutesOptions): ReadonlyMap<string, Route>
       method: 'POST',
       inFlightMax: outcomesInFlightMax,
       serve: (...exchange) => serveOutcomes(options, ...exchange),
+    },
+    {
+      path: '/v1/quota',
+      name: 'quota',
+      method: 'POST',
+      inFlightMax: quotasInFlightMax,
+      serve: (...exchange) => serveQuota(options, ...exchange),
     },
   ];
   return new Map(routes.map((route) => [route.path, route]));
@@ -126,4 +137,11 @@ async function serveOutcomes(
   const report = await readContract(request, brokerLimits.outcomesBodyBytesMax, parseOutcomeReport);
   const received = await options.outcomes.take(report, token);
   sendJson(response, { status: 200, body: { received } });
+}
+
+async function serveQuota(options: RoutesOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const token = bearerOf(request);
+  await options.podGate.knock(token, 'quota');
+  const asked = await readContract(request, brokerLimits.quotaBodyBytesMax, parseQuotaRequest);
+  sendJson(response, { status: 200, body: await options.quotas.take(asked, token) });
 }

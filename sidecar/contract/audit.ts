@@ -68,6 +68,8 @@ export type RequestDecision =
   | 'keyRejected'
   | 'denied'
   | 'toolDenied'
+  /** A limit of the user is reached. */
+  | 'limited'
   | 'badRequest'
   | 'tooLarge'
   | 'brokerUnavailable'

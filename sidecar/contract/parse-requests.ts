@@ -76,6 +76,7 @@ const requestDecisions: ClosedSet<RequestDecision> = {
   keyRejected: true,
   denied: true,
   toolDenied: true,
+  limited: true,
   badRequest: true,
   tooLarge: true,
   brokerUnavailable: true,

@@ -20,6 +20,7 @@ import { parseKeyPage } from './key-page.ts';
 import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
 import { headersMax, leaseTtlMsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
+import { parseLimitRules } from './parse-quota.ts';
 import type { PolicySnapshot, ServerUpstream, ToolRules, WatchMessage } from './watch.ts';
 import {
   caBundleCharsMax,
@@ -192,6 +193,7 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
     tools: ifPresent(policy['tools'], (rules) =>
       readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
     ),
+    limits: ifPresent(policy['limits'], (limits) => parseLimitRules(limits, 'policy.limits')),
     keyPage: ifPresent(policy['keyPage'], (found) => parseKeyPage(found, 'policy.keyPage')),
     issuers: ifPresent(policy['issuers'], (issuers) =>
       readList(issuers, 'policy.issuers', { itemsMax: issuersMax, item: parseHttpsUrl }),

@@ -1,5 +1,6 @@
 import type { KeyPage } from './key-page.ts';
 import type { HeaderHint, ServerRef } from './lease.ts';
+import type { LimitRules } from './quota.ts';
 
 /**
  * `GET /v1/watch?namespace=…&name=…`: newline-delimited JSON, one message a line. The first line is a snapshot; a heartbeat
@@ -21,6 +22,8 @@ export interface PolicySnapshot {
   readonly headers: readonly (HeaderHint & { readonly required: boolean })[];
   /** A tool may be called when every one of these lets it. Absent or empty: every tool. */
   readonly tools?: readonly ToolRules[];
+  /** Absent: nothing is limited. */
+  readonly limits?: LimitRules;
   /** Absent: users are told in words what to do, and no link is offered. */
   readonly keyPage?: KeyPage;
   /** URLs of the OpenID Connect issuers that users log in at (RFC 9728, `authorization_servers`). */

@@ -140,6 +140,8 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     userPlaces,
     leases: followed.leases,
     outcomes: followed.outcomes,
+    limiter: followed.limiter,
+    limited: around.reporting.metrics.limits,
     policy,
     queue: around.reporting.spool,
     clock: { nowMs },

@@ -23,6 +23,8 @@ export const rpcCodes = {
   toolDenied: 1010,
   listUnreadable: 1011,
   responseEncoded: 1012,
+  limited: 1429,
+  limitsUnavailable: 1507,
   unauthenticated: 1401,
   denied: 1403,
   notFound: 1404,

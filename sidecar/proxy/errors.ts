@@ -34,6 +34,8 @@ export const proxyErrors = {
   RequestStateInvalid: row(200, 'badRequest', rpcCodes.invalidParams),
   /** An answer to the request, not a failure of the connection. */
   ToolDenied: row(200, 'toolDenied', rpcCodes.toolDenied),
+  Limited: answered(429, 'limited', rpcCodes.limited),
+  LimitsUnavailable: answered(503, 'brokerUnavailable', rpcCodes.limitsUnavailable),
   BrokerUnavailable: answered(503, 'brokerUnavailable', rpcCodes.brokerUnavailable),
   AuditUnavailable: answered(503, 'brokerUnavailable', rpcCodes.auditUnavailable),
   Overloaded: answered(503, 'denied', rpcCodes.overloaded),
@@ -69,6 +71,7 @@ const retryAfterSeconds: { readonly [Code in ProxyErrorCode]?: number } = {
   BrokerUnavailable: 1,
   AuditUnavailable: 1,
   Overloaded: 1,
+  LimitsUnavailable: 1,
 };
 
 export interface ProxyErrorOptions {
@@ -79,6 +82,8 @@ export interface ProxyErrorOptions {
   readonly requestId?: RequestId | undefined;
   /** When it is worth another try; absent where nobody knows. */
   readonly retryAfterSeconds?: number;
+  /** More for programs, beside `retryAfter`. */
+  readonly data?: object;
 }
 
 /** `message` is a sentence for the person at the client; it never holds a credential, a key or an address of ours. */
@@ -87,6 +92,7 @@ export class ProxyError extends Error {
   readonly headers: Readonly<Record<string, string>>;
   readonly requestId: RequestId | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly data: object | undefined;
 
   constructor(code: ProxyErrorCode, message: string, options: ProxyErrorOptions = {}) {
     super(message, { cause: options.cause });
@@ -95,6 +101,7 @@ export class ProxyError extends Error {
     this.headers = options.headers ?? {};
     this.requestId = options.requestId;
     this.retryAfterSeconds = options.retryAfterSeconds ?? retryAfterSeconds[code];
+    this.data = options.data;
   }
 }
 

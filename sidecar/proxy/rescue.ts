@@ -41,13 +41,14 @@ interface Rescued {
   readonly message: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly retryAfterSeconds: number | undefined;
+  readonly data?: object | undefined;
   readonly unexpected: boolean;
 }
 
 function describe(error: unknown): Rescued {
   if (error instanceof ProxyError) {
-    const { message, headers, retryAfterSeconds } = error;
-    return { ...proxyErrors[error.code], message, headers, retryAfterSeconds, unexpected: false };
+    const { message, headers, retryAfterSeconds, data } = error;
+    return { ...proxyErrors[error.code], message, headers, retryAfterSeconds, data, unexpected: false };
   }
   if (error instanceof LeaseError) return describe(new ProxyError('BrokerUnavailable', brokerUnavailable));
   return {
@@ -88,11 +89,11 @@ function refuse(rescued: Rescued): ProxyResponse {
 }
 
 function respond(rescued: Rescued, status: number, id: RequestId | undefined): ProxyResponse {
-  const { rpcCode, message, retryAfterSeconds } = rescued;
+  const { rpcCode, message, retryAfterSeconds, data: more } = rescued;
   const headers = headersOf(rescued);
   headers.set('content-type', 'application/json');
   // Official clients show the error, not the headers.
-  const data = retryAfterSeconds === undefined ? {} : { data: { retryAfter: retryAfterSeconds } };
+  const data = retryAfterSeconds === undefined ? {} : { data: { retryAfter: retryAfterSeconds, ...more } };
   return { status, headers, body: rpcErrorBody({ code: rpcCode, message, ...data }, id) };
 }
 

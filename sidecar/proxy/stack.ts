@@ -5,6 +5,8 @@ import { Completions } from '../ladder/completions.ts';
 import { Ladder } from '../ladder/ladder.ts';
 import type { HoldingPlaces } from '../ladder/places.ts';
 import { Resumption } from '../ladder/resume.ts';
+import type { Limiter } from '../limits/limiter.ts';
+import { limitsInForce } from '../limits/limits-in-force.ts';
 import type { Handler, IncomingRequest, Layer, ProxyResponse } from './exchange.ts';
 import { answerMissingKey } from './layers/answer-missing-key.ts';
 import { attach } from './layers/attach.ts';
@@ -21,6 +23,7 @@ import { filterLists } from './layers/filter-lists.ts';
 import { forward, type Upstream } from './layers/forward.ts';
 import { guardEcho } from './layers/guard-echo.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
+import { limit, type LimitObserver } from './layers/limit.ts';
 import { limitHead } from './layers/limit-head.ts';
 import { observe, type Outcomes } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
@@ -65,6 +68,9 @@ export interface ServerParts {
   readonly userPlaces: UserShares;
   readonly held: HoldingPlaces;
   readonly outcomes: Outcomes;
+  /** Of this server. */
+  readonly limiter: Pick<Limiter, 'take'>;
+  readonly limited: LimitObserver;
   readonly reportUnexpected: (error: unknown) => void;
 }
 
@@ -97,6 +103,7 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
     answerError(error, request, parts.reportUnexpected);
   const resumption = new Resumption({ ...parts, ladder, rescue: toAnswer });
   const tools = toolsInForce(parts.policy);
+  const limits = limitsInForce(parts.policy);
   const ownership = new Ownership(parts.belongings, parts.server);
   const streams = new MessageStreams();
   const { endpoint, externalUrl, policy } = parts;
@@ -136,6 +143,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(answerMissingKey(ladder, resumption))
       // Once more: a call that was held until its key came is judged by the policy of that moment.
       .push(authorizeTool(tools))
+      // Last of what may refuse: only what goes on is counted. Before strip, as nothing is sent when it refuses.
+      .push(limit({ limits, limiter: parts.limiter, observer: parts.limited, now: () => new Date() }))
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.

@@ -1,12 +1,16 @@
 import type { LeaseResponse } from '../contract/lease.ts';
 import type { LeaseErrorCode } from '../leases/lease-error.ts';
+import type { LimitRule, QuotaResponse } from '../contract/quota.ts';
 import type { EndedRequest } from '../proxy/exchange.ts';
+import type { LimitObserver } from '../proxy/layers/limit.ts';
 import { Counter, Histogram, joinLabels, type Metric, Reading } from './exposition.ts';
 import { OperationLabels } from './operation-labels.ts';
 import { sessionLabels } from './session-labels.ts';
 
 /** Buckets of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`, `mcp.server.session.duration`), seconds. */
 export const durationBucketsSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300] as const;
+
+export const quotaBucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 
 /** What is read when metrics are asked for. */
 export interface Gauges {
@@ -62,6 +66,21 @@ export class SidecarMetrics {
     name: 'mcpkeyring_echoes_total',
     help: "Times that a server sent the user's key back, and it was masked.",
   });
+  readonly #limited = new Counter({
+    name: 'mcpkeyring_limited_total',
+    help: 'Requests that a limit of their user refused, by the kind of the limit.',
+  });
+  readonly #uncounted = new Counter({
+    name: 'mcpkeyring_limits_uncounted_total',
+    help: 'Requests that nobody could count: let through (Open) or refused (Closed), as the policy says.',
+  });
+  readonly #quotas = new Histogram(
+    {
+      name: 'mcpkeyring_quota_duration_seconds',
+      help: 'Time that questions to the broker about limits took, by answer.',
+    },
+    quotaBucketsSeconds,
+  );
   readonly #all: readonly Metric[];
   #inFlight = 0;
 
@@ -76,6 +95,9 @@ export class SidecarMetrics {
       this.#watches,
       this.#echoes,
       this.#unread,
+      this.#limited,
+      this.#uncounted,
+      this.#quotas,
       gauge('mcpkeyring_requests_in_flight', 'Requests under way, open streams among them.', () => this.#inFlight),
       gauge('mcpkeyring_leases', 'Leases and refusals held in memory.', gauges.leases),
       gauge('mcpkeyring_watch_connected', '1 while the watch stream is open.', () => Number(gauges.watchConnected())),
@@ -117,6 +139,15 @@ export class SidecarMetrics {
     this.#leases.add(joinLabels({ answer: decision }));
   }
 
+  readonly limits: LimitObserver = {
+    limited: (rule) => this.#limited.add(joinLabels({ kind: kindOf(rule), per: rule.per })),
+    uncounted: (mode) => this.#uncounted.add(joinLabels({ mode })),
+  };
+
+  quotaAnswered(answer: QuotaResponse['kind'] | 'failed', durationMs: number): void {
+    this.#quotas.observe(joinLabels({ answer }), durationMs / 1_000);
+  }
+
   auditSent(events: number): void {
     this.#auditEvents.add(joinLabels({ result: 'accepted' }), events);
   }
@@ -136,6 +167,10 @@ export class SidecarMetrics {
   expose(): string {
     return this.#all.map((metric) => metric.expose()).join('');
   }
+}
+
+function kindOf({ match }: LimitRule): string {
+  return match === undefined ? 'requests' : 'tools';
 }
 
 function gauge(name: string, help: string, read: () => number): Reading {

@@ -26,6 +26,7 @@ import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 import { fakeReviews, type FakeReviews } from '#test/support/fake-reviews.ts';
 import { memorySource } from '#test/support/memory-source.ts';
+import { MemoryLimitStore } from './memory-limit-store.ts';
 
 export const github: ServerRef = { namespace: 'team-a', name: 'github' };
 export const alice: Subject = { issuer: 'https://idp.example', id: 'alice-id', name: 'alice' };
@@ -264,6 +265,7 @@ export function brokerWorld() {
       },
     },
     reviewer: new TokenReviewer({ client: reviews, monotonicMs: () => clock.nowMs }),
+    limits: new MemoryLimitStore(),
     operatorNamespace: 'mcp-keyring',
     clusterDomain: 'cluster.local',
     resourceOf: ({ namespace, name }: ServerRef) => `https://mcp.example.com/${namespace}/${name}/mcp`,

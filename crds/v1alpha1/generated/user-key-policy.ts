@@ -88,6 +88,7 @@ export interface UserKeyPolicyExpiry {
 export interface UserKeyPolicyRequest {
   readonly per: 'Second' | 'Minute' | 'Hour' | 'Day';
   readonly max: number;
+  /** Most at once; absent means max. */
   readonly burst?: number;
 }
 
@@ -96,10 +97,13 @@ export interface UserKeyPolicyLimitsTool {
   readonly match: string;
   readonly per: 'Second' | 'Minute' | 'Hour' | 'Day';
   readonly max: number;
+  /** Most at once; absent means max. */
   readonly burst?: number;
 }
 
 export interface UserKeyPolicyLimits {
+  /** When days begin, by the IANA time zone database, for example Europe/Berlin. Absent means UTC. */
+  readonly timeZone?: string;
   readonly requests?: readonly UserKeyPolicyRequest[];
   readonly tools?: readonly UserKeyPolicyLimitsTool[];
   /** Whether requests pass while counts cannot be kept. */
@@ -139,6 +143,7 @@ export interface UserKeyPolicySpec {
   /** How it is found out that a key works. */
   readonly validation?: UserKeyPolicyValidation;
   readonly expiry?: UserKeyPolicyExpiry;
+  /** How much a user may do at a server. Every limit of every policy holds. Second, Minute and Hour are token buckets: max new ones a period, burst at most at once. Day is a calendar day in timeZone. */
   readonly limits?: UserKeyPolicyLimits;
   /** Tools that users may call, by name; * stands for any characters, for example create_*, and case counts. Of several policies each has to allow a tool. Others are not listed, and calls of them are refused. */
   readonly tools?: UserKeyPolicyTools;

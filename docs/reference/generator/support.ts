@@ -34,7 +34,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
   UserKeyPolicy: {
     'spec.subjects': refused,
     'spec.expiry': refused,
-    'spec.limits': refused,
     'spec.approval': refused,
     'spec.audit': refused,
   },

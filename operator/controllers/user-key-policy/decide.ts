@@ -1,5 +1,6 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy, UserKeyPolicyStatus } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { isTimeZone } from '#operator/limits/calendar-day.ts';
 import { isFor, policiesOf, sameHeader } from '#operator/policy/effective-headers.ts';
 import type { ProbeProblem } from '#operator/validation/probe-problems.ts';
 import { validationRules } from '#operator/validation/rules.ts';
@@ -17,6 +18,7 @@ export type PolicyFinding =
   /** It says when keys are tried, and no policy says how. */
   | { readonly kind: 'probeMissing'; readonly servers: readonly string[] }
   /** Keys cannot be tried as it says, at some servers. */
+  | { readonly kind: 'timeZoneUnknown'; readonly timeZone: string }
   | { readonly kind: 'probeImpossible'; readonly problems: readonly ProbeProblem[] };
 
 /** A policy writes nothing but its status: it takes effect where it is read (`operator/policy`). */
@@ -32,6 +34,8 @@ function find(observed: ObservedPolicy, bound: readonly McpServer[]): PolicyFind
   const absent = (policy.spec.servers.names ?? []).filter((name) => !servers.some((s) => s.metadata.name === name));
   if (absent.length > 0) return { kind: 'serversNotFound', names: absent };
   if (bound.length === 0) return { kind: 'noServers' };
+  const { timeZone } = policy.spec.limits ?? {};
+  if (timeZone !== undefined && !isTimeZone(timeZone)) return { kind: 'timeZoneUnknown', timeZone };
   const undeclared = headersOf(policy).filter((name) => !bound.some((server) => declares(server, name)));
   return undeclared.length > 0 ? { kind: 'headersNotDeclared', names: undeclared } : findProbe(observed, bound);
 }

@@ -41,6 +41,11 @@ function ready(finding: PolicyFinding, bound: readonly McpServer[]): KeyringCond
         'HeadersNotDeclared',
         `No bound McpServer declares ${someOf(finding.names)}; add it to spec.authentication.headers there, or remove it here`,
       );
+    case 'timeZoneUnknown':
+      return notReady(
+        'TimeZoneUnknown',
+        `No time zone ${finding.timeZone} is known, so days begin at midnight UTC; write a name like Europe/Berlin in limits.timeZone`,
+      );
     case 'probeMissing':
       return notReady(
         'ProbeMissing',

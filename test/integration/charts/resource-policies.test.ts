@@ -193,7 +193,7 @@ const kinds = [
         validation: { schedule: '24h', probe: { tool: { name: 'whoami' } } },
       },
     },
-    unsupported: ['subjects', 'expiry', 'limits', 'approval', 'audit'].map((field) => [field, field, {}] as const),
+    unsupported: ['subjects', 'expiry', 'approval', 'audit'].map((field) => [field, field, {}] as const),
   },
 ] as const;
 

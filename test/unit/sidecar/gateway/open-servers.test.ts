@@ -3,6 +3,7 @@ import type { ServerRef } from '#contract/lease.ts';
 import { OutcomeReporter } from '#sidecar/outcomes/outcome-reporter.ts';
 import type { FollowedServer, FollowingListener } from '#sidecar/followed-server.ts';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
+import { Limiter } from '#sidecar/limits/limiter.ts';
 import { OpenServers, openServersLimits } from '#sidecar/gateway/open-servers.ts';
 
 let nowMs = 0;
@@ -33,6 +34,7 @@ function setUp(limits: Partial<typeof openServersLimits> = {}) {
           size: 0,
         },
         outcomes: new OutcomeReporter({ send: async () => {}, failed: () => {}, nowMs: () => nowMs }),
+        limiter: new Limiter({ ask: () => Promise.reject(new Error('not asked for')), nowMs: () => nowMs }),
         policy: () => undefined,
         connected: () => true,
         start: () => {},

@@ -103,6 +103,8 @@ export function world(options: WorldOptions = {}): World {
       changed: (_subjectKey, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
     },
     held: new HoldingPlaces(ladderLimits),
+    limiter: { take: () => ({ kind: 'granted' }) },
+    limited: { limited: () => {}, uncounted: () => {} },
     outcomes: { isWatching: false, rejected: () => {}, accepted: () => {} },
     policy: () => policy,
     queue: {

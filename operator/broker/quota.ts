@@ -1,0 +1,59 @@
+import type { QuotaRequest, QuotaResponse } from '#contract/quota.ts';
+import type { LimitMetrics } from '#operator/limits/metrics.ts';
+import { countedRules } from '#operator/limits/limit-rules.ts';
+import { type LimitStore, LimitStoreError } from '#operator/limits/limit-store.ts';
+import { takeAll } from '#operator/limits/take-all.ts';
+import type { Log } from '#operator/kube/observers.ts';
+
+import { BrokerError } from './errors.ts';
+import type { PodGate } from './pod-gate.ts';
+import type { BrokerSources } from './sources.ts';
+
+export interface QuotaServiceOptions {
+  readonly podGate: Pick<PodGate, 'admit'>;
+  readonly sources: Pick<BrokerSources, 'mcpServers' | 'userKeyPolicies'>;
+  readonly store: LimitStore;
+  readonly metrics: LimitMetrics;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+/** Grants blocks of users' limits. What a limit allows is the policies' to say, never the sidecar's. */
+export class QuotaService {
+  readonly #options: QuotaServiceOptions;
+
+  constructor(options: QuotaServiceOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_SERVER_NOT_FOUND, ERR_LIMITS_UNAVAILABLE */
+  async take(request: QuotaRequest, podToken: string | undefined): Promise<QuotaResponse> {
+    const { podGate, sources, now, store, metrics } = this.#options;
+    const { server: ref, subjectKey, buckets: wishes } = request;
+    await podGate.admit({ token: podToken, server: ref, purpose: 'leasing', action: 'quota' });
+    const server = sources.mcpServers.store.get(ref.namespace, ref.name);
+    if (server === undefined) throw new BrokerError('ERR_SERVER_NOT_FOUND');
+    const rules = countedRules(server, sources.userKeyPolicies.store.listNamespace(ref.namespace));
+    let response: QuotaResponse = { kind: 'granted', blocks: [] };
+    await this.#counted(() =>
+      store.update(`${ref.namespace}/${ref.name}/${subjectKey}`, (counts) => {
+        const taken = takeAll(rules, counts, { wishes, nowMs: now().getTime() });
+        ({ response } = taken);
+        return taken.counts;
+      }),
+    );
+    metrics.answered(response, rules);
+    return response;
+  }
+
+  async #counted(update: () => Promise<void>): Promise<void> {
+    try {
+      await update();
+    } catch (error) {
+      if (!(error instanceof LimitStoreError)) throw error;
+      this.#options.metrics.storeFailed(error.code);
+      this.#options.log.warn('limits cannot be counted', { code: error.code });
+      throw new BrokerError('ERR_LIMITS_UNAVAILABLE', { cause: error });
+    }
+  }
+}

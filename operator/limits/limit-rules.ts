@@ -1,0 +1,60 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { LimitPeriod, LimitRule, LimitRules } from '#contract/quota.ts';
+import { limitRulesMax } from '#contract/quota.ts';
+import { policiesOf } from '#operator/policy/effective-headers.ts';
+
+import type { BucketRule } from './bucket.ts';
+import { endOfDay, isTimeZone } from './calendar-day.ts';
+
+/** A limit as declared: what a sidecar has to know of it, and how it is counted. */
+export interface CountedRule {
+  readonly rule: LimitRule;
+  readonly bucket: BucketRule;
+}
+
+const periodsMs: Readonly<Record<Exclude<LimitPeriod, 'Day'>, number>> = {
+  Second: 1_000,
+  Minute: 60_000,
+  Hour: 3_600_000,
+};
+
+const defaultTimeZone = 'UTC';
+
+type Limits = NonNullable<UserKeyPolicy['spec']['limits']>;
+type Declared = NonNullable<Limits['requests']>[number];
+
+/** Every limit of the policies that are for `server`: all of them hold. */
+export function countedRules(server: McpServer, policies: readonly UserKeyPolicy[]): readonly CountedRule[] {
+  return policiesOf(server, policies).flatMap(({ metadata, spec: { limits } }) => {
+    if (limits === undefined) return [];
+    const requests = (limits.requests ?? []).map((declared) =>
+      counted(`${metadata.name}/${declared.per}`, declared, limits),
+    );
+    const tools = (limits.tools ?? []).map(({ match, ...declared }) => {
+      const { rule, bucket } = counted(`${metadata.name}/${declared.per}/${match}`, declared, limits);
+      return { rule: { ...rule, match }, bucket };
+    });
+    return [...requests, ...tools];
+  });
+}
+
+/** What a sidecar is told; undefined where nothing is limited. More than it can hold lets nobody through. */
+export function limitRules(server: McpServer, policies: readonly UserKeyPolicy[]): LimitRules | undefined {
+  const all = countedRules(server, policies).map(({ rule }) => rule);
+  if (all.length === 0) return undefined;
+  const bound = policiesOf(server, policies);
+  const isClosed = bound.some(({ spec }) => spec.limits?.onStoreFailure === 'Closed');
+  const rules: readonly LimitRule[] =
+    all.length <= limitRulesMax ? all : [{ bucket: 'too-many-limits', per: 'Day', max: 0 }];
+  return { rules, onStoreFailure: isClosed ? 'Closed' : 'Open' };
+}
+
+function counted(bucket: string, { per, max, burst }: Declared, { timeZone = defaultTimeZone }: Limits): CountedRule {
+  const rule = { bucket, per, max };
+  if (per === 'Day') {
+    const zone = isTimeZone(timeZone) ? timeZone : defaultTimeZone;
+    return { rule, bucket: { kind: 'day', max, endOf: (nowMs) => endOfDay(zone, nowMs) } };
+  }
+  return { rule, bucket: { kind: 'tokens', max, burst: burst ?? Math.max(1, max), periodMs: periodsMs[per] } };
+}
