@@ -25,6 +25,9 @@ export const requirements = {
   'agents:policies': 'nobody can give a running agent more servers, or make an agent of a running pod',
   'operator:killed-under-load': 'the operator killed under load loses no request that has a warm lease',
   'identity:bad-token': 'a forged, expired or foreign-audience token gets 401',
+  'identity:rotation': 'no token of a key that its issuer publishes is refused while the keys are rotated under load',
+  'identity:garbage-issuer': 'an issuer that answers garbage identifies nobody and breaks nothing',
+  'identity:groups': 'the groups of a user are read from the claim that the organization names, all of them or none',
   'identity:other-server': "a user's token shown by a pod of another server gets no key",
   'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
   'audit:exactly-one':

@@ -16,6 +16,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { LimitStore } from '#operator/limits/limit-store.ts';
 import { limitMetrics } from '#operator/limits/metrics.ts';
+import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
@@ -23,7 +24,7 @@ import { AuditIntake } from './audit-intake.ts';
 import { Denials } from './denials.ts';
 import { followSources } from './follow-sources.ts';
 import { LeaseService } from './lease-service.ts';
-import { createBrokerObserver } from './metrics.ts';
+import { type BrokerObserver, createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
 import { QuotaService } from './quota.ts';
@@ -49,7 +50,7 @@ export interface BrokerOptions {
   readonly audit: AuditLog;
   /** Closed with the broker. */
   readonly limits: LimitStore;
-  /** Not fenced, for the marks of rejected keys. */
+  /** Not fenced, for the marks of rejected keys and the groups of users. */
   readonly client: Pick<KubeClient, 'apply'>;
   /** Where users of a server set their keys. */
   readonly keyPageOf: (server: McpServer) => KeyPage | undefined;
@@ -102,6 +103,21 @@ function scopesOf(providers: readonly Extract<TrustedIssuer, { type: 'OIDC' }>[]
   return scopes.size === 0 ? undefined : [...scopes];
 }
 
+function createHub(options: BrokerOptions, observer: BrokerObserver): WatchHub {
+  const { sources, monotonicMs } = options;
+  return new WatchHub({
+    snapshotOf: ({ namespace, name }) => {
+      const server = sources.mcpServers.store.get(namespace, name);
+      if (server === undefined) return undefined;
+      return policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace), extrasOf(options, server));
+    },
+    observer,
+    monotonicMs,
+    bootId: randomUUID().slice(0, 8),
+    random: Math.random,
+  });
+}
+
 /** Puts the parts together. They share nothing but what is passed here. */
 export function createBroker(options: BrokerOptions): Broker {
   const { sources, tenancy, keyStore, audit, log, monotonicMs, now } = options;
@@ -110,6 +126,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const pods = createPodIdentifier(options);
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: options.users, monotonicMs });
+  const subjects = new SubjectRecorder(options);
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -119,6 +136,7 @@ export function createBroker(options: BrokerOptions): Broker {
     audit,
     denials,
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
+    subjects,
     resourceOf: options.resourceOf,
     log,
     now,
@@ -145,17 +163,7 @@ export function createBroker(options: BrokerOptions): Broker {
     log,
     now,
   });
-  const hub = new WatchHub({
-    snapshotOf: ({ namespace, name }) => {
-      const server = sources.mcpServers.store.get(namespace, name);
-      if (server === undefined) return undefined;
-      return policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace), extrasOf(options, server));
-    },
-    observer,
-    monotonicMs,
-    bootId: randomUUID().slice(0, 8),
-    random: Math.random,
-  });
+  const hub = createHub(options, observer);
   followSources({ sources, keyStore, hub });
   const routes = createRoutes({ leases, intake, outcomes, quotas, hub, podGate, observer, monotonicMs });
   const server = new BrokerServer({ routes, identity: options.identity, observer, log });
@@ -169,7 +177,7 @@ export function createBroker(options: BrokerOptions): Broker {
       const closed = server.close();
       hub.drain();
       await closed;
-      await Promise.all([intake.close(), outcomes.close(), options.limits.close()]);
+      await Promise.all([intake.close(), outcomes.close(), options.limits.close(), subjects.close()]);
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject } from '#contract/lease.ts';
 import { leaseTtlMsMax } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
@@ -13,6 +14,7 @@ import { KubeError } from '#operator/kube/errors.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import type { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Denials } from './denials.ts';
@@ -46,6 +48,7 @@ export interface LeaseServiceOptions {
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
   readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
+  readonly subjects: Pick<SubjectRecorder, 'seen'>;
   /** URL of a server that tokens may name as their audience; undefined: there is none. */
   readonly resourceOf: (server: ServerRef) => string | undefined;
   readonly log: Log;
@@ -120,6 +123,7 @@ export class LeaseService {
     const name = keyStore.userKeyNameOf(address);
     const userKey = sources.userKeys.store.get(address.server.namespace, name);
     const opening = decideOpening(userKey, server, user.subject);
+    if (userKey !== undefined && opening.kind !== 'mismatch') this.#remember(userKey, user);
     switch (opening.kind) {
       case 'mismatch':
         return this.#denyKey(asked);
@@ -132,6 +136,11 @@ export class LeaseService {
       default:
         return opening satisfies never;
     }
+  }
+
+  #remember(userKey: UserKey, { groups }: Identified): void {
+    const { subjects, sources } = this.#options;
+    subjects.seen(userKey, groups, sources.userKeyPolicies.store.listNamespace(userKey.metadata.namespace ?? ''));
   }
 
   async #open(asked: Case, versionMin: number): Promise<LeaseAnswer> {

@@ -11,7 +11,8 @@ const messages: Record<UnauthenticatedReason, string> = {
   TokenExpired: 'The token has expired or is not valid yet. Sign in again.',
   AudienceMismatch: 'The token was issued for another audience.',
   SignatureInvalid: 'The token could not be verified with the keys of its issuer.',
-  ClaimMissing: 'The token lacks a claim that names the user or ends its life.',
+  ClaimMissing:
+    'The token lacks a claim that names the user or ends its life, or it does not hold all groups of the user.',
   IssuerUnavailable: 'The issuer of the token cannot be reached, so nobody can be identified. Try again.',
 };
 

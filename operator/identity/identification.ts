@@ -1,10 +1,13 @@
 import type { Subject, UnauthenticatedReason } from '#contract/lease.ts';
 
+import type { GroupClaim } from './group-claims.ts';
+
 /** What a user credential proves. `unauthenticated` is a result; rejecting means that nobody could be asked. */
 export type Identification =
   | {
       readonly kind: 'identified';
       readonly subject: Subject;
+      /** At most 256 of at most 256 characters; all that there are. */
       readonly groups: readonly string[];
       /** When the credential itself ends; nothing that rests on it lasts longer. Absent: it does not say. */
       readonly expiresAtMs?: number;
@@ -20,7 +23,7 @@ export type TrustedIssuer =
       readonly audiences: readonly string[];
       /** What clients ask it for; it changes nothing of which tokens are accepted. */
       readonly scopes?: readonly string[];
-      readonly claims: { readonly subject: string; readonly groups: string; readonly name: string };
+      readonly claims: GroupClaim & { readonly subject: string; readonly name: string };
       /** PEM; absent: the system's roots. */
       readonly caBundle?: string;
     }

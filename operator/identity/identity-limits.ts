@@ -14,8 +14,15 @@ export const identityLimits = {
   keySetKeysMax: 100,
   /** Keys are asked for again after this age. */
   keySetAgeMsMax: 600_000,
-  /** Least time between two requests for keys, whatever makes us ask (age, an unknown `kid`). */
+  /** Least time between two requests for keys because of their age. */
   keySetCooldownMs: 30_000,
+  /**
+   * Requests for keys because of an unknown `kid`: so many at once, and one more after each cooldown. More than one, because a new
+   * key may be published a moment after we asked, and its first token must not be refused for that.
+   */
+  unknownKeyAsksMax: 4,
+  /** Least time between two of them. */
+  unknownKeySpacingMs: 500,
   /** The same while we hold no keys at all, so that an issuer that comes back is used soon. */
   keySetRetryMs: 5_000,
   /** How long keys go on working while the issuer cannot be reached; then nobody of that issuer is identified. */
@@ -30,6 +37,9 @@ export const identityLimits = {
   clockToleranceSeconds: 60,
   subjectIdCharsMax: 256,
   subjectNameCharsMax: 256,
-  groupsMax: 500,
+  /** A token with more is refused: one that is left out could be the one that a policy is about. */
+  groupsMax: 256,
+  /** As long as a policy can name one. */
   groupCharsMax: 256,
+  groupPathPartsMax: 8,
 } as const;

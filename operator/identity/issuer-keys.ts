@@ -6,6 +6,7 @@ import { isJsonObject } from '#contract/fields.ts';
 import { identityLimits } from './identity-limits.ts';
 import type { IssuerHttp } from './issuer-http.ts';
 import { IssuerUnavailableError } from './issuer-http.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 type KeySet = ReturnType<typeof createLocalJWKSet>;
 
@@ -28,9 +29,16 @@ export class IssuerKeys {
   #loading: Promise<void> | undefined;
   #version = 0;
   #unknownKeyWaits = 0;
+  readonly #unknownKeyAsks: TokenBucket;
 
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
+    this.#unknownKeyAsks = new TokenBucket({
+      tokensMax: identityLimits.unknownKeyAsksMax,
+      refillMs: identityLimits.keySetCooldownMs,
+      spacingMs: identityLimits.unknownKeySpacingMs,
+      monotonicMs: options.monotonicMs,
+    });
   }
 
   /** Changes whenever other keys may be there; undefined while they are too old to be taken without asking again. */
@@ -39,7 +47,7 @@ export class IssuerKeys {
   }
 
   /**
-   * The one key that the header names. An unknown `kid` asks the issuer again, at most once in the cooldown.
+   * The one key that the header names. An unknown `kid` asks the issuer again, a few times at once and then once in each cooldown.
    * @throws IssuerUnavailableError when no keys are at hand, or a new one cannot be asked for
    * @throws errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys
    */
@@ -49,7 +57,7 @@ export class IssuerKeys {
       return await keySet(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      if (this.#mayAsk()) await this.#loadForUnknown();
+      if (this.#mayAskForUnknown()) await this.#loadForUnknown();
       if (this.#lastFailure !== undefined) throw this.#lastFailure;
       if (this.#keySet === undefined || this.#keySet === keySet) throw error;
       return this.#keySet(header, token);
@@ -82,6 +90,12 @@ export class IssuerKeys {
     if (this.#loading !== undefined) return true;
     const waitMs = this.#keySet === undefined ? identityLimits.keySetRetryMs : identityLimits.keySetCooldownMs;
     return this.#options.monotonicMs() - this.#triedAtMs >= waitMs;
+  }
+
+  /** An issuer that is down is not asked for that more often than for its age. */
+  #mayAskForUnknown(): boolean {
+    if (this.#loading !== undefined) return true;
+    return this.#lastFailure === undefined ? this.#unknownKeyAsks.take() : this.#mayAsk();
   }
 
   /** Never rejects: what went wrong stays in `#lastFailure`. Concurrent callers share one request. */

@@ -38,12 +38,14 @@ export function userAudiences({ audiences }: KubernetesIssuer): readonly string[
 }
 
 function identified(username: string, groups: readonly string[], token: string): Identification {
-  if (username.length > identityLimits.subjectIdCharsMax) return unauthenticated('ClaimMissing');
+  if (username.length > identityLimits.subjectIdCharsMax || groups.length > identityLimits.groupsMax) {
+    return unauthenticated('ClaimMissing');
+  }
   const expiresAtMs = expiryOf(token);
   return {
     kind: 'identified',
     subject: { issuer: kubernetesSubjectIssuer, id: username, name: username },
-    groups: groups.slice(0, identityLimits.groupsMax),
+    groups: groups.filter((group) => group.length <= identityLimits.groupCharsMax),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
   };
 }

@@ -9,6 +9,7 @@ import { userKeys } from '#operator/kube/keyring-resources.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
+import { subjectToRecord } from '#operator/subjects/groups-on-record.ts';
 import { describeTried } from '#operator/validation/describe.ts';
 import type { Tried } from '#operator/validation/prober.ts';
 import type { KeyTrials } from '#operator/validation/trials.ts';
@@ -92,7 +93,7 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
   const put = await putMerged(to.keyStore, { target, fields, onRecord: versionOnRecord(userKey) });
   if (put.kind === 'refused') return { kind: 'response', response: put.response };
   const { stored, replacedUnreadable } = put;
-  await recordVersion(to, userKey, stored.version);
+  await recordStored(to, userKey, { version: stored.version, groups: target.groups });
   await to.audit.append(
     keyEvent(to, work, { type: 'key.set', keyVersion: stored.version, headerNames: namesOf(fields) }),
   );
@@ -148,13 +149,20 @@ function userKeyFor(keyStore: Pick<KeyStore, 'userKeyNameOf' | 'subjectKeyOf'>, 
   } as const satisfies UserKey;
 }
 
+interface Recorded {
+  readonly version: number;
+  readonly groups: readonly string[];
+}
+
 /** The UID makes the API server refuse when the UserKey was replaced by a later one, whose key is not this. */
-async function recordVersion({ client }: OrderApplier, userKey: UserKey, version: number): Promise<void> {
+async function recordStored(to: OrderApplier, userKey: UserKey, { version, groups }: Recorded): Promise<void> {
   const { apiVersion, kind, spec, metadata } = userKey;
   const { namespace, name, uid } = metadata;
   const identity = { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
-  const recorded = { apiVersion, kind, spec, metadata: identity, status: { version } };
-  await client.apply(userKeys, recorded, { fieldManager: intakeFieldManager, subresource: 'status' });
+  const subject = subjectToRecord(userKey, groups, to.now()) ?? userKey.status?.subject;
+  const status = { version, ...(subject === undefined ? {} : { subject }) };
+  const recorded = { apiVersion, kind, spec, metadata: identity, status };
+  await to.client.apply(userKeys, recorded, { fieldManager: intakeFieldManager, subresource: 'status' });
 }
 
 type Put =

@@ -10,12 +10,13 @@ import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { namedGroups } from '#operator/subjects/groups-on-record.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import { type ValidationRules, validationRules } from '#operator/validation/rules.ts';
 
 /** Whom the operator takes the requester for. */
 export type Requester =
-  | { readonly kind: 'identified'; readonly subject: Subject }
+  | { readonly kind: 'identified'; readonly subject: Subject; readonly groups: readonly string[] }
   | { readonly kind: 'unauthenticated'; readonly message: string }
   /** They showed no token, and the organization does not take the API server's word for its users. */
   | { readonly kind: 'kubernetesUser' }
@@ -30,6 +31,8 @@ export interface ObservedServer {
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
   readonly address: KeyAddress;
+  /** Of those that the user is in, the ones that policies name. */
+  readonly groups: readonly string[];
 }
 
 /** What an order is decided from. */
@@ -67,10 +70,11 @@ export async function observeOrder(
   if (tenancy.kind !== 'organization') return { ...nobody, requester: { kind: 'kubernetesUser' } };
   const requester = await identify(from.identifier, tenancy.issuers, {
     token: order.control.token,
-    username: request.spec.requester.username,
+    ...request.spec.requester,
   });
   if (requester.kind !== 'identified') return { ...nobody, requester };
-  const owner = { namespace, organization: tenancy.name, subject: requester.subject };
+  const { subject, groups } = requester;
+  const owner = { namespace, organization: tenancy.name, subject, groups };
   const servers = observeServers(from, owner);
   return { ...nobody, requester, servers, orphans: orphansOf(from, owner, servers) };
 }
@@ -79,16 +83,17 @@ interface Credentials {
   readonly token: string | undefined;
   /** Checked by the API server: the admission policy compares it with who made the request. */
   readonly username: string;
+  readonly groups: readonly string[];
 }
 
 async function identify(
   identifier: UserIdentifier,
   issuers: readonly TrustedIssuer[],
-  { token, username }: Credentials,
+  { token, username, groups }: Credentials,
 ): Promise<Requester> {
   if (token === undefined) {
     if (!issuers.some((issuer) => issuer.type === 'Kubernetes')) return { kind: 'kubernetesUser' };
-    return { kind: 'identified', subject: { issuer: kubernetesSubjectIssuer, id: username, name: username } };
+    return { kind: 'identified', subject: { issuer: kubernetesSubjectIssuer, id: username, name: username }, groups };
   }
   try {
     return requesterOf(await identifier.identify(token, issuers));
@@ -100,7 +105,7 @@ async function identify(
 function requesterOf(identification: Identification): Requester {
   switch (identification.kind) {
     case 'identified':
-      return { kind: 'identified', subject: identification.subject };
+      return { kind: 'identified', subject: identification.subject, groups: identification.groups };
     case 'unauthenticated':
       if (identification.reason === 'IssuerUnavailable') return { kind: 'unavailable' };
       return { kind: 'unauthenticated', message: identification.message };
@@ -111,10 +116,13 @@ interface Owner {
   readonly namespace: string;
   readonly organization: string;
   readonly subject: Subject;
+  readonly groups: readonly string[];
 }
 
-function observeServers(from: OrderObserver, { namespace, organization, subject }: Owner): readonly ObservedServer[] {
+function observeServers(from: OrderObserver, owner: Owner): readonly ObservedServer[] {
+  const { namespace, organization, subject } = owner;
   const policies = from.sources.userKeyPolicies.listNamespace(namespace);
+  const groups = namedGroups(owner.groups, policies);
   return from.sources.mcpServers
     .listNamespace(namespace)
     .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
@@ -125,7 +133,7 @@ function observeServers(from: OrderObserver, { namespace, organization, subject 
       const stored = usable(from.keyStore.find(address), userKey);
       const headers = effectiveHeaders(server, policies);
       const validation = validationRules(policiesOf(server, policies));
-      return { server, headers, validation, stored, userKey, address };
+      return { server, headers, validation, stored, userKey, address, groups };
     });
 }
 

@@ -42,8 +42,8 @@ function resolveIssuer(declared: OrganizationIssuer, { configMap, clusterIssuerU
   const { name, audiences, scopes = defaultScopes, issuerURL = '', claims, caBundleRef } = declared;
   if (declared.type === 'Kubernetes') return { kind: 'trusted', issuer: { type: 'Kubernetes', name, audiences } };
   if (clusterIssuerURL !== undefined && sameIssuer(issuerURL, clusterIssuerURL)) return { kind: 'clusterIssuer', name };
-  const { subject, groups } = claims;
-  const read = { subject, groups, name: claims.name };
+  const { subject, groups, groupsPrefix } = claims;
+  const read = { subject, groups, name: claims.name, ...(groupsPrefix === undefined ? {} : { groupsPrefix }) };
   const oidc = { type: 'OIDC', name, issuerURL, audiences, scopes, claims: read } as const;
   if (caBundleRef === undefined) return { kind: 'trusted', issuer: oidc };
   const caBundle = configMap(caBundleRef.name)?.data?.[caBundleRef.key];

@@ -9,6 +9,7 @@ import { PodGate } from '#operator/broker/pod-gate.ts';
 import { createPodIdentifier } from '#operator/broker/pod-identifier.ts';
 import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
+import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { BrokerWorld } from '#test/support/broker-world.ts';
 
 /** The parts of the broker behind HTTP. */
@@ -34,6 +35,7 @@ export function servicesOf(world: BrokerWorld) {
     audit,
     denials,
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
+    subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),
     resourceOf,
     log,
     now,

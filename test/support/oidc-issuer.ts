@@ -22,8 +22,8 @@ export interface TestIssuer extends AsyncDisposable {
   readonly ca: string;
   /** An access token (JWT) of `user`: `alice` or `bob`. */
   token(user: string, resource?: string): Promise<string>;
-  /** New signing keys, as after a rotation; the old ones are gone. */
-  rotate(): void;
+  /** New signing keys, as after a rotation. The old ones are gone, or with `overlap` still published. */
+  rotate(how?: { readonly overlap: true }): void;
   /** Answers nothing any more until `up`. */
   down(): void;
   up(): void;
@@ -43,8 +43,11 @@ export async function startOidcIssuer(options: OidcIssuerOptions = {}): Promise<
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `https://localhost:${(server.address() as AddressInfo).port}`;
-  const rotate = (): void => {
-    answer = new Provider(url, configuration(options)).callback();
+  let keys: readonly SigningKey[] = [];
+  const rotate = (how?: { readonly overlap: true }): void => {
+    // The first one signs.
+    keys = [newSigningKey(), ...(how === undefined ? [] : keys)];
+    answer = new Provider(url, configuration(options, keys)).callback();
   };
   rotate();
   const agent = new Agent({ connect: { ca: certificate.ca } });
@@ -63,10 +66,16 @@ export async function startOidcIssuer(options: OidcIssuerOptions = {}): Promise<
   };
 }
 
-function configuration({ tokenSeconds = 600 }: OidcIssuerOptions): Configuration {
+type SigningKey = ReturnType<typeof newSigningKey>;
+
+function newSigningKey() {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: randomUUID() };
+}
+
+function configuration({ tokenSeconds = 600 }: OidcIssuerOptions, keys: readonly SigningKey[]): Configuration {
   return {
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: randomUUID() }] },
+    jwks: { keys: [...keys] },
     cookies: { keys: [randomUUID()] },
     clients: users.map((user) => ({
       client_id: user,

@@ -18,7 +18,10 @@ export interface OrganizationCaBundleRef {
 export interface OrganizationClaims {
   /** Stable id of the user; never an address that can be given to another person. */
   readonly subject: string;
+  /** A claim, or a member of one by its path, for example realm_access.roles: a list of texts, or one text that is one group. */
   readonly groups: string;
+  /** Put before each group of this issuer, for example `partner:`, where several issuers have groups of one name. */
+  readonly groupsPrefix?: string;
   /** What people see. */
   readonly name: string;
 }

@@ -50,6 +50,12 @@ export interface UserKeyVerification {
   readonly nextAt?: string;
 }
 
+export interface UserKeyStatusSubject {
+  /** Those of the user's groups that policies of this namespace name. */
+  readonly groups: readonly string[];
+  readonly seenAt: string;
+}
+
 export interface UserKeyHeader {
   readonly name: string;
   readonly state:
@@ -93,6 +99,8 @@ export interface UserKeyStatus {
   readonly rejected?: UserKeyRejected;
   /** What the last probe of the key found out at the upstream. */
   readonly verification?: UserKeyVerification;
+  /** What was last seen of the user. Policies for groups are decided by it while the user is not there. */
+  readonly subject?: UserKeyStatusSubject;
   /** The earliest expiry of any header. */
   readonly expiresAt?: string;
   /** When the key was last handed to a sidecar. */

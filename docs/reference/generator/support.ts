@@ -15,7 +15,6 @@ const only = (...values: readonly string[]): Support => ({ kind: 'only', values 
 export const support: Readonly<Record<string, Readonly<Record<string, Support>>>> = {
   Organization: {
     'spec.plan': only('Enterprise'),
-    'spec.identity.issuers[].claims.groups': only('groups'),
     'spec.identity.accessTokens': refused,
     'spec.admins': refused,
     'spec.encryption.provider.kmsV2': refused,

@@ -126,11 +126,6 @@ const kinds = [
     },
     unsupported: [
       ['plan Standard', 'plan', 'Standard'],
-      [
-        'identity.issuers[].claims.groups other than groups',
-        'identity.issuers',
-        [oidc, { ...oidc, name: 'second', issuerURL: 'https://second.example.com', claims: { groups: 'roles' } }],
-      ],
       ['identity.accessTokens', 'identity.accessTokens', { enabled: false }],
       ['admins', 'admins', {}],
       ['encryption.provider.kmsV2', 'encryption.provider', { kmsV2: { name: 'a', socket: '/a' } }],

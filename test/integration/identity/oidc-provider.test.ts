@@ -8,6 +8,7 @@ import { identityLimits } from '#operator/identity/identity-limits.ts';
 import { createIssuerHttp } from '#operator/identity/issuer-http.ts';
 import type { OidcIssuer } from '#operator/identity/oidc.ts';
 import { OidcVerifier } from '#operator/identity/oidc.ts';
+import { verifies } from '#test/requirements.ts';
 import { startOidcIssuer, testResource, type TestIssuer } from '#test/support/oidc-issuer.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 
@@ -76,9 +77,38 @@ describe('a real OpenID provider', () => {
     expect(await verifier.verify(old, trusted)).toMatchObject({ kind: 'identified' });
     idp.rotate();
     const fresh = await idp.token('alice');
-    clock.nowMs = identityLimits.keySetCooldownMs;
     expect(await verifier.verify(fresh, trusted)).toMatchObject({ kind: 'identified' });
     expect(await verifier.verify(old, trusted)).toMatchObject({ reason: 'SignatureInvalid' });
+  });
+
+  test('may rotate its keys under load, and no token of a key that it publishes is refused', async () => {
+    verifies('identity:rotation');
+    const { idp, verifier, trusted } = await setUp();
+    const tokens = [await idp.token('alice')];
+    const stopping = new AbortController();
+    const refused: string[] = [];
+    let verified = 0;
+    const load = async (): Promise<void> => {
+      while (!stopping.signal.aborted) {
+        for (const token of tokens) {
+          const result = await verifier.verify(token, trusted);
+          if (result.kind === 'unauthenticated') refused.push(result.reason);
+          verified += 1;
+        }
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const workers = Array.from({ length: 8 }, load);
+    for (let rotation = 0; rotation < 3; rotation += 1) {
+      clock.nowMs += identityLimits.unknownKeySpacingMs;
+      idp.rotate({ overlap: true });
+      tokens.push(await idp.token('alice'), await idp.token('bob'));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    stopping.abort();
+    await Promise.all(workers);
+    expect(refused).toEqual([]);
+    expect(verified).toBeGreaterThan(tokens.length * 8);
   });
 
   test('may be down for a while once its keys are known, and not before', async () => {
@@ -104,6 +134,30 @@ describe('a real OpenID provider', () => {
     open.push({ [Symbol.asyncDispose]: () => later.close() });
     expect(await verifier.verify(token, trusted)).toMatchObject({ kind: 'identified' });
     expect(await later.verify(token, trusted)).toMatchObject({ reason: 'TokenExpired' });
+  });
+});
+
+describe('an issuer that answers garbage', () => {
+  test.each<[string, string]>([
+    ['no keys', '{}'],
+    ['keys that are no list', '{"keys":{"length":1}}'],
+    ['keys that are no keys', '{"keys":[1,null,"x",{"kty":"?"}]}'],
+    ['a list of nothing', '{"keys":[]}'],
+    ['more keys than anybody has', JSON.stringify({ keys: Array.from({ length: 200 }, () => ({ kty: 'EC' })) })],
+    ['null', 'null'],
+  ])('identifies nobody and breaks nothing: %s', async (_, keySet) => {
+    verifies('identity:garbage-issuer');
+    const { idp, trusted } = await setUp();
+    const token = await idp.token('alice');
+    const http = {
+      fetchJson: (url: string): Promise<unknown> =>
+        Promise.resolve(
+          url.includes('well-known') ? { issuer: idp.url, jwks_uri: `${idp.url}/k` } : JSON.parse(keySet),
+        ),
+      close: () => Promise.resolve(),
+    };
+    const verifier = new OidcVerifier({ now: () => new Date(), monotonicMs: () => 0, createHttp: () => http });
+    expect(await verifier.verify(token, trusted)).toMatchObject({ kind: 'unauthenticated' });
   });
 });
 

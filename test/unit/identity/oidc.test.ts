@@ -278,28 +278,37 @@ describe('keys of an issuer', () => {
     expect(idp.asked).toHaveLength(4);
   });
 
-  test('change: a new one is found by its name after the cooldown, an old one stops after the age', async () => {
+  test('change: a new one is found by its name at once, even right after the keys were asked for, and an old one stops', async () => {
     const { idp, clock, verify } = await world();
     const old = await idp.sign('k1');
     expect(await verify(old)).toMatchObject({ kind: 'identified' });
     await idp.addKey('k2', 'ES256', { instead: true });
     const fresh = await idp.sign('k2');
-    expect(await verify(fresh)).toMatchObject({ reason: 'SignatureInvalid' });
-    clock.nowMs = identityLimits.keySetCooldownMs;
+    clock.nowMs = 1;
     expect(await verify(fresh)).toMatchObject({ kind: 'identified' });
     expect(await verify(old)).toMatchObject({ reason: 'SignatureInvalid' });
   });
 
-  test('are not asked for more often than the cooldown, however many unknown names are shown', async () => {
+  test('are asked for a few times and then once in the cooldown, however many unknown names are shown', async () => {
     const { idp, clock, verify } = await world();
     await verify(await idp.sign('k1'));
     const before = idp.asked.length;
-    clock.nowMs = identityLimits.keySetCooldownMs;
+    for (let i = 0; i < identityLimits.unknownKeyAsksMax + 20; i += 1) {
+      clock.nowMs += 1;
+      await verify(await idp.sign('k1', {}, { kid: `early-${i}` }));
+    }
+    expect(idp.asked.length - before).toBe(2);
+    for (let i = 0; i < 20; i += 1) {
+      clock.nowMs += identityLimits.unknownKeySpacingMs;
+      await verify(await idp.sign('k1', {}, { kid: `spaced-${i}` }));
+    }
+    expect(idp.asked.length - before).toBe(2 * identityLimits.unknownKeyAsksMax);
+    clock.nowMs += identityLimits.keySetCooldownMs;
     const tokens = await Promise.all(Array.from({ length: 20 }, (_, i) => idp.sign('k1', {}, { kid: `unknown-${i}` })));
     const results = await Promise.all(tokens.map((token) => verify(token)));
     expect(results.every((result) => result.kind === 'unauthenticated')).toBe(true);
     for (const token of tokens) await verify(token);
-    expect(idp.asked.length - before).toBe(2);
+    expect(idp.asked.length - before).toBe(2 * identityLimits.unknownKeyAsksMax + 2);
   });
 });
 
