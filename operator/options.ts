@@ -31,6 +31,8 @@ export interface OperatorOptions {
   readonly keyPage?: KeyPageOptions;
   /** Scheme and host under which clients reach the gateway; absent: there is none, and no remote server is served. */
   readonly gatewayUrl?: string;
+  /** Absent: limits are counted in the cluster. */
+  readonly limitsRedis?: LimitsRedisOptions;
   readonly logLevel: LogLevel;
   readonly bindAddress: string;
   readonly brokerPort: number;
@@ -39,6 +41,12 @@ export interface OperatorOptions {
   readonly metricsPort: number;
   /** Names this replica in lease and events. */
   readonly podName: string;
+}
+
+export interface LimitsRedisOptions {
+  readonly url: string;
+  /** Folder with the files `password` and, for a CA of your own, `ca.crt`. */
+  readonly credentialsDir?: string;
 }
 
 export interface KeyPageOptions {
@@ -84,6 +92,11 @@ const flags = {
     default: '',
     help: 'names of MCP clients that open links although they do not say so, separated by commas',
   },
+  'limits-redis-url': {
+    default: '',
+    help: 'Valkey or Redis that counts limits, for example rediss://cache.example.com:6379; empty: they are counted in the cluster',
+  },
+  'limits-redis-credentials': { default: '', help: 'folder with the files password and ca.crt for it' },
   'log-level': { default: 'info', help: logLevels.join(', ') },
   'bind-address': { default: '0.0.0.0', help: 'address that every port listens on' },
   'broker-port': { default: '8443', help: 'HTTPS for sidecars; 0 takes any free port' },
@@ -97,6 +110,7 @@ type FlagName = keyof typeof flags;
 type FlagValues = Readonly<Partial<Record<FlagName, string>>>;
 
 const portMax = 65_535;
+const redisUrlPattern = /^rediss?:\/\/(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::\d{1,5})?(?:\/\d{1,4})?$/;
 const clientNameCharsMax = 128;
 /** The least holds a busy minute; the most is where one file stops being practical. */
 const auditBytes = { min: 16 * 1024 ** 2, max: 1024 ** 4 } as const;
@@ -122,6 +136,7 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
     auditBytesMax: reader.bytes('audit-bytes-max', auditBytes),
     ...reader.keyPage(),
     ...reader.gatewayUrl(),
+    ...reader.limitsRedis(),
     logLevel: reader.logLevel(),
     bindAddress: reader.nonEmpty('bind-address'),
     brokerPort: reader.port('broker-port'),
@@ -239,6 +254,17 @@ class Reader {
       );
     }
     return { keyPage: { template, assumedClients } };
+  }
+
+  limitsRedis(): { readonly limitsRedis?: LimitsRedisOptions } {
+    const url = this.#text('limits-redis-url');
+    const credentialsDir = this.#text('limits-redis-credentials');
+    if (url === '') return {};
+    if (!redisUrlPattern.test(url) || !URL.canParse(url)) {
+      // It may hold a password, where none belongs.
+      this.#problems.push('--limits-redis-url is not a URL like rediss://cache.example.com:6379 without a password');
+    }
+    return { limitsRedis: { url, ...(credentialsDir === '' ? {} : { credentialsDir }) } };
   }
 
   logLevel(): LogLevel {

@@ -127,6 +127,7 @@ export const requirements = {
   'limits:days': 'a day begins at midnight of its time zone, also where clocks are changed',
   'limits:replicas': 'several replicas together grant what one would, never more',
   'limits:sidecars': 'sidecars of one server count together',
+  'limits:redis': 'with Valkey or Redis the same is granted, whichever replica is asked',
   'limits:restart': 'what was counted is counted after every restart, on whatever node',
   'limits:answer': 'a limited request is answered with its id, the limit, and when to try again, and is on record',
   'limits:store-failure': 'while nobody can count, requests pass or not as the policy says',

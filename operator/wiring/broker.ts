@@ -10,9 +10,9 @@ import { keyPageUrlOf } from '#operator/policy/key-page.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Listener } from './admission.ts';
-import { ClusterLimitStore } from '#operator/limits/cluster-limit-store.ts';
 import type { Informers } from './informers.ts';
 import type { Keys } from './keys.ts';
+import { limitStoreOf } from './limits.ts';
 import type { Platform } from './platform.ts';
 
 export interface BrokerWiring {
@@ -37,13 +37,7 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     keyStore: wiring.keys.keyStore,
     probeCredentials: wiring.keys.probeCredentials,
     audit: wiring.audit,
-    limits: new ClusterLimitStore({
-      client,
-      keyNamespace: options.keyNamespace,
-      clock,
-      nowUnixMs: () => Date.now(),
-      random: Math.random,
-    }),
+    limits: limitStoreOf(platform),
     client,
     keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),
     operatorNamespace: options.namespace,

@@ -3,6 +3,7 @@
 
 # program=package
 LAB_PACKAGES=(
+  redis-server=redis-server
   containerd=containerd runc=runc etcd=etcd-server ip=iproute2 iptables=iptables conntrack=conntrack socat=socat
   ethtool=ethtool buildah=buildah gcc=gcc openssl=openssl curl=curl nsenter=util-linux /usr/lib/cni/bridge=containernetworking-plugins
   /usr/include/stdlib.h=libc6-dev /usr/lib/x86_64-linux-gnu/libstdc++.so.6=libstdc++6
