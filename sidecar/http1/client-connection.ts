@@ -4,6 +4,7 @@ import { Fields } from './fields.ts';
 import { HeadCollector } from './head-collector.ts';
 import { Http1Error } from './http1-error.ts';
 import { NotSpoken, parseReceivedHead, type ReceivedHead } from './received-head.ts';
+import { Outbox } from './outbox.ts';
 import { ReceivedBody } from './received-body.ts';
 import type { AcceptedSocket, SocketListener } from './socket.ts';
 
@@ -50,6 +51,8 @@ export interface ConnectionTimes {
   readonly idleMsMax: number;
   /** Longest from the first byte of a head to its last. */
   readonly headMsMax: number;
+  /** Longest in which a client takes nothing of what is there for it. */
+  readonly stallMsMax: number;
   /** Longest wait for a client to read its last answer and to close. */
   readonly lingerMsMax: number;
 }
@@ -79,10 +82,8 @@ export class ClientConnection implements SocketListener {
   /** What came behind the request that is worked on. */
   #ahead: Buffer[] = [];
   #aheadBytes = 0;
-  /** What the kernel has not taken yet. */
-  #unsent: Uint8Array[] = [];
-  #whenSent: (() => void) | undefined;
   #isLast = false;
+  readonly #outbox: Outbox;
 
   /** `peer` is where the connection comes from. */
   constructor(owner: ClientConnectionOwner, socket: AcceptedSocket, peer: string) {
@@ -90,6 +91,11 @@ export class ClientConnection implements SocketListener {
     this.#socket = socket;
     this.#peer = peer;
     this.#sinceMs = owner.nowMs();
+    this.#outbox = new Outbox(
+      socket,
+      () => owner.nowMs(),
+      () => this.terminate(),
+    );
   }
 
   received(bytes: Buffer): void {
@@ -103,7 +109,7 @@ export class ClientConnection implements SocketListener {
   }
 
   drained(): void {
-    this.#flush();
+    this.#outbox.flush();
   }
 
   ended(): void {
@@ -115,8 +121,9 @@ export class ClientConnection implements SocketListener {
   }
 
   /** Ends it when it has waited for longer than it may. */
-  check({ idleMsMax, headMsMax, lingerMsMax }: ConnectionTimes, nowMs: number): void {
+  check({ idleMsMax, headMsMax, stallMsMax, lingerMsMax }: ConnectionTimes, nowMs: number): void {
     const waitedMs = nowMs - this.#sinceMs;
+    if (this.#outbox.stalledMs(nowMs) > stallMsMax) return this.terminate();
     switch (this.#phase) {
       case 'idle':
         if (waitedMs > idleMsMax) this.terminate();
@@ -179,7 +186,7 @@ export class ClientConnection implements SocketListener {
   /** Somebody wants the body. */
   #resumeBody(exchange: Exchange): void {
     if (exchange !== this.#exchange) return;
-    if (!exchange.isTold && !exchange.body.isComplete) this.#write(goOn);
+    if (!exchange.isTold && !exchange.body.isComplete) this.#outbox.write(goOn);
     exchange.isTold = true;
     this.#socket.resume();
   }
@@ -204,26 +211,13 @@ export class ClientConnection implements SocketListener {
     const text = writeAnswerHead({ status, headers, framing, keptAlive: !this.#isLast, date: this.#owner.date() });
     if (isStream && framing.kind !== 'none') {
       exchange.chunks = body;
-      this.#write(Buffer.from(text, 'latin1'));
+      this.#outbox.writeWhole(text, undefined);
       void this.#stream(exchange, body, framing);
       return;
     }
     if (isStream) body.cancel();
-    this.#writeWhole(text, isStream || framing.kind === 'none' ? undefined : body);
+    this.#outbox.writeWhole(text, isStream || framing.kind === 'none' ? undefined : body);
     this.#finish();
-  }
-
-  /** Head and body in one write where copying costs less than a second one. */
-  #writeWhole(head: string, body: Uint8Array | undefined): void {
-    if (body === undefined || body.byteLength > joinedBytesMax) {
-      this.#write(Buffer.from(head, 'latin1'));
-      if (body !== undefined) this.#write(body);
-      return;
-    }
-    const whole = Buffer.allocUnsafe(head.length + body.byteLength);
-    whole.write(head, 0, 'latin1');
-    whole.set(body, head.length);
-    this.#write(whole);
   }
 
   /** Hands on each chunk when the kernel has taken the one before it: a slow client slows its upstream down. */
@@ -233,8 +227,8 @@ export class ClientConnection implements SocketListener {
       for (let chunk = await chunks.read(); chunk !== undefined; chunk = await chunks.read()) {
         bytesLeft -= chunk.byteLength;
         if (bytesLeft < 0) throw new Http1Error('Malformed', 'the answer is longer than it says');
-        if (chunk.byteLength > 0) this.#writeChunk(chunk, framing);
-        if (this.#unsent.length > 0) await this.#sent();
+        this.#outbox.writePiece(chunk, framing);
+        if (!this.#outbox.isEmpty) await this.#sent();
         if (this.#exchange !== exchange) return;
       }
     } catch {
@@ -244,51 +238,22 @@ export class ClientConnection implements SocketListener {
     if (this.#exchange !== exchange) return;
     exchange.chunks = undefined;
     if (framing.kind === 'length' && bytesLeft > 0) return this.terminate();
-    if (framing.kind === 'chunked') this.#write(lastChunk);
+    this.#outbox.writeEnd(framing);
     this.#finish();
-  }
-
-  #writeChunk(chunk: Uint8Array, framing: AnswerFraming): void {
-    if (framing.kind !== 'chunked') return this.#write(chunk);
-    const size = `${chunk.byteLength.toString(16)}\r\n`;
-    if (chunk.byteLength > joinedBytesMax) {
-      this.#write(Buffer.from(size, 'latin1'));
-      this.#write(chunk);
-      return this.#write(lineEnd);
-    }
-    const whole = Buffer.allocUnsafe(size.length + chunk.byteLength + lineEnd.length);
-    whole.write(size, 0, 'latin1');
-    whole.set(chunk, size.length);
-    whole.write('\r\n', size.length + chunk.byteLength, 'latin1');
-    this.#write(whole);
-  }
-
-  #write(bytes: Uint8Array): void {
-    this.#unsent.push(bytes);
-    if (this.#unsent.length === 1) this.#flush();
-  }
-
-  #flush(): void {
-    for (let bytes = this.#unsent[0]; bytes !== undefined; bytes = this.#unsent[0]) {
-      const written = this.#socket.write(bytes);
-      if (written < 0) return this.terminate();
-      if (written < bytes.byteLength) {
-        this.#unsent[0] = bytes.subarray(written);
-        return;
-      }
-      this.#unsent.shift();
-    }
-    const tell = this.#whenSent;
-    this.#whenSent = undefined;
-    tell?.();
   }
 
   /** Resolves when the kernel has taken everything, or when there is nobody to take it. */
   async #sent(): Promise<void> {
-    await new Promise<void>((resolve) => (this.#whenSent = resolve));
+    await new Promise<void>((resolve) => this.#outbox.whenEmpty(resolve));
   }
 
+  /** A client that does not take its answer gets no other one: they would pile up here. */
   #finish(): void {
+    this.#outbox.whenEmpty(() => this.#next());
+  }
+
+  #next(): void {
+    if (this.#phase !== 'busy') return;
     this.#exchange = undefined;
     if (this.#isLast) return this.#linger();
     this.#enter('idle');
@@ -308,8 +273,9 @@ export class ClientConnection implements SocketListener {
     this.#enter('lingering');
     this.#ahead = [];
     this.#socket.resume();
-    if (this.#unsent.length === 0) this.#socket.shutdown();
-    else this.#whenSent = () => this.#socket.shutdown();
+    this.#outbox.whenEmpty(() => {
+      if (this.#phase === 'lingering') this.#socket.shutdown();
+    });
   }
 
   /** What cannot be read has no request and no layer that could answer it. */
@@ -321,9 +287,9 @@ export class ClientConnection implements SocketListener {
     exchange?.body.fail(cause);
     exchange?.gone.abort();
     // In the middle of an answer there is no place for another one.
-    if (exchange?.chunks !== undefined) return this.terminate();
+    if (exchange?.chunks !== undefined || !this.#outbox.isEmpty) return this.terminate();
     const head = { status, headers: new Fields(), framing: { kind: 'length', bytes: 0 } as const };
-    this.#write(Buffer.from(writeAnswerHead({ ...head, keptAlive: false, date: this.#owner.date() }), 'latin1'));
+    this.#outbox.writeWhole(writeAnswerHead({ ...head, keptAlive: false, date: this.#owner.date() }), undefined);
     if (this.#phase !== 'gone') this.#linger();
   }
 
@@ -332,14 +298,13 @@ export class ClientConnection implements SocketListener {
     this.#phase = 'gone';
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    this.#unsent = [];
     this.#ahead = [];
     this.#socket.terminate();
     this.#owner.gone(this);
     exchange?.body.fail(error);
     exchange?.gone.abort();
     exchange?.chunks?.cancel();
-    this.#whenSent?.();
+    this.#outbox.discard();
   }
 
   #enter(phase: Phase): void {
@@ -348,11 +313,7 @@ export class ClientConnection implements SocketListener {
   }
 }
 
-/** Largest body that is copied behind its head, so that both are one write. */
-const joinedBytesMax = 65_536;
 const goOn = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
-const lastChunk = Buffer.from('0\r\n\r\n');
-const lineEnd = Buffer.from('\r\n');
 
 function statusOf(error: unknown): number {
   if (error instanceof NotSpoken) return error.status;

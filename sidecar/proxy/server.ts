@@ -41,7 +41,10 @@ const times: ConnectionTimes = {
   // Longer than load balancers keep theirs.
   idleMsMax: 120_000,
   headMsMax: 12_000,
-  lingerMsMax: 2_000,
+  // A computer that sleeps comes back with a new connection.
+  stallMsMax: 120_000,
+  // The kernel may still have a large answer for a slow client.
+  lingerMsMax: 30_000,
 };
 
 /** How often connections that wait are looked at. */

@@ -173,6 +173,33 @@ describe("a client's connection", () => {
     expect(wire.sent.endsWith('3\r\nabc\r\n0\r\n\r\n')).toBe(true);
   });
 
+  test('begins no other request while a client does not take its answer, and ends when that lasts', async () => {
+    const world = clientWorld(() => ok(Buffer.alloc(1_000_000)));
+    world.wire.takes = 1_000;
+    world.feed(get);
+    await settled();
+    for (let more = 0; more < 500; more += 1) world.feed(get);
+    await settled();
+    expect(world.requests).toHaveLength(1);
+    world.connection.check(times, times.stallMsMax);
+    expect(world.wire.ended).toBe('no');
+    world.connection.check(times, times.stallMsMax + 1);
+    expect(world.wire.ended).toBe('terminated');
+    expect(world.requests).toHaveLength(1);
+  });
+
+  test('goes on with what was sent ahead when the client has taken its answer', async () => {
+    const { wire, feed, requests, drain } = clientWorld(() => ok());
+    wire.takes = 10;
+    feed(get + get);
+    await settled();
+    expect(requests).toHaveLength(1);
+    drain();
+    await settled();
+    expect(requests).toHaveLength(2);
+    expect(statuses(wire.sent)).toEqual([200, 200]);
+  });
+
   test('lets go of everything when the client leaves', async () => {
     let cancelled = 0;
     const body = { read: () => new Promise<undefined>(() => {}), cancel: () => void (cancelled += 1) };

@@ -9,7 +9,7 @@ export interface Seen {
   readonly body: string;
 }
 
-export const times = { idleMsMax: 120_000, headMsMax: 12_000, lingerMsMax: 2_000 };
+export const times = { idleMsMax: 120_000, headMsMax: 12_000, stallMsMax: 120_000, lingerMsMax: 2_000 };
 
 export interface ClientWorld {
   readonly connection: ClientConnection;

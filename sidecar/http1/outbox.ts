@@ -1,0 +1,108 @@
+import { Buffer } from 'node:buffer';
+import type { AnswerFraming } from './answer-head.ts';
+import type { Socket } from './socket.ts';
+
+/** Largest piece that is copied behind what goes before it, so that both are one write. */
+const joinedBytesMax = 65_536;
+const lastChunk = Buffer.from('0\r\n\r\n');
+const lineEnd = Buffer.from('\r\n');
+
+/** What is on its way to a client, and waits until the kernel takes it. Whoever writes waits for `whenEmpty` before writing more. */
+export class Outbox {
+  readonly #socket: Pick<Socket, 'write'>;
+  readonly #nowMs: () => number;
+  readonly #broken: () => void;
+  #unsent: Uint8Array[] = [];
+  #progressMs = 0;
+  #tell: (() => void) | undefined;
+
+  /** `broken` is called when nobody takes anything any more. */
+  constructor(socket: Pick<Socket, 'write'>, nowMs: () => number, broken: () => void) {
+    this.#socket = socket;
+    this.#nowMs = nowMs;
+    this.#broken = broken;
+  }
+
+  get isEmpty(): boolean {
+    return this.#unsent.length === 0;
+  }
+
+  /** How long the kernel has taken nothing of what is here. */
+  stalledMs(nowMs: number): number {
+    return this.isEmpty ? 0 : nowMs - this.#progressMs;
+  }
+
+  /** Calls `tell` once, when everything is taken: at once where it is. */
+  whenEmpty(tell: () => void): void {
+    if (this.isEmpty) tell();
+    else this.#tell = tell;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#unsent.push(bytes);
+    if (this.#unsent.length > 1) return;
+    this.#progressMs = this.#nowMs();
+    this.flush();
+  }
+
+  /** Head and body in one write where copying costs less than a second one. */
+  writeWhole(head: string, body: Uint8Array | undefined): void {
+    if (body === undefined || body.byteLength > joinedBytesMax) {
+      this.write(Buffer.from(head, 'latin1'));
+      if (body !== undefined) this.write(body);
+      return;
+    }
+    const whole = Buffer.allocUnsafe(head.length + body.byteLength);
+    whole.write(head, 0, 'latin1');
+    whole.set(body, head.length);
+    this.write(whole);
+  }
+
+  /** A piece of a body, in the framing that its head has announced. */
+  writePiece(piece: Uint8Array, framing: AnswerFraming): void {
+    if (piece.byteLength === 0) return;
+    if (framing.kind !== 'chunked') return this.write(piece);
+    const size = `${piece.byteLength.toString(16)}\r\n`;
+    if (piece.byteLength > joinedBytesMax) {
+      this.write(Buffer.from(size, 'latin1'));
+      this.write(piece);
+      return this.write(lineEnd);
+    }
+    const whole = Buffer.allocUnsafe(size.length + piece.byteLength + lineEnd.length);
+    whole.write(size, 0, 'latin1');
+    whole.set(piece, size.length);
+    whole.set(lineEnd, size.length + piece.byteLength);
+    this.write(whole);
+  }
+
+  writeEnd(framing: AnswerFraming): void {
+    if (framing.kind === 'chunked') this.write(lastChunk);
+  }
+
+  /** The kernel takes bytes again. */
+  flush(): void {
+    for (let bytes = this.#unsent[0]; bytes !== undefined; bytes = this.#unsent[0]) {
+      const written = this.#socket.write(bytes);
+      if (written < 0) return this.#broken();
+      if (written > 0) this.#progressMs = this.#nowMs();
+      if (written < bytes.byteLength) {
+        this.#unsent[0] = bytes.subarray(written);
+        return;
+      }
+      this.#unsent.shift();
+    }
+    this.#told();
+  }
+
+  /** Forgets everything; whoever waits is told. */
+  discard(): void {
+    this.#unsent = [];
+    this.#told();
+  }
+
+  #told(): void {
+    const tell = this.#tell;
+    this.#tell = undefined;
+    tell?.();
+  }
+}
