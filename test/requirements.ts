@@ -28,6 +28,9 @@ export const requirements = {
   'identity:rotation': 'no token of a key that its issuer publishes is refused while the keys are rotated under load',
   'identity:garbage-issuer': 'an issuer that answers garbage identifies nobody and breaks nothing',
   'identity:groups': 'the groups of a user are read from the claim that the organization names, all of them or none',
+  'key-release:outcome-receipts': 'only a pod that was given a key can tell that it was refused',
+  'policy:secrets-by-role':
+    'the secrets of a server reach only proxies that stand in front of it: not the gateway or agents, where it is in the cluster',
   'identity:other-server': "a user's token shown by a pod of another server gets no key",
   'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
   'audit:exactly-one':
@@ -39,6 +42,8 @@ export const requirements = {
   'charts:helm-test': 'helm test passes',
   'managed:runs': 'a managed McpServer is run by the operator and reached through its sidecar',
   'mcp:08-session-owner': 'a session belongs to the user who began it; to another it does not exist',
+  'mcp:08-replicas':
+    'a session belongs to its user at every replica of a gateway and every pod of a server, also after a restart',
   'mcp:08-real-sessions': "nobody continues another's session of a real server: its streams, its end, its questions",
   'mcp:08-tasks': 'a task belongs to the user for whom it was begun; to another it does not exist',
   'mcp:08-task-lists': 'a list of tasks names those of the user who asks, and none that cannot be told to be theirs',

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import type { Server } from 'node:https';
 
 import type { Registry } from 'prom-client';
@@ -31,6 +31,8 @@ import { QuotaService } from './quota.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
 import { ProbeLeases } from './probe-lease.ts';
 import { policySnapshot, type SnapshotExtras } from './policy-snapshot.ts';
+import { forPlace } from './proxy-secrets.ts';
+import { Receipts } from './receipts.ts';
 import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
 import { BrokerServer } from './server.ts';
@@ -54,6 +56,10 @@ export interface BrokerOptions {
   readonly client: Pick<KubeClient, 'apply'>;
   /** Where users of a server set their keys. */
   readonly keyPageOf: (server: McpServer) => KeyPage | undefined;
+  /** `PolicySnapshot.sessionKey` of a server. */
+  readonly sessionKeyOf: (server: McpServer) => string;
+  /** The same in every replica. */
+  readonly receiptKey: KeyObject;
   /** Both from `createIdentity`. */
   readonly users: UserProver;
   readonly reviewer: Pick<TokenReviewer, 'review'>;
@@ -85,12 +91,16 @@ function newId(): string {
 }
 
 /** What a proxy has to know of its surroundings. */
-function extrasOf({ keyPageOf, tenancy, sources, clusterDomain }: BrokerOptions, server: McpServer): SnapshotExtras {
+function extrasOf(
+  { keyPageOf, sessionKeyOf, tenancy, sources, clusterDomain }: BrokerOptions,
+  server: McpServer,
+): SnapshotExtras {
   const owner = tenancy.organizationOf(server.metadata.namespace ?? '');
   const trusted = owner.kind === 'organization' ? owner.issuers : [];
   const providers = trusted.filter((issuer) => issuer.type === 'OIDC');
   return present({
     keyPage: keyPageOf(server),
+    sessionKey: sessionKeyOf(server),
     issuers: providers.map(({ issuerURL }) => issuerURL),
     scopes: scopesOf(providers),
     upstream: serverUpstream(server, { caBundles: sources.caBundles.store, clusterDomain }),
@@ -106,10 +116,12 @@ function scopesOf(providers: readonly Extract<TrustedIssuer, { type: 'OIDC' }>[]
 function createHub(options: BrokerOptions, observer: BrokerObserver): WatchHub {
   const { sources, monotonicMs } = options;
   return new WatchHub({
-    snapshotOf: ({ namespace, name }) => {
+    snapshotOf: ({ namespace, name }, role) => {
       const server = sources.mcpServers.store.get(namespace, name);
       if (server === undefined) return undefined;
-      return policySnapshot(server, sources.userKeyPolicies.store.listNamespace(namespace), extrasOf(options, server));
+      const policies = sources.userKeyPolicies.store.listNamespace(namespace);
+      const isRemote = server.spec.upstream.remote !== undefined;
+      return policySnapshot(server, policies, forPlace(extrasOf(options, server), { role, isRemote }));
     },
     observer,
     monotonicMs,
@@ -127,6 +139,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: options.users, monotonicMs });
   const subjects = new SubjectRecorder(options);
+  const receipts = new Receipts({ key: options.receiptKey, now });
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -135,6 +148,7 @@ export function createBroker(options: BrokerOptions): Broker {
     keyStore,
     audit,
     denials,
+    receipts,
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     subjects,
     resourceOf: options.resourceOf,
@@ -146,6 +160,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
   const outcomes = new OutcomeIntake({
     podGate,
+    receipts,
     observer,
     log,
     monotonicMs,

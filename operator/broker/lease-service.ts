@@ -29,6 +29,7 @@ import type { PodGate } from './pod-gate.ts';
 import { podOnRecord } from './pod-on-record.ts';
 import type { ProbeLeases } from './probe-lease.ts';
 import type { BrokerSources } from './sources.ts';
+import type { Receipts } from './receipts.ts';
 import type { UserGate } from './user-gate.ts';
 
 /** Every answer that holds no key. */
@@ -47,6 +48,7 @@ export interface LeaseServiceOptions {
   readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
+  readonly receipts: Pick<Receipts, 'issue'>;
   readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
   readonly subjects: Pick<SubjectRecorder, 'seen'>;
   /** URL of a server that tokens may name as their audience; undefined: there is none. */
@@ -128,7 +130,7 @@ export class LeaseService {
       case 'mismatch':
         return this.#denyKey(asked);
       case 'refused':
-        return refuse(asked, opening.refusal, asked.headers);
+        return this.#refuse(asked, opening.refusal, asked.headers);
       case 'nothingStored':
         return this.#release(asked, undefined);
       case 'open':
@@ -162,7 +164,7 @@ export class LeaseService {
       asked.headers,
       stored.map(({ name }) => name),
     );
-    if (release.kind === 'missing') return refuse(asked, 'missing', release.headers);
+    if (release.kind === 'missing') return this.#refuse(asked, 'missing', release.headers);
     const headers = toLease(release.headers, stored);
     return headers === undefined ? this.#denyKey(asked) : this.#grant(asked, headers, key?.version ?? 0);
   }
@@ -183,9 +185,11 @@ export class LeaseService {
       });
     }
     const { subject, expiresAtMs } = asked.user;
+    const { subjectKey, pod, address } = asked;
     const ttlMs = leaseTtlMs(leaseTtlMsMax, expiresAtMs, now().getTime());
-    const terms = { decision: 'granted', leaseId, subject, subjectKey: asked.subjectKey, keyVersion, ttlMs } as const;
-    return { kind: 'granted', body: encodeGranted(terms, headers) };
+    const receipt = this.#options.receipts.issue({ server: address.server, subjectKey, keyVersion, podUid: pod.uid });
+    const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ttlMs, receipt } as const;
+    return { kind: 'granted', body: encodeGranted({ ...terms, ...credentialLeft(asked.user, now()) }, headers) };
   }
 
   #record(
@@ -228,6 +232,18 @@ export class LeaseService {
     return keyless({ decision: 'unauthenticated', reason, message });
   }
 
+  #refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader[]): LeaseAnswer {
+    const { subject } = asked.user;
+    return keyless({
+      decision: refusal,
+      subject,
+      subjectKey: asked.subjectKey,
+      ...explainRefusal(refusal, { server: asked.server, subject }, headers),
+      ttlMs: brokerLimits.refusalTtlMs,
+      ...credentialLeft(asked.user, this.#options.now()),
+    });
+  }
+
   async #denyKey({ pod, organization, address, user: { subject } }: Case): Promise<LeaseAnswer> {
     const reason = 'KeyUnreadable';
     const message = denyMessages[reason];
@@ -242,6 +258,11 @@ export class LeaseService {
     const { subject } = place;
     return keyless({ decision: 'denied', reason, message, ...(subject === undefined ? {} : { subject }) });
   }
+}
+
+/** A duration, as clocks need not agree. */
+function credentialLeft({ expiresAtMs }: Identified, now: Date): { readonly credentialMs?: number } {
+  return expiresAtMs === undefined ? {} : { credentialMs: Math.max(0, Math.floor(expiresAtMs - now.getTime())) };
 }
 
 /** Nobody knows what is stored right now, which says nothing of the key. */
@@ -262,14 +283,4 @@ interface Place {
 
 function keyless(response: KeylessResponse): LeaseAnswer {
   return { kind: 'keyless', response };
-}
-
-function refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader[]): LeaseAnswer {
-  return keyless({
-    decision: refusal,
-    subject: asked.user.subject,
-    subjectKey: asked.subjectKey,
-    ...explainRefusal(refusal, { server: asked.server, subject: asked.user.subject }, headers),
-    ttlMs: brokerLimits.refusalTtlMs,
-  });
 }

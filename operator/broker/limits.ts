@@ -66,6 +66,8 @@ export const brokerLimits = {
   refusingPodsMax: 1_000,
   /** Counted requests of one pod that are known again when they are reported again: two batches. */
   repeatsKnownPerPodMax: 2 * auditBatchMax,
+  /** How long a pod may tell what an upstream made of a key that it was given: a lease, and the longest call that is waited for. */
+  receiptTtlMs: 600_000,
   /** How long others have to be refused too before a rejection is taken for the key's fault. */
   rejectionPatienceMs: 10_000,
   /** Rejections of two users that lie no further apart are seen as one event. */

@@ -15,7 +15,7 @@ export interface BrokerObserver {
   callFailed(route: string, code: BrokerErrorCode): void;
   denialNotRecorded(): void;
   requestsCounted(count: number): void;
-  keyRejection(result: MarkResult | 'upstreamSuspected' | 'failed'): void;
+  keyRejection(result: MarkResult | 'upstreamSuspected' | 'failed' | 'unproven'): void;
 }
 
 export type StreamEnd = 'clientGone' | 'slow' | 'lifetime' | 'podGone' | 'serverGone' | 'draining';

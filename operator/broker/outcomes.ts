@@ -5,16 +5,21 @@ import { brokerLimits } from './limits.ts';
 import { markRejected, type MarkerOptions } from './mark-rejected.ts';
 import type { BrokerObserver } from './metrics.ts';
 import type { PodGate } from './pod-gate.ts';
+import type { Receipts } from './receipts.ts';
 import { type Rejection, Rejections } from './rejections.ts';
 
 export interface OutcomeIntakeOptions extends MarkerOptions {
   readonly podGate: Pick<PodGate, 'admit'>;
+  readonly receipts: Pick<Receipts, 'covers'>;
   readonly observer: Pick<BrokerObserver, 'keyRejection'>;
   readonly log: Log;
   readonly monotonicMs: () => number;
 }
 
-/** Takes what sidecars tell of keys that upstreams refused, and marks those that are at fault. A pod speaks for its own server only. */
+/**
+ * Takes what sidecars tell of keys that upstreams refused, and marks those that are at fault. A pod speaks of keys that it
+ * was given, as receipts prove: one that was not given a user's key can say nothing about it.
+ */
 export class OutcomeIntake {
   readonly #options: OutcomeIntakeOptions;
   readonly #rejections: Rejections;
@@ -30,11 +35,14 @@ export class OutcomeIntake {
     this.#sweep.unref();
   }
 
-  /** Resolves the number of outcomes taken. @throws BrokerError */
+  /** Resolves the number of outcomes believed. @throws BrokerError */
   async take({ server, outcomes }: OutcomeReport, podToken: string | undefined): Promise<number> {
-    await this.#options.podGate.admit({ token: podToken, server, purpose: 'leasing', action: 'outcomes' });
-    if (outcomes.length > 0) this.#rejections.take(server, outcomes);
-    return outcomes.length;
+    const pod = await this.#options.podGate.admit({ token: podToken, server, purpose: 'leasing', action: 'outcomes' });
+    const proven = outcomes.filter((outcome) => this.#options.receipts.covers({ server, podUid: pod.uid }, outcome));
+    if (proven.length > 0) this.#rejections.take(server, proven);
+    // Of a sidecar of before receipts, or made up: told again, it would be no better.
+    if (proven.length < outcomes.length) this.#options.observer.keyRejection('unproven');
+    return proven.length;
   }
 
   /** Judges, and writes the marks that are due. Never rejects: what fails is tried again with the next sweep. */

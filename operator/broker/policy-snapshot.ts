@@ -8,7 +8,7 @@ import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import { toolRules } from '#operator/policy/tool-rules.ts';
 
 /** What of a snapshot comes from neither the server nor a policy. */
-export type SnapshotExtras = Pick<PolicySnapshot, 'keyPage' | 'issuers' | 'scopes' | 'upstream'>;
+export type SnapshotExtras = Pick<PolicySnapshot, 'keyPage' | 'sessionKey' | 'issuers' | 'scopes' | 'upstream'>;
 
 /** Pure. What a sidecar holds of its server and of the policies that are for it. */
 export function policySnapshot(

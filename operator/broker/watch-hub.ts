@@ -5,6 +5,7 @@ import type { PolicySnapshot } from '#contract/watch.ts';
 import { heartbeatMs } from '#contract/watch.ts';
 
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
+import type { PodRole } from '#operator/identity/pod-roles.ts';
 
 import { BrokerError } from './errors.ts';
 import { brokerLimits } from './limits.ts';
@@ -12,8 +13,8 @@ import type { BrokerObserver, StreamEnd } from './metrics.ts';
 import { encodeWatch, WatchStream } from './watch-stream.ts';
 
 export interface WatchHubOptions {
-  /** Undefined when there is no such server. */
-  readonly snapshotOf: (server: ServerRef) => PolicySnapshot | undefined;
+  /** For the proxies of pods of one role. Undefined when there is no such server. */
+  readonly snapshotOf: (server: ServerRef, role: PodRole) => PolicySnapshot | undefined;
   readonly observer: Pick<BrokerObserver, 'streams' | 'streamCut'>;
   readonly monotonicMs: () => number;
   /** Tells this process from every other: revisions of two replicas never compare equal. */
@@ -23,14 +24,16 @@ export interface WatchHubOptions {
 
 export type WatchingPod = Pick<VerifiedPod, 'uid' | 'role'>;
 
+/** Streams that get the same: of one server, and of pods of one role. */
 interface Group {
   readonly server: ServerRef;
+  readonly role: PodRole;
   readonly streams: Set<WatchStream>;
   /** The snapshot that every stream of the group has. */
   snapshotJson: string;
 }
 
-/** All open watch streams, by server. */
+/** All open watch streams, by server and role. */
 export class WatchHub {
   readonly #options: WatchHubOptions;
   readonly #groups = new Map<string, Group>();
@@ -65,13 +68,14 @@ export class WatchHub {
     if (ofPod >= brokerLimits.streamsPerPodMax[role] || this.#count >= brokerLimits.streamsMax) {
       throw new BrokerError('ERR_TOO_MANY_STREAMS');
     }
-    const policy = this.#options.snapshotOf(server);
+    const policy = this.#options.snapshotOf(server, role);
     if (policy === undefined) throw new BrokerError('ERR_SERVER_NOT_FOUND');
-    const group = this.#groupOf(server, policy);
+    const group = this.#groupOf(server, role, policy);
     response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
     const stream = new WatchStream({
       response,
       server,
+      role,
       podUid,
       endsAtMs: this.#options.monotonicMs() + brokerLimits.streamLifetimeMs * (0.8 + 0.4 * this.#options.random()),
       onEnd: (ended, why) => this.#forget(ended, why),
@@ -86,8 +90,10 @@ export class WatchHub {
   /** Leases of one user at one server end. */
   invalidate(server: ServerRef, subjectKey: string): void {
     this.#sequence += 1;
-    const group = this.#groups.get(keyOf(server));
-    if (group !== undefined) this.#invalidateGroup(group, subjectKey);
+    for (const role of roles) {
+      const group = this.#groups.get(keyOf(server, role));
+      if (group !== undefined) this.#invalidateGroup(group, subjectKey);
+    }
   }
 
   /** All leases at the servers that `concerns` picks end. */
@@ -122,7 +128,7 @@ export class WatchHub {
   }
 
   #refreshGroup(group: Group): void {
-    const policy = this.#options.snapshotOf(group.server);
+    const policy = this.#options.snapshotOf(group.server, group.role);
     if (policy === undefined) {
       this.#sequence += 1;
       this.#invalidateGroup(group, 'all');
@@ -143,17 +149,17 @@ export class WatchHub {
     for (const stream of group.streams) stream.send(line);
   }
 
-  #groupOf(server: ServerRef, policy: PolicySnapshot): Group {
-    const key = keyOf(server);
+  #groupOf(server: ServerRef, role: PodRole, policy: PolicySnapshot): Group {
+    const key = keyOf(server, role);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group: Group = { server, streams: new Set(), snapshotJson: JSON.stringify(policy) };
+    const group: Group = { server, role, streams: new Set(), snapshotJson: JSON.stringify(policy) };
     this.#groups.set(key, group);
     return group;
   }
 
   #forget(stream: WatchStream, why: StreamEnd): void {
-    const key = keyOf(stream.server);
+    const key = keyOf(stream.server, stream.role);
     const group = this.#groups.get(key);
     group?.streams.delete(stream);
     if (group?.streams.size === 0) this.#groups.delete(key);
@@ -171,6 +177,8 @@ export class WatchHub {
   }
 }
 
-function keyOf({ namespace, name }: ServerRef): string {
-  return `${namespace}/${name}`;
+const roles: readonly PodRole[] = ['server', 'agent', 'gateway'];
+
+function keyOf({ namespace, name }: ServerRef, role: PodRole): string {
+  return `${namespace}/${name} ${role}`;
 }

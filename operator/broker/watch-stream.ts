@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 import type { ServerRef } from '#contract/lease.ts';
 import type { WatchMessage } from '#contract/watch.ts';
+import type { PodRole } from '#operator/identity/pod-roles.ts';
 
 import { brokerLimits } from './limits.ts';
 import type { StreamEnd } from './metrics.ts';
@@ -9,6 +10,7 @@ import type { StreamEnd } from './metrics.ts';
 export interface WatchStreamOptions {
   readonly response: ServerResponse;
   readonly server: ServerRef;
+  readonly role: PodRole;
   readonly podUid: string;
   /** Monotonic time at which the stream has to be opened anew. */
   readonly endsAtMs: number;
@@ -23,6 +25,7 @@ export function encodeWatch(message: WatchMessage): string {
 /** One sidecar that listens. What waits for a slow reader is bounded; who cannot keep up is cut and comes back. */
 export class WatchStream {
   readonly server: ServerRef;
+  readonly role: PodRole;
   readonly podUid: string;
   readonly endsAtMs: number;
   readonly #response: ServerResponse;
@@ -31,6 +34,7 @@ export class WatchStream {
 
   constructor(options: WatchStreamOptions) {
     this.server = options.server;
+    this.role = options.role;
     this.podUid = options.podUid;
     this.endsAtMs = options.endsAtMs;
     this.#response = options.response;

@@ -40,6 +40,9 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     limits: limitStoreOf(platform),
     client,
     keyPageOf: (server) => keyPageOf(server, options.keyPage, wiring.keys),
+    sessionKeyOf: ({ metadata }) =>
+      wiring.keys.sessionKeyOf({ namespace: metadata.namespace ?? '', name: metadata.name }, metadata.uid ?? ''),
+    receiptKey: wiring.keys.receiptKey,
     operatorNamespace: options.namespace,
     clusterDomain: options.clusterDomain,
     resourceOf: (server) =>

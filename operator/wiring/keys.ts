@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 
 import type { ServerRef } from '#contract/lease.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
@@ -10,7 +10,7 @@ import { LocalKekStore } from '#operator/keystore/kek-store.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
 import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
-import { stateKeyOf } from '#operator/keystore/state-key.ts';
+import { receiptKeyOf, sessionKeyOf, stateKeyOf } from '#operator/keystore/state-key.ts';
 import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
 import type { Informers } from './informers.ts';
@@ -23,6 +23,9 @@ export interface Keys {
   readonly probeCredentials: ProbeCredentials;
   /** `KeyPage.stateKey` of a server. */
   readonly stateKeyOf: (server: ServerRef, serverUid: string) => string;
+  /** `PolicySnapshot.sessionKey` of a server. */
+  readonly sessionKeyOf: (server: ServerRef, serverUid: string) => string;
+  readonly receiptKey: KeyObject;
 }
 
 /**
@@ -66,6 +69,8 @@ export async function openKeys(platform: Platform, informers: Informers, writer:
     keks,
     probeCredentials,
     stateKeyOf: (server, serverUid) => stateKeyOf(indexKey, server, serverUid),
+    sessionKeyOf: (server, serverUid) => sessionKeyOf(indexKey, server, serverUid),
+    receiptKey: receiptKeyOf(indexKey),
   };
 }
 

@@ -20,7 +20,12 @@ export const assumedClientsMax = 32;
 export const keyPageUrlForm =
   /^(?:https:\/\/[^/?#@\s]+|http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?)(?:[/?][\x21-\x7e]*)?$/;
 
-const stateKeyForm = /^[A-Za-z0-9_-]{43}$/;
+const secretForm = /^[A-Za-z0-9_-]{43}$/;
+
+/** 32 bytes in base64url. @throws ContractError */
+export function parseSecret(value: unknown, path: string): string {
+  return readText(value, path, { charsMax: 43, pattern: secretForm, expected: '32 bytes in base64url' });
+}
 
 /** @throws ContractError */
 export function parseKeyPage(value: unknown, path: string): KeyPage {
@@ -33,11 +38,7 @@ export function parseKeyPage(value: unknown, path: string): KeyPage {
   if (!URL.canParse(url)) throw new ContractError(`${path}.url`, 'an https URL');
   return present({
     url,
-    stateKey: readText(page['stateKey'], `${path}.stateKey`, {
-      charsMax: 43,
-      pattern: stateKeyForm,
-      expected: '32 bytes in base64url',
-    }),
+    stateKey: parseSecret(page['stateKey'], `${path}.stateKey`),
     assumedClients: ifPresent(page['assumedClients'], (found) =>
       readList(found, `${path}.assumedClients`, {
         itemsMax: assumedClientsMax,

@@ -36,6 +36,7 @@ export interface LeasedHeader {
 
 /**
  * Durations, not instants: the two clocks need not agree. `subjectKey` is the opaque id that invalidations name.
+ * `credentialMs`: how long the credential still lasts, longer than the lease; absent: its end is not known.
  * `message` is a sentence for a person and never holds a value.
  */
 export type LeaseResponse =
@@ -47,6 +48,9 @@ export type LeaseResponse =
       readonly headers: readonly LeasedHeader[];
       readonly keyVersion: number;
       readonly ttlMs: number;
+      readonly credentialMs?: number;
+      /** To be shown with what is told of this key (`POST /v1/outcomes`). */
+      readonly receipt?: string;
       /** The operator tries a key: what the upstream says of it is for the operator, as it is. */
       readonly probe?: true;
     }
@@ -58,6 +62,7 @@ export type LeaseResponse =
       /** What the user can do now, for example the command to run. */
       readonly message: string;
       readonly ttlMs: number;
+      readonly credentialMs?: number;
     }
   | {
       readonly decision: 'denied';
@@ -88,3 +93,4 @@ export const leaseRequestBytesMax = 32_768;
 /** Largest `POST /v1/leases` answer, and most headers of one server. */
 export const leaseResponseBytesMax = 524_288;
 export const headersMax = 32;
+export const receiptCharsMax = 128;

@@ -1,8 +1,8 @@
 import type { ServerRef } from './lease.ts';
 
 /**
- * `POST /v1/outcomes`: what an upstream made of the keys that a sidecar put into requests. The broker answers `{ received: n }`; a
- * report that is lost or repeated does no harm. Parsers live in `parse-requests.ts`.
+ * `POST /v1/outcomes`: what an upstream made of the keys that a sidecar put into requests. The broker answers `{ received: n }`, the
+ * number of those that it believes; a report that is lost or repeated does no harm. Parsers live in `parse-requests.ts`.
  */
 export interface OutcomeReport {
   readonly server: ServerRef;
@@ -18,6 +18,8 @@ export interface KeyOutcome {
    * rejections to weigh it against. 403, 429 and 5xx are neither.
    */
   readonly outcome: 'accepted' | 'rejected';
+  /** Of the lease that the key came with. Without one that fits, and with one that is older than ten minutes, the broker ignores what is told. */
+  readonly receipt?: string;
 }
 
 export const outcomesMax = 500;

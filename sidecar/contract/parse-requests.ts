@@ -7,7 +7,7 @@ import { auditBatchMax, auditTextCharsMax } from './audit.ts';
 import type { ClosedSet, JsonObject, TextBounds } from './fields.ts';
 import { ifPresent, present, readBoolean, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
 import type { LeaseRequest } from './lease.ts';
-import { credentialBytesMax } from './lease.ts';
+import { credentialBytesMax, receiptCharsMax } from './lease.ts';
 import type { KeyOutcome, OutcomeReport } from './outcome.ts';
 import { outcomesMax } from './outcome.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
@@ -38,8 +38,8 @@ export function parseOutcomeReport(value: unknown): OutcomeReport {
 }
 
 function parseOutcome(value: unknown, path: string): KeyOutcome {
-  const { subjectKey, keyVersion, outcome } = readObject(value, path);
-  return {
+  const { subjectKey, keyVersion, outcome, receipt } = readObject(value, path);
+  return present({
     // It becomes part of an object's name.
     subjectKey: readText(subjectKey, `${path}.subjectKey`, {
       charsMax: 128,
@@ -48,7 +48,8 @@ function parseOutcome(value: unknown, path: string): KeyOutcome {
     }),
     keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     outcome: readOneOf(outcome, `${path}.outcome`, { accepted: true, rejected: true }),
-  };
+    receipt: ifPresent(receipt, (found) => readText(found, `${path}.receipt`, { charsMax: receiptCharsMax })),
+  });
 }
 
 /** @throws ContractError */

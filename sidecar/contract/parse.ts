@@ -16,9 +16,9 @@ import {
   readText,
 } from './fields.ts';
 import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
-import { parseKeyPage } from './key-page.ts';
+import { parseKeyPage, parseSecret } from './key-page.ts';
 import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
-import { headersMax, leaseTtlMsMax } from './lease.ts';
+import { headersMax, leaseTtlMsMax, receiptCharsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
 import { parseLimitRules } from './parse-quota.ts';
 import type { PolicySnapshot, ServerUpstream, ToolRules, WatchMessage } from './watch.ts';
@@ -78,14 +78,15 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
     case 'invalid':
     case 'expired':
     case 'pendingApproval':
-      return {
+      return present({
         decision,
         subject: parseSubject(body['subject'], 'subject'),
         subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
         hints: readList(body['hints'], 'hints', { itemsMax: headersMax, item: parseHint }),
         message: readText(body['message'], 'message', sentence),
         ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
-      };
+        credentialMs: parseCredentialMs(body),
+      });
     case 'denied':
       return present({
         decision,
@@ -114,8 +115,16 @@ function parseGranted(body: JsonObject): LeaseResponse {
     headers,
     keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
     ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
+    credentialMs: parseCredentialMs(body),
+    receipt: ifPresent(body['receipt'], (found) => readText(found, 'receipt', { charsMax: receiptCharsMax })),
     probe: body['probe'] === true ? (true as const) : undefined,
   });
+}
+
+function parseCredentialMs({ credentialMs }: JsonObject): number | undefined {
+  return ifPresent(credentialMs, (found) =>
+    readInteger(found, 'credentialMs', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+  );
 }
 
 /** RFC 9110 token. */
@@ -195,6 +204,7 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
     ),
     limits: ifPresent(policy['limits'], (limits) => parseLimitRules(limits, 'policy.limits')),
     keyPage: ifPresent(policy['keyPage'], (found) => parseKeyPage(found, 'policy.keyPage')),
+    sessionKey: ifPresent(policy['sessionKey'], (found) => parseSecret(found, 'policy.sessionKey')),
     issuers: ifPresent(policy['issuers'], (issuers) =>
       readList(issuers, 'policy.issuers', { itemsMax: issuersMax, item: parseHttpsUrl }),
     ),

@@ -26,6 +26,11 @@ export interface PolicySnapshot {
   readonly limits?: LimitRules;
   /** Absent: users are told in words what to do, and no link is offered. */
   readonly keyPage?: KeyPage;
+  /**
+   * 32 bytes in base64url, of this server alone and the same for all proxies that stand in front of it: marks ids of sessions with their
+   * users. Absent: this proxy keeps sessions by its own memory.
+   */
+  readonly sessionKey?: string;
   /** URLs of the OpenID Connect issuers that users log in at (RFC 9728, `authorization_servers`). */
   readonly issuers?: readonly string[];
   /** What clients ask those for (`scopes_supported`). Absent: `openid`. */

@@ -25,8 +25,8 @@ export const outcomeLimits: OutcomeLimits = {
   backoff: { firstMs: 200, mostMs: 5_000 },
 };
 
-/** The user and the version of a key that was put into a request. */
-export type SentKey = Pick<KeyOutcome, 'subjectKey' | 'keyVersion'>;
+/** The user and the version of a key that was put into a request, and what proves that it came with a lease. */
+export type SentKey = Pick<KeyOutcome, 'subjectKey' | 'keyVersion' | 'receipt'>;
 
 /**
  * Tells the broker what the upstream makes of keys. In memory, bounded, and lost when the broker does not come back: a key that is
@@ -51,13 +51,13 @@ export class OutcomeReporter {
     return this.#options.nowMs() < this.#watchesUntilMs;
   }
 
-  rejected({ subjectKey, keyVersion }: SentKey): void {
+  rejected(key: SentKey): void {
     this.#watchesUntilMs = this.#options.nowMs() + this.#limits.watchMs;
-    this.#put({ subjectKey, keyVersion, outcome: 'rejected' });
+    this.#put(outcomeOf(key, 'rejected'));
   }
 
-  accepted({ subjectKey, keyVersion }: SentKey): void {
-    if (this.isWatching) this.#put({ subjectKey, keyVersion, outcome: 'accepted' });
+  accepted(key: SentKey): void {
+    if (this.isWatching) this.#put(outcomeOf(key, 'accepted'));
   }
 
   stop(): void {
@@ -101,4 +101,8 @@ export class OutcomeReporter {
       }
     }
   }
+}
+
+function outcomeOf({ subjectKey, keyVersion, receipt }: SentKey, outcome: KeyOutcome['outcome']): KeyOutcome {
+  return { subjectKey, keyVersion, outcome, ...(receipt === undefined ? {} : { receipt }) };
 }

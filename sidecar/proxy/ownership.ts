@@ -68,7 +68,7 @@ export class Ownership {
     this.#all.asked.delete(this.#questionOf(record, userOf(record.subject), id));
   }
 
-  /** Whether the user of this request may name the task: it is theirs, or nobody knows whose. */
+  /** Whether what is told of a task may be for this user: it is theirs, or nobody knows whose. */
   mayUseTask(record: RequestRecord, taskId: string): boolean {
     const task = this.#all.tasks.get(this.#server + hashOf(taskId));
     return task === undefined || task.owner === userOf(record.subject);
@@ -84,9 +84,9 @@ export class Ownership {
     this.#all.tasks.set(this.#server + hashOf(taskId), { owner: userOf(record.subject) });
   }
 
-  /** The server has let this request in with a task that may not be remembered, as after a restart of the sidecar alone. */
+  /** Puts off that it is forgotten. */
   useTask(record: RequestRecord, taskId: string): void {
-    if (this.mayUseTask(record, taskId)) this.beginTask(record, taskId);
+    if (this.ownsTask(record, taskId)) this.beginTask(record, taskId);
   }
 
   /** Ids are unique within a session only, and `1` is not `"1"`. */

@@ -25,6 +25,7 @@ import { guardEcho } from './layers/guard-echo.ts';
 import { identify, type LeaseSource } from './layers/identify.ts';
 import { limit, type LimitObserver } from './layers/limit.ts';
 import { limitHead } from './layers/limit-head.ts';
+import { markSession } from './layers/mark-session.ts';
 import { observe, type Outcomes } from './layers/observe.ts';
 import { type BodyLimits, readBody } from './layers/read-body.ts';
 import { serveMetadata } from './layers/serve-metadata.ts';
@@ -127,6 +128,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(readBody(parts.limits, parts.bodies))
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
+      // Needs the user; behind it the id of a session is the server's own.
+      .push(markSession({ server: parts.server, policy, ownership, opensUrls: (request) => ladder.opensUrls(request) }))
       // Needs the user; before anything that answers from what a session says of its client.
       .push(
         bindSession({

@@ -252,6 +252,8 @@ export function brokerWorld() {
     audit,
     client: fakeUserKeyClient(sources.userKeys),
     keyPageOf: () => undefined,
+    sessionKeyOf: ({ metadata }) => createHash('sha256').update(metadata.name).digest('base64url'),
+    receiptKey: createSecretKey(Buffer.alloc(32, 1)),
     users: {
       /** A token that begins with `review:` is one that only the API server can judge. */
       proofOf: (credential: string): Proof => {

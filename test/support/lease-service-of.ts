@@ -7,6 +7,7 @@ import { LeaseService } from '#operator/broker/lease-service.ts';
 import { ProbeLeases } from '#operator/broker/probe-lease.ts';
 import { PodGate } from '#operator/broker/pod-gate.ts';
 import { createPodIdentifier } from '#operator/broker/pod-identifier.ts';
+import { Receipts } from '#operator/broker/receipts.ts';
 import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
 import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
@@ -26,6 +27,7 @@ export function servicesOf(world: BrokerWorld) {
   const pods = createPodIdentifier(world);
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: world.users, monotonicMs });
+  const receipts = new Receipts({ key: world.options.receiptKey, now });
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -34,6 +36,7 @@ export function servicesOf(world: BrokerWorld) {
     keyStore,
     audit,
     denials,
+    receipts,
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
     subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),
     resourceOf,
@@ -43,7 +46,7 @@ export function servicesOf(world: BrokerWorld) {
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
-  return { leases, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
+  return { leases, receipts, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
 }
 
 /** The answer as the sidecar would read it. */

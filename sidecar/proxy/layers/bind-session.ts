@@ -2,13 +2,12 @@ import { initialize, isSubscription, nameParameter } from '../../mcp/methods.ts'
 import { subscribedTasks } from '../../mcp/subscribed-tasks.ts';
 import { ProxyError } from '../errors.ts';
 import type { BoundToSession, ClassifiedRequest, Handler, Layer, ProxyResponse } from '../exchange.ts';
-import type { MessageStreams } from '../message-streams.ts';
+import type { MessageStream, MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
 import { postMessage } from '../posted-message.ts';
 import { SessionTimes } from '../session-times.ts';
 import { hashOf, userOf } from '../sessions.ts';
-
-const sessionHeader = 'mcp-session-id';
+import { sessionHeader } from './mark-session.ts';
 
 /** MCP, Streamable HTTP: visible ASCII. Anything else, like two ids in a list, could be read as another id than it is judged as. */
 const sessionIdForm = /^[\x21-\x7e]+$/;
@@ -16,8 +15,9 @@ const sessionIdForm = /^[\x21-\x7e]+$/;
 /**
  * Keeps a session (revisions up to 2025-11-25) to the user who began it: a server may have kept that user's key with it. To
  * anybody else it does not exist (MCP security best practices, "Session Hijacking"); the same holds for tasks, and for the questions
- * that the server asks. Only the upstream's answers bind: what it begins belongs to whom it answers, whoever named that id before,
- * and an id that is not remembered, as after a restart of the sidecar alone, to the first user whom the upstream lets in with it.
+ * that the server asks. Only the upstream's answers bind: what it begins belongs to whom it answers, whoever named that id before.
+ * A session that is not remembered is of the user whom its mark names (`mark-session.ts`), and where ids are not marked, of the first
+ * whom the upstream lets in with it. A task that is not remembered is nobody's.
  */
 export function bindSession({
   ownership,
@@ -29,25 +29,24 @@ export function bindSession({
   const times = new SessionTimes();
   return (inner) =>
     function bindSessionToUser(request) {
-      if (streams.size > 0 || request.path !== endpoint.path) {
-        const stream = request.method === 'POST' ? streams.find(`${request.path}${request.query}`) : undefined;
-        if (stream !== undefined || request.path !== endpoint.path) {
-          const named = request.headers.get(sessionHeader);
-          if (named !== null) ownSession(ownership, request, named);
-          return postMessage({
-            request,
-            stream,
-            opensUrls,
-            rescue,
-            inner: (bound) => passOn({ request: bound, inner, ownership, opensUrls, times }, bound),
-          });
-        }
-      }
       const shown = request.headers.get(sessionHeader);
+      const stream = streamOf(streams, request);
+      // A server may name the path of the endpoint itself for messages; any other path is for nothing else.
+      if (stream !== undefined || request.path !== endpoint.path) {
+        if (shown !== null) ownSession(ownership, request, shown);
+        const send: Handler<BoundToSession> = (bound) =>
+          passOn({ request: bound, inner, ownership, opensUrls, times }, bound);
+        return postMessage({ request, stream, opensUrls, rescue, inner: send });
+      }
       if (shown !== null) return useSession({ request, inner, ownership, opensUrls, times }, shown);
       if (beginsSession(request)) return beginSession({ request, inner, ownership, opensUrls, times });
       return passOn({ request, inner, ownership, opensUrls, times }, none);
     };
+}
+
+/** The stream on which what is posted there is answered. */
+function streamOf(streams: MessageStreams, { method, path, query }: ClassifiedRequest): MessageStream | undefined {
+  return streams.size > 0 && method === 'POST' ? streams.find(`${path}${query}`) : undefined;
 }
 
 export interface BindSessionOptions {
@@ -117,7 +116,7 @@ function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
     if (message.kind === 'notification') {
       throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
     }
-    if (message.name !== undefined && !ownership.mayUseTask(record, message.name)) throw taskNotFound();
+    if (message.name !== undefined && !ownership.ownsTask(record, message.name)) throw taskNotFound();
   }
   if (message?.kind === 'request' && isSubscription(message.method)) checkSubscribedTasks(ownership, request);
   return inner({ ...request, session: binding.session, messagePath: binding.messagePath });
@@ -131,7 +130,7 @@ function taskNotFound(): ProxyError {
 function checkSubscribedTasks(ownership: Ownership, { record, bytes }: ClassifiedRequest): void {
   const tasks = subscribedTasks(bytes);
   if (tasks === 'unreadable') throw new ProxyError('InvalidMessage', 'The task ids to listen to cannot be read.');
-  for (const id of tasks) if (!ownership.mayUseTask(record, id)) throw taskNotFound();
+  for (const id of tasks) if (!ownership.ownsTask(record, id)) throw taskNotFound();
 }
 
 async function passAnswerOn(step: Step, { session, messagePath }: Binding): Promise<ProxyResponse> {

@@ -6,6 +6,7 @@ import type { WatchMessage } from '#contract/watch.ts';
 import { createBroker } from '#operator/broker/broker.ts';
 import { TestBrokerClient } from '#test/support/broker-client.ts';
 import { alice, brokerWorld, github, mcpServer, userKeyOf, type BrokerWorld } from '#test/support/broker-world.ts';
+import { verifies } from '#test/requirements.ts';
 import { makeTestCertificate } from '#test/support/test-certificates.ts';
 
 const wiki: ServerRef = { namespace: 'team-a', name: 'wiki' };
@@ -47,7 +48,8 @@ async function start(): Promise<{ client: TestBrokerClient; world: BrokerWorld }
     world.sources.userKeys.put(userKeyOf(alice, server));
   }
   const { cert, key, ca } = await makeTestCertificate(['localhost']);
-  const broker = createBroker({ ...world.options, identity: { cert, key } });
+  const keyPage = { url: 'https://keys.example/', stateKey: 'a'.repeat(43) };
+  const broker = createBroker({ ...world.options, keyPageOf: () => keyPage, identity: { cert, key } });
   const client = new TestBrokerClient(await broker.listen(0, '127.0.0.1'), ca);
   open.push(
     () => broker.close(),
@@ -77,6 +79,18 @@ describe('a gateway', () => {
     expect((await policyOf(client, github)).policy).toMatchObject({
       upstream: { kind: 'cluster', url: 'http://github-mcp.team-a.svc.cluster.local/mcp' },
     });
+  });
+
+  test(verifies('policy:secrets-by-role'), async () => {
+    const { client } = await start();
+    const known = Object.keys((await policyOf(client, wiki)).policy);
+    expect(known).toEqual(expect.arrayContaining(['keyPage', 'sessionKey']));
+    const ofCluster = Object.keys((await policyOf(client, github)).policy);
+    expect(ofCluster).not.toContain('keyPage');
+    expect(ofCluster).not.toContain('sessionKey');
+    const sidecar = await client.watch(github, 'pod:team-a/github-0');
+    open.push(() => sidecar.close());
+    expect(policyIn(await sidecar.nextNews())).toHaveProperty('sessionKey');
   });
 
   test('gets the key of a user who shows a token, for a remote server, and none for a server in the cluster', async () => {

@@ -1,9 +1,12 @@
+import { createSecretKey } from 'node:crypto';
+
 import { describe, expect, test } from 'vitest';
 
 import type { KeyOutcome } from '#contract/outcome.ts';
 import { brokerLimits } from '#operator/broker/limits.ts';
+import { Receipts } from '#operator/broker/receipts.ts';
 import { OutcomeIntake } from '#operator/broker/outcomes.ts';
-import type { Subject } from '#contract/lease.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import {
   alice,
@@ -15,6 +18,7 @@ import {
   userKeyOf,
   type BrokerWorld,
 } from '#test/support/broker-world.ts';
+import { verifies } from '#test/requirements.ts';
 import { readAnswer, servicesOf } from '#test/support/lease-service-of.ts';
 
 const podToken = 'pod:team-a/github-0';
@@ -29,21 +33,34 @@ function setUp(change: { client?: BrokerWorld['client'] } = {}) {
     ...change,
     userKeys: world.sources.userKeys.store,
     podGate: services.podGate,
+    receipts: services.receipts,
     observer: { keyRejection: (result) => results.push(result) },
   });
   for (const user of [alice, bob, carol]) {
     world.keyStore.set(user, { Authorization: `key of ${user.name}` });
     world.sources.userKeys.put(userKeyOf(user));
   }
+  const receiptOf = (user: Subject, keyVersion = 1, more: { podUid?: string; server?: ServerRef } = {}): string =>
+    services.receipts.issue({
+      server: github,
+      subjectKey: subjectKeyOf(user),
+      keyVersion,
+      podUid: 'uid-of-github-0',
+      ...more,
+    });
+  const tell = (user: Subject, told: Omit<KeyOutcome, 'subjectKey' | 'receipt'>, receipt: string | undefined) => {
+    const outcome = { ...told, subjectKey: subjectKeyOf(user), ...(receipt === undefined ? {} : { receipt }) };
+    return intake.take({ server: github, outcomes: [outcome] }, podToken);
+  };
   const report = (user: Subject, outcome: KeyOutcome['outcome'], keyVersion = 1) =>
-    intake.take({ server: github, outcomes: [{ subjectKey: subjectKeyOf(user), keyVersion, outcome }] }, podToken);
+    tell(user, { outcome, keyVersion }, receiptOf(user, keyVersion));
   const later = async (ms: number): Promise<void> => {
     world.clock.nowMs += ms;
     await intake.settle();
   };
   const rejectedOf = (user: Subject) =>
     world.sources.userKeys.store.get('team-a', `github-${subjectKeyOf(user)}`)?.status?.rejected?.version;
-  return { ...world, ...services, intake, report, later, rejectedOf, results };
+  return { ...world, ...services, intake, report, tell, receiptOf, later, rejectedOf, results };
 }
 
 describe('a key that the upstream refuses', () => {
@@ -204,5 +221,48 @@ describe('a report of outcomes', () => {
     await later(brokerLimits.rejectionPatienceMs);
     expect(results.length).toBeLessThanOrEqual(brokerLimits.rejectionUsersMax);
     expect(results).not.toContain('marked');
+  });
+});
+
+describe('what is told of a key', () => {
+  test(verifies('key-release:outcome-receipts'), async () => {
+    const { leases, tell, receiptOf, later, rejectedOf, results } = setUp();
+    const wiki = { namespace: 'team-a', name: 'wiki' };
+    const told = { outcome: 'rejected', keyVersion: 1 } as const;
+    const forged = [
+      undefined,
+      '',
+      'made-up',
+      receiptOf(bob),
+      receiptOf(alice, 2),
+      receiptOf(alice, 1, { podUid: 'uid-of-another-pod' }),
+      receiptOf(alice, 1, { server: wiki }),
+      receiptOf(alice).replace(/^\d/, (digit) => String((Number(digit) + 1) % 10)),
+    ];
+    for (const receipt of forged) expect(await tell(alice, told, receipt)).toBe(0);
+    await later(brokerLimits.rejectionPatienceMs);
+    expect(rejectedOf(alice)).toBeUndefined();
+    expect(results).toEqual(forged.map(() => 'unproven'));
+
+    const answer = await leases.lease({ server: github, credential: 'token-of-alice' }, podToken);
+    const { receipt } = readAnswer(answer) as { receipt: string };
+    expect(await tell(alice, told, receipt)).toBe(1);
+    await later(brokerLimits.rejectionPatienceMs);
+    expect(rejectedOf(alice)).toBe(1);
+  });
+
+  test('is believed for as long as its receipt lasts, by every replica', () => {
+    const key = createSecretKey(Buffer.alloc(32, 7));
+    let nowMs = Date.parse('2026-11-24T10:00:00Z');
+    const now = (): Date => new Date(nowMs);
+    const lease = { server: github, subjectKey: subjectKeyOf(alice), keyVersion: 1, podUid: 'uid-of-github-0' };
+    const told = { subjectKey: lease.subjectKey, keyVersion: 1, outcome: 'rejected' as const };
+    const receipt = new Receipts({ key, now }).issue(lease);
+    const other = new Receipts({ key, now });
+    expect(other.covers(lease, { ...told, receipt })).toBe(true);
+    nowMs += brokerLimits.receiptTtlMs;
+    expect(other.covers(lease, { ...told, receipt })).toBe(false);
+    const stranger = new Receipts({ key: createSecretKey(Buffer.alloc(32, 8)), now });
+    expect(stranger.covers(lease, { ...told, receipt: new Receipts({ key, now }).issue(lease) })).toBe(false);
   });
 });

@@ -13,6 +13,8 @@ import { LeaseCache } from '#sidecar/leases/lease-cache.ts';
 import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { Outcomes } from '#sidecar/proxy/layers/observe.ts';
+import { Belongings, Ownership } from '#sidecar/proxy/ownership.ts';
+import { newRecord } from '#sidecar/proxy/record.ts';
 import { verifies } from '../../../requirements.ts';
 import {
   alice,
@@ -169,7 +171,10 @@ describe(verifies('mcp:10-missing-key'), () => {
   ])(
     'a modern client is never asked in a form that it does not know: %s %j %j',
     async (method, params, capabilities) => {
-      const { send, events } = setUp();
+      const belongings = new Belongings();
+      const record = newRecord('POST', { startedMs: 0, at: new Date() });
+      new Ownership(belongings, server).beginTask({ ...record, subject: alice }, 't');
+      const { send, events } = setUp({ belongings });
       const request = modern({ method, params, capabilities });
       const name = method === 'tasks/get' ? { 'mcp-name': 't' } : {};
       const body = (await jsonOf(await send({ ...request, headers: { ...request.headers, ...name } }))) as {
