@@ -3,7 +3,7 @@ import type { Limiter, LimitVerdict } from '../../limits/limiter.ts';
 import type { Limits } from '../../limits/limits-in-force.ts';
 import { toolCall } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
-import type { ClassifiedRequest, Handler, Layer, ProxyResponse } from '../exchange.ts';
+import type { ClassifiedRequest, Handler, Layer, Permission, ProxyResponse } from '../exchange.ts';
 
 export interface LimitParts {
   readonly limits: () => Limits | undefined;
@@ -30,13 +30,18 @@ export function limit<R extends ClassifiedRequest>(parts: LimitParts): Layer<R> 
         if (message.method !== toolCall) return inner(request);
         throw new ProxyError('InvalidMessage', 'A tool call needs an id.');
       }
-      const { subjectKey } = request.permission;
+      const subjectKey = countedFor(request.permission);
       const rules = limits.of(message);
       if (rules.length === 0 || subjectKey === undefined) return inner(request);
       const verdict = parts.limiter.take(subjectKey, rules);
       if (!(verdict instanceof Promise)) return goOn({ verdict, limits, parts }, request, inner);
       return verdict.then((late) => goOn({ verdict: late, limits, parts }, request, inner));
     };
+}
+
+/** The operator has a budget of its own for trying keys: what it tries is no user's use. */
+function countedFor(permission: Permission): string | undefined {
+  return permission.decision === 'granted' && permission.probe === true ? undefined : permission.subjectKey;
 }
 
 interface Judged {

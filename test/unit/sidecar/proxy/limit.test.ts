@@ -1,22 +1,27 @@
 import { describe, expect, test } from 'vitest';
 
+import type { LeaseResponse } from '#contract/lease.ts';
 import type { LimitRule } from '#contract/quota.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import type { LimitVerdict } from '#sidecar/limits/limiter.ts';
 import { verifies } from '#test/requirements.ts';
-import { jsonOf, policy, rpc, world } from './world.ts';
+import { granted, jsonOf, policy, rpc, world } from './world.ts';
 
 const requests: LimitRule = { bucket: 'p/Minute', per: 'Minute', max: 60 };
 const creating: LimitRule = { bucket: 'p/Minute/create_*', per: 'Minute', max: 5, match: 'create_*' };
 
-function limitedWorld(verdict: LimitVerdict, onStoreFailure: 'Open' | 'Closed' = 'Open') {
+function limitedWorld(
+  verdict: LimitVerdict,
+  onStoreFailure: 'Open' | 'Closed' = 'Open',
+  lease: LeaseResponse = granted,
+) {
   const taken: (readonly string[])[] = [];
   const limited: PolicySnapshot = { ...policy, limits: { rules: [requests, creating], onStoreFailure } };
   const take = (_subject: string, rules: readonly LimitRule[]): LimitVerdict => {
     taken.push(rules.map(({ bucket }) => bucket));
     return verdict;
   };
-  return { taken, ...world({ policy: () => limited, limiter: { take } }) };
+  return { taken, ...world({ policy: () => limited, limiter: { take }, lease }) };
 }
 
 const spent: LimitVerdict = { kind: 'limited', rule: requests, retryMs: 1_500 };
@@ -57,6 +62,12 @@ describe('what counts', () => {
     expect((await send({ body })).status).toBe(400);
     expect(forwarded).toHaveLength(0);
   });
+});
+
+test('a key that the operator tries is no use of any user, and is not counted', async () => {
+  const { send, taken, forwarded } = limitedWorld(spent, 'Open', { ...granted, subjectKey: 'probe-a', probe: true });
+  await send({ body: rpc('tools/call', { name: 'create_it' }) });
+  expect([taken.length, forwarded.length]).toEqual([0, 1]);
 });
 
 describe('while nobody can count', () => {
