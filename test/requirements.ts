@@ -133,6 +133,7 @@ export const requirements = {
   'limits:replicas': 'several replicas together grant what one would, never more',
   'limits:sidecars': 'sidecars of one server count together',
   'limits:redis': 'with Valkey or Redis the same is granted, whichever replica is asked',
+  'limits:killed-replica': 'a replica that is killed under load takes granted requests with it, and gives nobody more',
   'limits:restart': 'what was counted is counted after every restart, on whatever node',
   'limits:answer': 'a limited request is answered with its id, the limit, and when to try again, and is on record',
   'limits:store-failure': 'while nobody can count, requests pass or not as the policy says',

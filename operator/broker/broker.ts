@@ -172,6 +172,7 @@ export function createBroker(options: BrokerOptions): Broker {
   });
   const quotas = new QuotaService({
     podGate,
+    userGate,
     sources,
     store: options.limits,
     metrics: limitMetrics(options.registry),

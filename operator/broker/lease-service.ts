@@ -30,6 +30,7 @@ import { podOnRecord } from './pod-on-record.ts';
 import type { ProbeLeases } from './probe-lease.ts';
 import type { BrokerSources } from './sources.ts';
 import type { Receipts } from './receipts.ts';
+import { subjectBudget } from './subject-budget.ts';
 import type { UserGate } from './user-gate.ts';
 
 /** Every answer that holds no key. */
@@ -108,7 +109,7 @@ export class LeaseService {
       return this.#options.probes.lease({ pod, organization: organization.name, server, headers, credential });
     }
     const issuers = withResource(organization.issuers, this.#options.resourceOf(ref));
-    const budget = budgetOf(pod, ref);
+    const budget = subjectBudget(pod, ref);
     const user = await this.#limited(pod, place, () => userGate.identify(budget, credential, issuers));
     if (user.kind === 'unauthenticated') return this.#refuseUser(pod, place, user);
     const subjectKey = keyStore.subjectKeyOf(user.subject);
@@ -268,11 +269,6 @@ function credentialLeft({ expiresAtMs }: Identified, now: Date): { readonly cred
 /** Nobody knows what is stored right now, which says nothing of the key. */
 function isStoreUnavailable(error: unknown): boolean {
   return error instanceof KubeError || (error instanceof KeyStoreError && error.code === 'ViewStale');
-}
-
-/** What is rationed: a sidecar or an agent as a whole, and each server of a gateway, so that no server's users starve another's. */
-function budgetOf({ uid, role }: VerifiedPod, { namespace, name }: ServerRef): string {
-  return role === 'gateway' ? `${uid} ${namespace}/${name}` : uid;
 }
 
 interface Place {

@@ -8,9 +8,12 @@ import type { Log } from '#operator/kube/observers.ts';
 import { BrokerError } from './errors.ts';
 import type { PodGate } from './pod-gate.ts';
 import type { BrokerSources } from './sources.ts';
+import { subjectBudget } from './subject-budget.ts';
+import type { UserGate } from './user-gate.ts';
 
 export interface QuotaServiceOptions {
   readonly podGate: Pick<PodGate, 'admit'>;
+  readonly userGate: Pick<UserGate, 'admitSubject'>;
   readonly sources: Pick<BrokerSources, 'mcpServers' | 'userKeyPolicies'>;
   readonly store: LimitStore;
   readonly metrics: LimitMetrics;
@@ -26,11 +29,13 @@ export class QuotaService {
     this.#options = options;
   }
 
-  /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_SERVER_NOT_FOUND, ERR_LIMITS_UNAVAILABLE */
+  /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_TOO_MANY_SUBJECTS, ERR_SERVER_NOT_FOUND, ERR_LIMITS_UNAVAILABLE */
   async take(request: QuotaRequest, podToken: string | undefined): Promise<QuotaResponse> {
-    const { podGate, sources, now, store, metrics } = this.#options;
+    const { podGate, userGate, sources, now, store, metrics } = this.#options;
     const { server: ref, subjectKey, buckets: wishes } = request;
-    await podGate.admit({ token: podToken, server: ref, purpose: 'leasing', action: 'quota' });
+    const pod = await podGate.admit({ token: podToken, server: ref, purpose: 'leasing', action: 'quota' });
+    // Users of a lease are known there; made up ones would fill the store.
+    userGate.admitSubject(subjectBudget(pod, ref), subjectKey);
     const server = sources.mcpServers.store.get(ref.namespace, ref.name);
     if (server === undefined) throw new BrokerError('ERR_SERVER_NOT_FOUND');
     const rules = countedRules(server, sources.userKeyPolicies.store.listNamespace(ref.namespace));

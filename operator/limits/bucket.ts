@@ -45,6 +45,8 @@ const holdMsMin = 200;
 const heldShare = 0.25;
 /** Part of what is left that one block may have. */
 const blockShare = 0.1;
+/** Clocks of replicas may differ by this much. */
+const clockMarginMs = 60_000;
 /** Rounding of sums of fractions. */
 const epsilon = 1e-6;
 
@@ -85,7 +87,8 @@ function takeOfDay(rule: DayRule, state: DayState | undefined, { wanted, nowMs }
 type TokenRule = Extract<BucketRule, { kind: 'tokens' }>;
 type TokenState = Extract<BucketState, { kind: 'tokens' }>;
 
-function takeTokens(rule: TokenRule, state: TokenState | undefined, wish: Wish): Taking | Refusal {
+function takeTokens(rule: TokenRule, stored: TokenState | undefined, wish: Wish): Taking | Refusal {
+  const state = stored === undefined ? undefined : broughtBack(stored, wish.nowMs);
   const nowMs = Math.max(wish.nowMs, state?.atMs ?? 0);
   const filled = fill(rule, state, nowMs);
   if (filled.level + epsilon < 1) return { granted: 0, retryMs: waitForOne(rule, filled) };
@@ -96,6 +99,13 @@ function takeTokens(rule: TokenRule, state: TokenState | undefined, wish: Wish):
   const fullAtMs = nowMs + ((rule.burst - level) * rule.periodMs) / rule.max;
   const endMs = Math.ceil(Math.max(fullAtMs, nowMs + (held.length > 0 ? holdMsMax : 0)));
   return { granted, validMs: granted > 1 ? holdMs : 0, state: { kind: 'tokens', level, atMs: nowMs, held, endMs } };
+}
+
+/** A clock that was far ahead must not keep users waiting until the others are there. Nobody gets more by it: the level stays. */
+function broughtBack(state: TokenState, nowMs: number): TokenState {
+  if (state.atMs <= nowMs + clockMarginMs) return state;
+  const held = state.held.map(([count]): Held => [count, nowMs + holdMsMax]);
+  return { ...state, atMs: nowMs, held };
 }
 
 function blockOf(left: number, wanted: number): number {

@@ -107,6 +107,14 @@ describe('a bucket of tokens', () => {
     expect(used(minute, 0, state).granted).toBe(0);
   });
 
+  test('does not wait for a clock that was far ahead, and gives nothing for it', () => {
+    let state: BucketState | undefined;
+    for (let count = 0; count < 20; count += 1) ({ state } = used(minute, 3_600_000, state));
+    expect(take(minute, state, { wanted: 1, nowMs: 0 })).toEqual({ granted: 0, retryMs: 1_000 });
+    const waiting: BucketState = { kind: 'tokens', level: 0, atMs: 0, held: [], endMs: 0 };
+    expect(used(minute, 1_000, waiting).granted).toBe(1);
+  });
+
   test('lets nobody through with a max of 0', () => {
     const none: BucketRule = { kind: 'tokens', max: 0, burst: 1, periodMs: 60_000 };
     expect(take(none, undefined, { wanted: 1, nowMs: 0 })).toEqual({ granted: 0, retryMs: 60_000 });
