@@ -211,7 +211,7 @@ export class ClientConnection implements SocketListener {
     const text = writeAnswerHead({ status, headers, framing, keptAlive: !this.#isLast, date: this.#owner.date() });
     if (isStream && framing.kind !== 'none') {
       exchange.chunks = body;
-      this.#outbox.writeWhole(text, undefined);
+      this.#outbox.writeHead(text, framing);
       void this.#stream(exchange, body, framing);
       return;
     }

@@ -3,7 +3,7 @@ import type { AnswerFraming } from './answer-head.ts';
 import type { Socket } from './socket.ts';
 
 /** Largest piece that is copied behind what goes before it, so that both are one write. */
-const joinedBytesMax = 65_536;
+const joinedBytesMax = 131_072;
 const lastChunk = Buffer.from('0\r\n\r\n');
 const lineEnd = Buffer.from('\r\n');
 
@@ -13,6 +13,7 @@ export class Outbox {
   readonly #nowMs: () => number;
   readonly #broken: () => void;
   #unsent: Uint8Array[] = [];
+  #head: string | undefined;
   #progressMs = 0;
   #tell: (() => void) | undefined;
 
@@ -58,9 +59,21 @@ export class Outbox {
     this.write(whole);
   }
 
+  /**
+   * The head of a body that comes in pieces. Where its length is known, its first piece is here already, and both are one write; nobody
+   * knows when the first event of a stream comes.
+   */
+  writeHead(head: string, framing: AnswerFraming): void {
+    if (framing.kind === 'length') this.#head = head;
+    else this.writeWhole(head, undefined);
+  }
+
   /** A piece of a body, in the framing that its head has announced. */
   writePiece(piece: Uint8Array, framing: AnswerFraming): void {
     if (piece.byteLength === 0) return;
+    const head = this.#head;
+    this.#head = undefined;
+    if (head !== undefined) return this.writeWhole(head, piece);
     if (framing.kind !== 'chunked') return this.write(piece);
     const size = `${piece.byteLength.toString(16)}\r\n`;
     if (piece.byteLength > joinedBytesMax) {
@@ -76,6 +89,8 @@ export class Outbox {
   }
 
   writeEnd(framing: AnswerFraming): void {
+    if (this.#head !== undefined) this.writeWhole(this.#head, undefined);
+    this.#head = undefined;
     if (framing.kind === 'chunked') this.write(lastChunk);
   }
 
@@ -97,6 +112,7 @@ export class Outbox {
   /** Forgets everything; whoever waits is told. */
   discard(): void {
     this.#unsent = [];
+    this.#head = undefined;
     this.#told();
   }
 

@@ -13,7 +13,7 @@ export interface WireRequest {
 }
 
 /** Largest body that is copied behind its head, so that both are one write; a larger one is a write of its own. */
-const joinedBytesMax = 65_536;
+const joinedBytesMax = 131_072;
 
 /**
  * The pieces to write, in order. Names and values need no check here: `Fields` holds none that ends a line.

@@ -48,6 +48,7 @@ export class StringRuns {
     let word = Math.min(Math.ceil((start + skew) / 4), last);
     const before = this.#walk(start, Math.min(word * 4 - skew, end));
     if (before !== undefined) return before;
+    word = skipEights(words, word, last);
     while (word < last && !hasControl(words[word] ?? 0)) word += 1;
     return this.#walk(Math.max(start, word * 4 - skew), end) ?? end;
   }
@@ -64,10 +65,32 @@ function wordsOf({ buffer, byteOffset, byteLength }: Uint8Array): Int32Array {
   return new Int32Array(buffer, byteOffset - skew, Math.floor((byteLength + skew) / 4));
 }
 
+/** Where the first eight words begin that may have a control character in them, otherwise where fewer than eight are left. */
+function skipEights(words: Int32Array, from: number, end: number): number {
+  let at = from;
+  for (const last = Math.min(end, words.length) - 8; at <= last; at += 8) {
+    const found =
+      below(words[at] ?? 0) |
+      below(words[at + 1] ?? 0) |
+      below(words[at + 2] ?? 0) |
+      below(words[at + 3] ?? 0) |
+      below(words[at + 4] ?? 0) |
+      below(words[at + 5] ?? 0) |
+      below(words[at + 6] ?? 0) |
+      below(words[at + 7] ?? 0);
+    if ((found & 0x80_80_80_80) !== 0) break;
+  }
+  return at;
+}
+
 /**
  * Whether any of four bytes is below 0x20: subtracting 0x20 from each sets its highest bit, which it had not. A borrow from a lower
  * byte can only add a wrong hit above a right one.
  */
 function hasControl(word: number): boolean {
-  return ((word - 0x20_20_20_20) & ~word & 0x80_80_80_80) !== 0;
+  return (below(word) & 0x80_80_80_80) !== 0;
+}
+
+function below(word: number): number {
+  return (word - 0x20_20_20_20) & ~word;
 }

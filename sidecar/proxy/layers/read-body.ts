@@ -59,13 +59,21 @@ async function readChunks(body: Chunks, limits: BodyLimits, hold: BodyHold): Pro
 }
 
 function join(chunks: readonly Uint8Array[], total: number): Uint8Array {
+  const [first] = chunks;
+  if (first?.byteLength === total) return first;
   const whole = new Uint8Array(total);
   let offset = 0;
   for (const chunk of chunks) {
     whole.set(chunk, offset);
     offset += chunk.byteLength;
+    giveBack(chunk);
   }
   return whole;
+}
+
+/** Makes its memory free at once, where nothing else is in it: the collector would come for it much later. */
+function giveBack({ buffer, byteLength }: Uint8Array): void {
+  if (buffer.byteLength === byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 function tooLate(): ProxyError {

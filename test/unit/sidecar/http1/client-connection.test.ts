@@ -95,6 +95,15 @@ describe("a client's connection", () => {
     feed(get);
     await settled();
     expect(wire.sent).toBe(`${head}content-length: 3\r\n\r\nabc`);
+    // The head goes out with the first bytes, which are here.
+    expect(wire.writes).toBe(2);
+  });
+
+  test('sends the head of a stream before its first event', async () => {
+    const { wire, feed } = clientWorld(() => ok({ read: () => new Promise(() => {}), cancel: () => {} }));
+    feed(get);
+    await settled();
+    expect(wire.sent).toBe(`${head}transfer-encoding: chunked\r\n\r\n`);
   });
 
   test.each([

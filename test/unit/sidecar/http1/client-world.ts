@@ -14,7 +14,13 @@ export const times = { idleMsMax: 120_000, headMsMax: 12_000, stallMsMax: 120_00
 export interface ClientWorld {
   readonly connection: ClientConnection;
   readonly requests: ReceivedRequest[];
-  readonly wire: { sent: string; takes: number; paused: boolean; ended: 'no' | 'shutdown' | 'terminated' };
+  readonly wire: {
+    sent: string;
+    writes: number;
+    takes: number;
+    paused: boolean;
+    ended: 'no' | 'shutdown' | 'terminated';
+  };
   nowMs: number;
   readonly feed: (text: string) => void;
   /** What the kernel did not take is taken now. */
@@ -22,7 +28,13 @@ export interface ClientWorld {
 }
 
 export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer> | Answer): ClientWorld {
-  const wire: ClientWorld['wire'] = { sent: '', takes: Number.POSITIVE_INFINITY, paused: false, ended: 'no' };
+  const wire: ClientWorld['wire'] = {
+    sent: '',
+    writes: 0,
+    takes: Number.POSITIVE_INFINITY,
+    paused: false,
+    ended: 'no',
+  };
   const requests: ReceivedRequest[] = [];
   const world = { nowMs: 0 };
   const connection = new ClientConnection(
@@ -38,6 +50,7 @@ export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer
     },
     {
       write: (bytes) => {
+        wire.writes += 1;
         const taken = Math.min(bytes.byteLength, wire.takes);
         wire.takes -= taken;
         wire.sent += Buffer.from(bytes.subarray(0, taken)).toString('latin1');

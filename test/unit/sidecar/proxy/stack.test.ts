@@ -283,6 +283,17 @@ describe('a body', () => {
     expect(new TextDecoder().decode(forwarded[0]!.body)).toBe(toolCall);
   });
 
+  test('gives the memory of its pieces back, but for what shares it with something else', async () => {
+    const alone = [toolCall.slice(0, 20), toolCall.slice(20, 40)].map((text) => new TextEncoder().encode(text));
+    const shared = new TextEncoder().encode(`${toolCall.slice(40)}POST /mcp`);
+    const last = shared.subarray(0, toolCall.length - 40);
+    const { send, forwarded } = world();
+    await send({ body: ReadableStream.from([...alone, last]) });
+    expect(new TextDecoder().decode(forwarded[0]!.body)).toBe(toolCall);
+    expect(alone.map(({ byteLength }) => byteLength)).toEqual([0, 0]);
+    expect(new TextDecoder().decode(shared)).toBe(`${toolCall.slice(40)}POST /mcp`);
+  });
+
   test.each([undefined, 50, 900])('of declared length %j that does not come is not waited for', async (declared) => {
     const { send, events } = world({ limits: { ...bodyLimits, windowMs: 20 } });
     const response = await send({ body: announced(new ReadableStream({}), declared) });
