@@ -24,8 +24,13 @@ const defaultTimeZone = 'UTC';
 type Limits = NonNullable<UserKeyPolicy['spec']['limits']>;
 type Declared = NonNullable<Limits['requests']>[number];
 
-/** Every limit of the policies that are for `server`: all of them hold. */
+/** Every limit of the policies that are for `server`: all of them hold. More than a sidecar can hold lets nobody through. */
 export function countedRules(server: McpServer, policies: readonly UserKeyPolicy[]): readonly CountedRule[] {
+  const all = declaredRules(server, policies);
+  return all.length <= limitRulesMax ? all : [counted('too-many-limits', { per: 'Day', max: 0 }, {})];
+}
+
+function declaredRules(server: McpServer, policies: readonly UserKeyPolicy[]): readonly CountedRule[] {
   return policiesOf(server, policies).flatMap(({ metadata, spec: { limits } }) => {
     if (limits === undefined) return [];
     const requests = (limits.requests ?? []).map((declared) =>
@@ -39,14 +44,12 @@ export function countedRules(server: McpServer, policies: readonly UserKeyPolicy
   });
 }
 
-/** What a sidecar is told; undefined where nothing is limited. More than it can hold lets nobody through. */
+/** What a sidecar is told; undefined where nothing is limited. */
 export function limitRules(server: McpServer, policies: readonly UserKeyPolicy[]): LimitRules | undefined {
-  const all = countedRules(server, policies).map(({ rule }) => rule);
-  if (all.length === 0) return undefined;
+  const rules = countedRules(server, policies).map(({ rule }) => rule);
+  if (rules.length === 0) return undefined;
   const bound = policiesOf(server, policies);
   const isClosed = bound.some(({ spec }) => spec.limits?.onStoreFailure === 'Closed');
-  const rules: readonly LimitRule[] =
-    all.length <= limitRulesMax ? all : [{ bucket: 'too-many-limits', per: 'Day', max: 0 }];
   return { rules, onStoreFailure: isClosed ? 'Closed' : 'Open' };
 }
 

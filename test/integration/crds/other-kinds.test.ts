@@ -120,6 +120,43 @@ const policyCases: readonly Case[] = [
   },
   { what: 'no header name', path: 'spec.keys.required', value: ['a b'], refusedWith: 'token of RFC 9110' },
   {
+    what: 'limits of every kind',
+    path: 'spec.limits',
+    value: {
+      timeZone: 'America/Argentina/Buenos_Aires',
+      requests: [
+        { per: 'Minute', max: 60, burst: 20 },
+        { per: 'Day', max: 0 },
+      ],
+      tools: [{ match: 'create_*', per: 'Hour', max: 5 }],
+      onStoreFailure: 'Closed',
+    },
+  },
+  {
+    what: 'a day with a burst',
+    path: 'spec.limits',
+    value: { requests: [{ per: 'Day', max: 5, burst: 2 }] },
+    refusedWith: 'a day has no burst',
+  },
+  {
+    what: 'a day of a tool with a burst',
+    path: 'spec.limits',
+    value: { tools: [{ match: 'a', per: 'Day', max: 5, burst: 2 }] },
+    refusedWith: 'a day has no burst',
+  },
+  {
+    what: 'a burst of none',
+    path: 'spec.limits',
+    value: { requests: [{ per: 'Minute', max: 5, burst: 0 }] },
+    refusedWith: 'greater than or equal to 1',
+  },
+  ...['+01:00', 'Europe/ Berlin', 'Europe/Berlin/'].map((timeZone) => ({
+    what: `the time zone ${timeZone}`,
+    path: 'spec.limits',
+    value: { timeZone },
+    refusedWith: 'IANA time zone database',
+  })),
+  {
     what: 'two kinds of probe',
     path: 'spec.validation',
     value: { probe: { tool: { name: 'a' }, http: { url: 'https://a' } } },

@@ -77,10 +77,11 @@ interface PolicyChange {
   readonly keys?: UserKeyPolicy['spec']['keys'];
   readonly tools?: UserKeyPolicy['spec']['tools'];
   readonly validation?: UserKeyPolicy['spec']['validation'];
+  readonly limits?: UserKeyPolicy['spec']['limits'];
 }
 
 export function policy(change: PolicyChange = {}): UserKeyPolicy {
-  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation } = change;
+  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation, limits } = change;
   return {
     apiVersion,
     kind: 'UserKeyPolicy',
@@ -90,6 +91,7 @@ export function policy(change: PolicyChange = {}): UserKeyPolicy {
       ...(keys === undefined ? {} : { keys }),
       ...(tools === undefined ? {} : { tools }),
       ...(validation === undefined ? {} : { validation }),
+      ...(limits === undefined ? {} : { limits }),
     },
   };
 }

@@ -43,6 +43,20 @@ describe('a UserKeyPolicy', () => {
       /X-Typo/,
     ],
     [
+      'says that nobody knows its time zone',
+      { limits: { timeZone: 'Mars/Olympus', requests: [{ per: 'Day', max: 5 }] } },
+      'Ready=False/TimeZoneUnknown',
+      2,
+      /Mars\/Olympus.*midnight UTC/,
+    ],
+    [
+      'is bound with limits in a time zone that is known',
+      { limits: { timeZone: 'Europe/Berlin', requests: [{ per: 'Day', max: 5 }] } },
+      'Ready=True/Bound',
+      2,
+      /./,
+    ],
+    [
       'is content when one of its servers declares the header, in any case',
       { keys: { optional: ['private-token'] } },
       'Ready=True/Bound',
