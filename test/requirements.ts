@@ -58,6 +58,8 @@ export const requirements = {
     'the first event of a stream is there within 5 ms of the server sending it, and every later one as it comes',
   'mcp:19-keep-alive': 'a silent stream gets a comment at once and every 15 s, between events only',
   'mcp:19-stream-headers': 'event streams are marked not to be buffered or transformed on the way',
+  'key-release:streams-end':
+    'an open stream ends, on record with the reason, when the login or the key that it was opened with has ended',
   'mcp:29-stream-events': 'a stream has one event at its opening and one at its end',
   'mcp:18-sse-parsing':
     'event streams are read as they come, with LF, CR and CRLF, cut anywhere, and go on byte for byte',

@@ -19,6 +19,7 @@ import { classify } from './layers/classify.ts';
 import { count, type RequestMetrics } from './layers/count.ts';
 import { dropHopByHop } from './layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endAtDrain } from './layers/end-at-drain.ts';
+import { endWithLease } from './layers/end-with-lease.ts';
 import { filterLists } from './layers/filter-lists.ts';
 import { forward, type Upstream } from './layers/forward.ts';
 import { guardEcho } from './layers/guard-echo.ts';
@@ -36,6 +37,7 @@ import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
 import { type Belongings, Ownership } from './ownership.ts';
 import type { Pulse } from './pulse.ts';
+import { StreamLeases } from './stream-leases.ts';
 import { answerError, rescue } from './rescue.ts';
 
 /** What a request meets first, whichever server it is for. */
@@ -154,7 +156,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(dropHopByHop())
       // After everything that takes headers away, so that the key stays.
       .push(attach())
-      // From here on layers work on the response. This one holds the stream that the client reads.
+      // From here on layers work on the response. These two hold the stream that the client reads.
+      .push(endWithLease(new StreamLeases({ leases: parts.leases, nowMs: parts.clock.nowMs })))
       .push(endAtDrain(parts.drain))
       // Sees what the client will see, and puts its comments around it.
       .push(watchAnswer({ ownership, streams, endpoint, policy, pulse: parts.pulse, completions }))

@@ -1,0 +1,183 @@
+import type { RequestDecision } from '../contract/audit.ts';
+import type { LeaseResponse } from '../contract/lease.ts';
+import type { LeaseSource } from './layers/identify.ts';
+import { userOf } from './sessions.ts';
+
+/** By what a stream was opened. */
+export interface StreamLease {
+  readonly credential: string;
+  readonly peer: string;
+  /** As `userOf` writes it. */
+  readonly user: string;
+  /** Absent: nothing is heard of changes. */
+  readonly subjectKey: string | undefined;
+  /** Whether a key was sent; a stream without one goes on without. */
+  readonly hasKey: boolean;
+}
+
+export interface StreamLeaseLimits {
+  /** Longest between two looks at a credential; shorter where its end is known. */
+  readonly checkMsMax: number;
+  /** Shortest, and the wait for a broker that does not answer. */
+  readonly checkMsMin: number;
+  /** How long after its end a credential is looked at: no lease that rests on it is held any more. */
+  readonly afterEndMs: number;
+  /** How long streams go on that nobody can judge. */
+  readonly unknownMsMax: number;
+  /** Questions at a time, so that a change that concerns all leaves places for requests. */
+  readonly checksMax: number;
+}
+
+export const streamLeaseLimits: StreamLeaseLimits = {
+  checkMsMax: 900_000,
+  checkMsMin: 5_000,
+  afterEndMs: 1_500,
+  unknownMsMax: 60_000,
+  checksMax: 16,
+};
+
+/** Ends a stream, and says why on record. */
+export type EndStream = (why: RequestDecision) => void;
+
+interface Opened {
+  readonly hasKey: boolean;
+  readonly end: EndStream;
+}
+
+interface Watched {
+  readonly lease: StreamLease;
+  readonly streams: Set<Opened>;
+  /** Ends the wait for news. */
+  wake: () => void;
+  /** When the broker last gave an answer that counts. */
+  judgedAtMs: number;
+}
+
+export interface StreamLeasesOptions {
+  readonly leases: LeaseSource;
+  /** Monotonic. */
+  readonly nowMs: () => number;
+  readonly limits?: StreamLeaseLimits;
+}
+
+/**
+ * Lets streams that are open last as long as what they were opened by: asks the broker again when something of their user has changed and
+ * when their credential has ended, once for all streams of one credential.
+ */
+export class StreamLeases {
+  readonly #options: StreamLeasesOptions;
+  readonly #limits: StreamLeaseLimits;
+  readonly #watched = new Map<string, Watched>();
+  readonly #waiting: (() => void)[] = [];
+  #checks = 0;
+
+  constructor(options: StreamLeasesOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? streamLeaseLimits;
+  }
+
+  /** Credentials of open streams. */
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  /** Calls `end` when the stream may not go on; the result takes that back. */
+  add(lease: StreamLease, end: EndStream): () => void {
+    const stream = { hasKey: lease.hasKey, end };
+    const known = this.#watched.get(lease.credential);
+    const watched = known ?? { lease, streams: new Set(), wake: () => {}, judgedAtMs: this.#options.nowMs() };
+    watched.streams.add(stream);
+    if (known === undefined) {
+      this.#watched.set(lease.credential, watched);
+      void this.#follow(watched);
+    }
+    return () => this.#drop(watched, stream);
+  }
+
+  #drop(watched: Watched, stream: Opened): void {
+    watched.streams.delete(stream);
+    if (watched.streams.size > 0) return;
+    if (this.#watched.get(watched.lease.credential) === watched) this.#watched.delete(watched.lease.credential);
+    watched.wake();
+  }
+
+  /** Listens before it asks, so that nothing is missed in between; asks at once, as something may have changed since the request came. */
+  async #follow(watched: Watched): Promise<void> {
+    while (watched.streams.size > 0) {
+      const round = new AbortController();
+      watched.wake = () => round.abort();
+      const news = this.#options.leases.changed(watched.lease.subjectKey ?? '', round.signal);
+      const nextMs = await this.#check(watched);
+      if (watched.streams.size === 0) return round.abort();
+      const timer = setTimeout(() => round.abort(), nextMs);
+      await news;
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when to look again. */
+  async #check(watched: Watched): Promise<number> {
+    const { checkMsMax, checkMsMin, afterEndMs, unknownMsMax } = this.#limits;
+    const lease = await this.#ask(watched.lease);
+    const verdict = lease === undefined ? 'unknown' : judge(lease, watched.lease.user);
+    if (verdict !== 'unknown') watched.judgedAtMs = this.#options.nowMs();
+    if (verdict === 'unknown') {
+      if (this.#options.nowMs() - watched.judgedAtMs >= unknownMsMax) this.#end(watched, 'brokerUnavailable');
+      return checkMsMin;
+    }
+    if (verdict.kind === 'end') this.#end(watched, verdict.why, verdict.onlyWithKey);
+    const leftMs = verdict.kind === 'keep' ? verdict.credentialMs : undefined;
+    return leftMs === undefined ? checkMsMax : Math.min(checkMsMax, Math.max(checkMsMin, leftMs + afterEndMs));
+  }
+
+  #end(watched: Watched, why: RequestDecision, onlyWithKey = false): void {
+    for (const stream of watched.streams) {
+      if (onlyWithKey && !stream.hasKey) continue;
+      this.#drop(watched, stream);
+      stream.end(why);
+    }
+  }
+
+  async #ask({ credential, peer }: StreamLease): Promise<LeaseResponse | undefined> {
+    if (this.#checks >= this.#limits.checksMax) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#checks += 1;
+    try {
+      return await this.#options.leases.lease(credential, peer);
+    } catch {
+      return undefined;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#checks -= 1;
+      else next();
+    }
+  }
+}
+
+type Verdict =
+  | { readonly kind: 'keep'; readonly credentialMs: number | undefined }
+  | { readonly kind: 'end'; readonly why: RequestDecision; readonly onlyWithKey: boolean }
+  /** Says nothing of the user. */
+  | 'unknown';
+
+/** Pure. */
+function judge(lease: LeaseResponse, user: string): Verdict {
+  switch (lease.decision) {
+    case 'granted':
+      return userOf(lease.subject) === user
+        ? { kind: 'keep', credentialMs: lease.credentialMs }
+        : { kind: 'end', why: 'unauthenticated', onlyWithKey: false };
+    case 'missing':
+    case 'invalid':
+    case 'expired':
+    case 'pendingApproval':
+      return { kind: 'end', why: 'keyMissing', onlyWithKey: true };
+    case 'denied':
+      if (lease.reason === 'AuditUnavailable') return 'unknown';
+      return lease.reason === 'KeyUnreadable'
+        ? { kind: 'end', why: 'keyMissing', onlyWithKey: true }
+        : { kind: 'end', why: 'denied', onlyWithKey: false };
+    case 'unauthenticated':
+      if (lease.reason === 'IssuerUnavailable') return 'unknown';
+      return { kind: 'end', why: 'unauthenticated', onlyWithKey: false };
+  }
+}

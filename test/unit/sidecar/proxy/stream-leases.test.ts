@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { LeaseResponse } from '#contract/lease.ts';
+import { LeaseCache } from '#sidecar/leases/lease-cache.ts';
+import { LeaseError } from '#sidecar/leases/lease-error.ts';
+import { userOf } from '#sidecar/proxy/sessions.ts';
+import { type StreamLease, StreamLeases, streamLeaseLimits } from '#sidecar/proxy/stream-leases.ts';
+import { alice, granted, missing } from './world.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => vi.useRealTimers());
+
+const ofAlice: StreamLease = {
+  credential: 'alice',
+  peer: 'peer',
+  user: userOf(alice),
+  subjectKey: 'abc',
+  hasKey: true,
+};
+
+function setUp() {
+  const broker = { lease: granted as LeaseResponse | undefined, asked: 0 };
+  const nowMs = (): number => Date.now();
+  const leases = new LeaseCache({
+    fetchLease: async () => {
+      broker.asked += 1;
+      if (broker.lease === undefined) throw new LeaseError('BrokerUnavailable', 'gone');
+      return broker.lease;
+    },
+    isWatching: () => true,
+    nowMs,
+  });
+  const streams = new StreamLeases({ leases, nowMs });
+  const ends: string[] = [];
+  const open = (lease: StreamLease = ofAlice) => streams.add(lease, (why) => ends.push(why));
+  const pass = (ms = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+  return { broker, leases, streams, ends, open, pass };
+}
+
+const expiredToken: LeaseResponse = { decision: 'unauthenticated', reason: 'TokenExpired', message: '' };
+
+describe('an open stream', () => {
+  test.each<[LeaseResponse, readonly string[]]>([
+    [{ ...granted, keyVersion: 3 }, []],
+    [missing, ['keyMissing']],
+    [{ ...missing, decision: 'invalid' }, ['keyMissing']],
+    [expiredToken, ['unauthenticated']],
+    [{ decision: 'denied', reason: 'NamespaceHasNoOrganization', message: '' }, ['denied']],
+    [{ ...granted, subject: { ...alice, id: 'u-2' } }, ['unauthenticated']],
+  ])('is judged when its lease is invalidated: %j ends it with %j', async (lease, due) => {
+    const { broker, leases, ends, open, pass } = setUp();
+    open();
+    await pass();
+    broker.lease = lease;
+    leases.invalidate('somebody');
+    await pass();
+    expect(ends).toEqual([]);
+    leases.invalidate('abc');
+    await pass();
+    expect(ends).toEqual(due);
+  });
+
+  test('that was opened without a key goes on without one, and ends with the login', async () => {
+    const { broker, leases, ends, open, pass } = setUp();
+    broker.lease = missing;
+    open({ ...ofAlice, hasKey: false });
+    await pass();
+    leases.invalidate('all');
+    await pass();
+    expect(ends).toEqual([]);
+    broker.lease = expiredToken;
+    leases.invalidate('all');
+    await pass();
+    expect(ends).toEqual(['unauthenticated']);
+  });
+
+  test('ends soon after its credential, of which nobody says that it has ended', async () => {
+    const { broker, ends, open, pass } = setUp();
+    broker.lease = { ...granted, credentialMs: 600_000, ttlMs: 30_000 };
+    open();
+    await pass(600_000);
+    expect([ends, broker.asked]).toEqual([[], 1]);
+    broker.lease = expiredToken;
+    await pass(streamLeaseLimits.afterEndMs);
+    expect(ends).toEqual(['unauthenticated']);
+  });
+
+  test('whose key was deleted while the upstream thought does not begin to live', async () => {
+    const { broker, ends, open, pass } = setUp();
+    broker.lease = missing;
+    open();
+    await pass();
+    expect(ends).toEqual(['keyMissing']);
+  });
+
+  test('is asked about once, however many there are of one credential', async () => {
+    const { broker, leases, streams, ends, open, pass } = setUp();
+    const closes = Array.from({ length: 100 }, () => open());
+    await pass();
+    expect(broker.asked).toBe(1);
+    leases.invalidate('abc');
+    await pass();
+    expect(broker.asked).toBe(2);
+    for (const close of closes.slice(1)) close();
+    broker.lease = missing;
+    leases.invalidate('abc');
+    await pass();
+    expect([broker.asked, ends, streams.size]).toEqual([3, ['keyMissing'], 0]);
+  });
+
+  test('lives through a broker that is away for a moment, and not for longer', async () => {
+    const { broker, leases, ends, open, pass } = setUp();
+    open();
+    await pass();
+    broker.lease = undefined;
+    leases.invalidate('all');
+    await pass(streamLeaseLimits.unknownMsMax - 1_000);
+    expect(ends).toEqual([]);
+    broker.lease = granted;
+    await pass(streamLeaseLimits.checkMsMin);
+    broker.lease = undefined;
+    leases.invalidate('all');
+    await pass(streamLeaseLimits.unknownMsMax + streamLeaseLimits.checkMsMin);
+    expect(ends).toEqual(['brokerUnavailable']);
+  });
+
+  test('takes few places when all have to be judged at once', async () => {
+    let running = 0;
+    let most = 0;
+    const leases = {
+      lease: async () => {
+        most = Math.max(most, (running += 1));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        running -= 1;
+        return missing;
+      },
+      changed: (_subjectKey: string, signal: AbortSignal) =>
+        new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())),
+    };
+    const streams = new StreamLeases({ leases, nowMs: () => Date.now() });
+    const ends: string[] = [];
+    for (let user = 0; user < 200; user += 1) {
+      streams.add({ ...ofAlice, credential: `c-${user}` }, (why) => ends.push(why));
+    }
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([most, ends.length, streams.size]).toEqual([streamLeaseLimits.checksMax, 200, 0]);
+  });
+});
