@@ -72,10 +72,11 @@ function listTable(
     row.server,
     stateWithMark(row.state),
     row.setAt === undefined ? '' : age(row.setAt, now),
+    row.expiresAt?.slice(0, 10) ?? '',
     missingOf(row.headers),
     row.title ?? '',
   ]);
-  return table([...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'MISSING', 'TITLE'], cells);
+  return table([...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'EXPIRES', 'MISSING', 'TITLE'], cells);
 }
 
 function missingOf(headers: readonly HeaderState[]): string {
@@ -89,6 +90,7 @@ export async function status(world: World, server: string): Promise<void> {
   });
   if (world.output === 'json') return world.print(JSON.stringify({ ...key, subject }, undefined, 2));
   world.print(`${key.server}: ${stateWithMark(key.state)}, as ${owner(subject)}`);
+  if (key.expiresAt !== undefined) world.print(`expires: ${key.expiresAt}`);
   const rows = key.headers.map((header) => [
     header.name,
     header.required ? 'yes' : 'no',

@@ -88,6 +88,13 @@ export const requirements = {
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',
   'format:says-no-value': 'what is said of a value that breaks a rule names the rule, and nothing of the value',
+  'expiry:strictest':
+    'of several policies the strictest of each field of expiry holds, in any order, and one more makes none laxer',
+  'expiry:time-moves-on':
+    'time moves a key from fresh over expiring to expired only, and a newer version makes it fresh again',
+  'expiry:at-the-lease':
+    'an expired key is refused by the time of the lease, whatever its status says, and no lease outlives its key',
+  'expiry:everywhere': 'Expiring and Expired stand in UserKey, McpServer, metrics and command line within 2 s alike',
   'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
   'validation:no-other-place':
     'whoever writes a policy cannot have keys sent anywhere but to the server and the origins that it lists',

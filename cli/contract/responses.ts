@@ -23,7 +23,7 @@ export type RefusalCode =
 export interface HeaderState {
   readonly name: string;
   readonly required: boolean;
-  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Unverified';
+  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'Unverified';
 }
 
 /** A declared header, with what helps the user to provide it and what the CLI checks early. */
@@ -41,9 +41,11 @@ export interface DeclaredHeader extends HeaderState, KeyFormat {
 export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly server: string;
   readonly title?: string;
-  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Unverified' | 'NotNeeded';
+  readonly state: HeaderState['state'] | 'NotNeeded';
   readonly version?: number;
   readonly setAt?: string;
+  /** When the key reaches the age that policies let it have. Absent: none does. */
+  readonly expiresAt?: string;
   readonly headers: readonly Header[];
 }
 

@@ -125,6 +125,14 @@ const reasonTable = {
     meaning: 'UserKey: the upstream refuses the key that is set (401).',
     runbook: 'key-rejected',
   },
+  KeyExpiring: {
+    meaning: 'UserKey: the key soon reaches the age that a policy lets it have; it is used until then.',
+    runbook: 'key-expired',
+  },
+  KeyExpired: {
+    meaning: 'UserKey: the key is older than a policy lets it get; it is used only where the policy says `Warn`.',
+    runbook: 'key-expired',
+  },
   Unverified: { meaning: 'UserKey: no probe has shown yet that the key works; it is used.' },
   ScopeMissing: {
     meaning: 'UserKey: the upstream knows the key, but it lacks rights (403); it is used.',

@@ -1,3 +1,4 @@
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import type { ServerRef } from '#contract/lease.ts';
@@ -37,7 +38,10 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
 
   sources.userKeyPolicies.onChange((change) => {
     if (!specMatters(change)) return;
-    hub.refresh((server) => server.namespace === change.object.metadata.namespace);
+    const isThere = ({ namespace }: ServerRef): boolean => namespace === change.object.metadata.namespace;
+    // When keys expire is not in the snapshot, but in every lease.
+    if (boundsAge(change)) hub.invalidateAll(isThere);
+    hub.refresh(isThere);
   });
 
   // Who is trusted may be another one now, in namespaces that only the selectors know.
@@ -65,6 +69,12 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
       if (uid !== undefined && podLost(change)) hub.endPod(uid);
     });
   }
+}
+
+/** Whether the policy says, or said, how old keys may get. */
+function boundsAge(change: Change<UserKeyPolicy>): boolean {
+  const before = change.kind === 'updated' ? change.previous.spec.expiry : undefined;
+  return change.object.spec.expiry !== undefined || before !== undefined;
 }
 
 /** Status changes all the time and decides nothing here. */

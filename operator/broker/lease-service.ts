@@ -8,12 +8,14 @@ import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
 import { withResource } from '#operator/identity/resource-audience.ts';
+import { blockedAtMs, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
 import type { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -68,6 +70,7 @@ interface Case {
   readonly organization: Organization;
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
+  readonly expiry: ExpiryRules | undefined;
   readonly user: Identified;
   readonly subjectKey: string;
   readonly address: KeyAddress;
@@ -116,8 +119,10 @@ export class LeaseService {
     await this.#limited(pod, { ...place, subject: user.subject }, () => userGate.admitSubject(budget, subjectKey));
 
     const address = { organization: organization.name, server: ref, serverUid, subject: user.subject };
-    const headers = effectiveHeaders(server, this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace));
-    return this.#decide({ pod, organization, server, headers, user, subjectKey, address });
+    const policies = this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace);
+    const headers = effectiveHeaders(server, policies);
+    const expiry = expiryRules(policiesOf(server, policies));
+    return this.#decide({ pod, organization, server, headers, expiry, user, subjectKey, address });
   }
 
   async #decide(asked: Case): Promise<LeaseAnswer> {
@@ -160,6 +165,8 @@ export class LeaseService {
   }
 
   async #release(asked: Case, key: OpenedKey | undefined): Promise<LeaseAnswer> {
+    const age = this.#ageOf(asked, key);
+    if (age.kind === 'expired' && age.isBlocked) return this.#refuse(asked, 'expired', asked.headers);
     const stored = key?.headers ?? [];
     const release = decideRelease(
       asked.headers,
@@ -167,11 +174,21 @@ export class LeaseService {
     );
     if (release.kind === 'missing') return this.#refuse(asked, 'missing', release.headers);
     const headers = toLease(release.headers, stored);
-    return headers === undefined ? this.#denyKey(asked) : this.#grant(asked, headers, key?.version ?? 0);
+    if (headers === undefined) return this.#denyKey(asked);
+    return this.#grant(asked, headers, { version: key?.version ?? 0, age });
+  }
+
+  /** By the version that the opened key was sealed with. */
+  #ageOf({ expiry }: Case, key: OpenedKey | undefined): KeyAge {
+    return key === undefined ? { kind: 'unbounded' } : keyAge(key.version, expiry, this.#options.now().getTime());
   }
 
   /** No audit, no key: the event is on disk before there is a body that holds the key. */
-  async #grant(asked: Case, headers: readonly HeaderToLease[], keyVersion: number): Promise<LeaseAnswer> {
+  async #grant(
+    asked: Case,
+    headers: readonly HeaderToLease[],
+    { version: keyVersion, age }: { readonly version: number; readonly age: KeyAge },
+  ): Promise<LeaseAnswer> {
     const { newId, now, log } = this.#options;
     const leaseId = newId();
     try {
@@ -187,7 +204,8 @@ export class LeaseService {
     }
     const { subject, expiresAtMs } = asked.user;
     const { subjectKey, pod, address } = asked;
-    const ttlMs = leaseTtlMs(leaseTtlMsMax, expiresAtMs, now().getTime());
+    const endsAtMs = Math.min(expiresAtMs ?? Infinity, blockedAtMs(age) ?? Infinity);
+    const ttlMs = leaseTtlMs(leaseTtlMsMax, endsAtMs, now().getTime());
     const receipt = this.#options.receipts.issue({ server: address.server, subjectKey, keyVersion, podUid: pod.uid });
     const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ttlMs, receipt } as const;
     return { kind: 'granted', body: encodeGranted({ ...terms, ...credentialLeft(asked.user, now()) }, headers) };

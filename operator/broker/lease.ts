@@ -31,8 +31,9 @@ const refusalByState: Readonly<Record<KeyState, Refusal | undefined>> = {
   Expiring: undefined,
   NeedsUpdate: undefined,
   Unverified: undefined,
+  // Decided by the version that was opened and the time of now.
+  Expired: undefined,
   Invalid: 'invalid',
-  Expired: 'expired',
   PendingApproval: 'pendingApproval',
   Revoked: 'invalid',
 };

@@ -10,6 +10,7 @@ import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
 import { namedGroups } from '#operator/subjects/groups-on-record.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import { type ValidationRules, validationRules } from '#operator/validation/rules.ts';
@@ -27,6 +28,9 @@ export interface ObservedServer {
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
   readonly validation: ValidationRules;
+  readonly expiry: ExpiryRules | undefined;
+  /** When it was looked at. */
+  readonly now: Date;
   /** Absent also when it is older than what is on record, because it is not used then. */
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
@@ -56,6 +60,7 @@ export interface OrderObserver {
   readonly tenancy: TenancyIndex;
   readonly identifier: UserIdentifier;
   readonly keyStore: Pick<KeyStore, 'find' | 'userKeyNameOf'>;
+  readonly now: () => Date;
 }
 
 /** Reads caches, and asks who the requester is. */
@@ -123,6 +128,7 @@ function observeServers(from: OrderObserver, owner: Owner): readonly ObservedSer
   const { namespace, organization, subject } = owner;
   const policies = from.sources.userKeyPolicies.listNamespace(namespace);
   const groups = namedGroups(owner.groups, policies);
+  const now = from.now();
   return from.sources.mcpServers
     .listNamespace(namespace)
     .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
@@ -132,8 +138,9 @@ function observeServers(from: OrderObserver, owner: Owner): readonly ObservedSer
       const userKey = from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address));
       const stored = usable(from.keyStore.find(address), userKey);
       const headers = effectiveHeaders(server, policies);
-      const validation = validationRules(policiesOf(server, policies));
-      return { server, headers, validation, stored, userKey, address, groups };
+      const bound = policiesOf(server, policies);
+      const rules = { validation: validationRules(bound), expiry: expiryRules(bound) };
+      return { server, headers, ...rules, now, stored, userKey, address, groups };
     });
 }
 

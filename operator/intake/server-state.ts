@@ -3,8 +3,10 @@ import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/res
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
 import type { ValidationRules } from '#operator/validation/rules.ts';
 import { probeStanding } from '#operator/validation/standing.ts';
 
@@ -16,6 +18,8 @@ export interface ServerFacts {
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
   readonly validation: ValidationRules;
+  readonly expiry: ExpiryRules | undefined;
+  readonly now: Date;
 }
 
 export function serverState(facts: ServerFacts): ServerState {
@@ -43,19 +47,30 @@ export function formatOf(
 
 function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
   const { server, stored } = facts;
+  const expiresAt = expiresAtOf(ageOf(facts));
   const { title } = server.spec;
   return {
     server: server.metadata.name,
     ...(title !== undefined && { title }),
     state: stateOf(facts),
     ...(stored !== undefined && { version: stored.version, setAt: stored.setAt }),
+    ...(expiresAt !== undefined && { expiresAt }),
   };
 }
 
 function stateOf(facts: ServerFacts): ServerState['state'] {
+  const state = stateOfStored(facts);
+  if (state === 'Expired' && isBlocked(ageOf(facts))) return state;
   if (missingHeaders(facts).length > 0) return 'Missing';
-  if (facts.stored === undefined) return 'NotNeeded';
-  return stateOfStored(facts);
+  return facts.stored === undefined ? 'NotNeeded' : state;
+}
+
+function ageOf({ stored, expiry, now }: ServerFacts): KeyAge {
+  return stored === undefined ? { kind: 'unbounded' } : keyAge(stored.version, expiry, now.getTime());
+}
+
+function isBlocked(age: KeyAge): boolean {
+  return age.kind === 'expired' && age.isBlocked;
 }
 
 function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
@@ -63,11 +78,15 @@ function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
   return { name: header.name, required: header.required, state: isSet(header, facts.stored) ? set : 'Missing' };
 }
 
-function stateOfStored({ stored, userKey, validation }: ServerFacts): 'Configured' | 'Invalid' | 'Unverified' {
+function stateOfStored(facts: ServerFacts): HeaderState['state'] {
+  const { stored, userKey, validation } = facts;
   if (stored === undefined || userKey === undefined) return 'Configured';
   const standing = probeStanding(userKey, stored.version, validation);
   if (standing === 'failing' || isRejected(userKey, stored.version)) return 'Invalid';
-  return standing === 'unverified' ? 'Unverified' : 'Configured';
+  const age = ageOf(facts).kind;
+  if (age === 'expired') return 'Expired';
+  if (standing === 'unverified') return 'Unverified';
+  return age === 'expiring' ? 'Expiring' : 'Configured';
 }
 
 function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {

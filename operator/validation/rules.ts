@@ -1,4 +1,5 @@
 import type { UserKeyPolicy, UserKeyPolicyProbe } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { durationMs } from '#operator/policy/duration.ts';
 
 /** Whether a key that fails its probes is stored. */
 export type OnSave = 'Enforce' | 'Warn' | 'Off';
@@ -40,10 +41,3 @@ export function validationRules(policies: readonly UserKeyPolicy[]): ValidationR
 const failuresByDefault = 2;
 
 const strictness: readonly OnSave[] = ['Enforce', 'Warn', 'Off'];
-
-const unitMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `text` as the CRD lets it through, for example 24h. */
-function durationMs(text: string): number {
-  return Number(text.slice(0, -1)) * (unitMs[text.slice(-1)] ?? Number.NaN);
-}

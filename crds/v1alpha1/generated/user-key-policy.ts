@@ -78,10 +78,11 @@ export interface UserKeyPolicyValidation {
 }
 
 export interface UserKeyPolicyExpiry {
-  /** Age at which a key expires, for example 90d. */
+  /** Age at which a key expires, for example 30d; absent means 90d. */
   readonly maxAge?: string;
-  /** How long before that the user is warned, for example 14d. */
+  /** How long before that the user is warned; absent means 14d, or half of maxAge where that is less. */
   readonly warnBefore?: string;
+  /** Whether an expired key is still used (Warn); absent means Block. */
   readonly onExpired?: 'Block' | 'Warn';
 }
 
@@ -142,6 +143,7 @@ export interface UserKeyPolicySpec {
   readonly keys?: UserKeyPolicyKeys;
   /** How it is found out that a key works. */
   readonly validation?: UserKeyPolicyValidation;
+  /** How old keys may get, counted from when their user last set one. Of several policies the least maxAge, the greatest warnBefore and Block hold. */
   readonly expiry?: UserKeyPolicyExpiry;
   /** How much a user may do at a server. Every limit of every policy holds. Second, Minute and Hour are token buckets: max new ones a period, burst at most at once. Day is a calendar day in timeZone. */
   readonly limits?: UserKeyPolicyLimits;

@@ -101,7 +101,7 @@ export interface UserKeyStatus {
   readonly verification?: UserKeyVerification;
   /** What was last seen of the user. Policies for groups are decided by it while the user is not there. */
   readonly subject?: UserKeyStatusSubject;
-  /** The earliest expiry of any header. */
+  /** When the key reaches the age that policies let it have. */
   readonly expiresAt?: string;
   /** When the key was last handed to a sidecar. */
   readonly usedAt?: string;

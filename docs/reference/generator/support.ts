@@ -32,19 +32,16 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
   },
   UserKeyPolicy: {
     'spec.subjects': refused,
-    'spec.expiry': refused,
     'spec.approval': refused,
     'spec.audit': refused,
   },
   UserKey: {
-    'status.expiresAt': notWritten,
     'status.usedAt': notWritten,
     'status.headers[].fingerprint': notWritten,
-    'status.headers[].expiresAt': notWritten,
     'status.headers[].checkedAt': notWritten,
     'status.headers[].usedAt': notWritten,
-    'status.state': only('Configured', 'Missing', 'Invalid', 'Unverified'),
-    'status.headers[].state': only('Configured', 'Missing', 'Invalid', 'Unverified'),
+    'status.state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
+    'status.headers[].state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
   },
   UserKeyRequest: {},
 };

@@ -5,7 +5,7 @@ import type { ServerRef, Subject } from '#contract/lease.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 
 import type { Decision, Step } from '../decision.ts';
-import { findingOf, type UserKeyFinding } from './finding.ts';
+import { ageOf, findingOf, type UserKeyFinding } from './finding.ts';
 import type { ObservedUserKey } from './observe.ts';
 import { userKeyStatus } from './status.ts';
 
@@ -23,12 +23,22 @@ const sealedSecretLagMs = 2_000;
 export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDecision {
   const { object } = observed;
   if (object.metadata.deletionTimestamp !== undefined) return { steps: destroySteps(observed) };
-  const finding = findingOf(observed);
+  const age = ageOf(observed, now);
+  const finding = findingOf(observed, age);
   if (finding.kind === 'rolledBack' && isRecent(object, now)) {
     return { steps: finalizerSteps(object, finding), requeueAfterMs: sealedSecretLagMs };
   }
-  return { steps: finalizerSteps(object, finding), status: userKeyStatus(object, { finding, now }) };
+  return {
+    steps: finalizerSteps(object, finding),
+    status: userKeyStatus(object, { finding, age, now }),
+    ...(age.kind === 'fresh' || age.kind === 'expiring'
+      ? { requeueAfterMs: Math.min(age.nextChangeAtMs - now.getTime(), timerMsMax) }
+      : {}),
+  };
 }
+
+/** Below what a timer of Node.js can wait, which is 24.8 days. */
+const timerMsMax = 20 * 86_400_000;
 
 /** A version is the time at which it was sealed. */
 function isRecent(object: UserKey, now: Date): boolean {

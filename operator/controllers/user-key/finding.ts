@@ -1,14 +1,22 @@
+import { type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { expiryRules } from '#operator/policy/expiry-rules.ts';
 import { validationRules } from '#operator/validation/rules.ts';
-import { probeStanding } from '#operator/validation/standing.ts';
+import { type ProbeStanding, probeStanding } from '#operator/validation/standing.ts';
 
 import type { ObservedUserKey } from './observe.ts';
 
-/** What can be said about the key of one user. Everything but the first three means that nothing is handed out. */
+/** What can be said about the key of one user. */
 export type UserKeyFinding =
   | { readonly kind: 'configured'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** Its user is to set a new one before long. */
+  | { readonly kind: 'expiring'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** Older than a policy lets it get. */
+  | { readonly kind: 'expired'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
+  /** The same, where policies only warn. */
+  | { readonly kind: 'expiredInUse'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
   /** No probe has shown yet that it works, or one has shown that it does not, which is to be confirmed. */
   | { readonly kind: 'unverified'; readonly stored: StoredKey; readonly headers: readonly EffectiveHeader[] }
   /** Its upstream knows it, and it lacks rights. */
@@ -33,7 +41,7 @@ export type UserKeyFinding =
   | { readonly kind: 'nameMismatch'; readonly expectedName: string };
 
 /** What is true of the key, the worst first. */
-export function findingOf(observed: ObservedUserKey): UserKeyFinding {
+export function findingOf(observed: ObservedUserKey, age: KeyAge): UserKeyFinding {
   const { object, expectedName, tenancy, server, policies, stored } = observed;
   if (object.metadata.name !== expectedName) return { kind: 'nameMismatch', expectedName };
   if (tenancy.kind === 'none') return { kind: 'noOrganization' };
@@ -45,10 +53,27 @@ export function findingOf(observed: ObservedUserKey): UserKeyFinding {
   if (onRecord === undefined) return { kind: 'notOnRecord', headers };
   if (stored.version < onRecord) return { kind: 'rolledBack', stored, headers };
   if (isRejected(object, stored.version)) return { kind: 'rejected', stored, headers };
+  if (age.kind === 'expired' && age.isBlocked) return { kind: 'expired', stored, headers };
   const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
   if (missing.length > 0) return { kind: 'headersMissing', stored, headers, missing };
   const standing = probeStanding(object, stored.version, validationRules(policiesOf(server, policies)));
-  return { kind: standing === 'unprobed' || standing === 'working' ? 'configured' : standing, stored, headers };
+  return { kind: kindOf(standing, age), stored, headers };
+}
+
+function kindOf(standing: ProbeStanding, age: KeyAge): 'failing' | 'expiredInUse' | 'expiring' | UsableKind {
+  if (standing === 'failing') return 'failing';
+  if (age.kind === 'expired') return 'expiredInUse';
+  if (standing === 'unverified') return 'unverified';
+  if (age.kind === 'expiring') return 'expiring';
+  return standing === 'lacking' ? 'lacking' : 'configured';
+}
+
+type UsableKind = 'unverified' | 'lacking' | 'configured';
+
+/** By what is stored and the policies of now; unbounded where there is nothing to be old. */
+export function ageOf({ server, policies, stored }: ObservedUserKey, now: Date): KeyAge {
+  if (server === undefined || stored === undefined) return { kind: 'unbounded' };
+  return keyAge(stored.version, expiryRules(policiesOf(server, policies)), now.getTime());
 }
 
 /** Whether the stored key has a value for `header`. */

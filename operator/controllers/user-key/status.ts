@@ -1,6 +1,7 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { UserKey, UserKeyHeader, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
 import { setCommandOf } from '#contract/set-command.ts';
+import { expiresAtOf, type KeyAge } from '#operator/key-state/key-age.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 
@@ -9,6 +10,7 @@ import { has, type UserKeyFinding } from './finding.ts';
 
 export interface UserKeyOutcome {
   readonly finding: UserKeyFinding;
+  readonly age: KeyAge;
   readonly now: Date;
 }
 
@@ -16,14 +18,18 @@ export interface UserKeyOutcome {
  * All but `version`, which makes a rolled-back Secret worthless: only who has sealed a version puts it on record; and but `rejected`,
  * which the broker writes that hears of it.
  */
-export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome): UserKeyStatus {
+export function userKeyStatus(userKey: UserKey, { finding, age, now }: UserKeyOutcome): UserKeyStatus {
   const { generation } = userKey.metadata;
   const previous = userKey.status?.conditions;
+  const expiresAt = 'stored' in finding ? expiresAtOf(age) : undefined;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     state: states[finding.kind],
-    ...('headers' in finding ? { headers: finding.headers.map((header) => headerStatus(header, finding)) } : {}),
-    conditions: stampConditions(conditionsOf(userKey, finding), { previous, generation, now }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...('headers' in finding
+      ? { headers: finding.headers.map((header) => headerStatus(header, finding, expiresAt)) }
+      : {}),
+    conditions: stampConditions(conditionsOf(userKey, finding, expiresAt), { previous, generation, now }),
   };
 }
 
@@ -32,6 +38,9 @@ type State = NonNullable<UserKeyStatus['state']>;
 const states: Readonly<Record<UserKeyFinding['kind'], State>> = {
   configured: 'Configured',
   lacking: 'Configured',
+  expiring: 'Expiring',
+  expired: 'Expired',
+  expiredInUse: 'Expired',
   unverified: 'Unverified',
   rejected: 'Invalid',
   failing: 'Invalid',
@@ -53,15 +62,22 @@ const headerStates: Readonly<
   headersMissing: { state: 'Configured' },
   lacking: { state: 'Configured', reason: 'ScopeMissing' },
   unverified: { state: 'Unverified' },
+  expiring: { state: 'Expiring', reason: 'MaxAge' },
+  expired: { state: 'Expired', reason: 'MaxAge' },
+  expiredInUse: { state: 'Expired', reason: 'MaxAge' },
   rejected: { state: 'Invalid', reason: 'KeyRejected' },
   failing: { state: 'Invalid', reason: 'ProbeFailed' },
 };
 
-function headerStatus(header: EffectiveHeader, finding: UserKeyFinding): UserKeyHeader {
+function headerStatus(header: EffectiveHeader, finding: UserKeyFinding, expiresAt: string | undefined): UserKeyHeader {
   const { name, required } = header;
   const state = headerStates[finding.kind];
   if (state !== undefined && 'stored' in finding && has(finding.stored, header)) {
-    return { ...configured(name, finding.stored), ...state };
+    return {
+      ...configured(name, finding.stored),
+      ...state,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    };
   }
   if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };
   return { name, state: 'Missing', reason: required ? 'NotSet' : 'OptionalNotSet' };
@@ -79,8 +95,15 @@ const probeConditions: Readonly<Record<ProbedKind, Omit<KeyringCondition, 'type'
   failing: { status: 'False', reason: 'ProbeFailed', message: 'Probes of the key fail' },
 };
 
-function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly KeyringCondition[] {
+function conditionsOf(
+  userKey: UserKey,
+  finding: UserKeyFinding,
+  expiresAt: string | undefined,
+): readonly KeyringCondition[] {
   const { kind } = finding;
+  if (kind === 'expiring' || kind === 'expired' || kind === 'expiredInUse') {
+    return [aged(userKey, kind, expiresAt ?? '')];
+  }
   if (kind === 'unverified' || kind === 'lacking' || kind === 'failing')
     return [probed(userKey, probeConditions[kind])];
   return unprobedConditions(userKey, finding);
@@ -88,7 +111,7 @@ function conditionsOf(userKey: UserKey, finding: UserKeyFinding): readonly Keyri
 
 function unprobedConditions(
   userKey: UserKey,
-  finding: Exclude<UserKeyFinding, { kind: ProbedKind }>,
+  finding: Exclude<UserKeyFinding, { kind: ProbedKind | AgedKind }>,
 ): readonly KeyringCondition[] {
   const server = userKey.spec.serverRef.name;
   const command = setCommand(userKey);
@@ -143,6 +166,27 @@ function rejected(userKey: UserKey): KeyringCondition {
   const { name } = spec.serverRef;
   const since = status?.rejected === undefined ? '' : ` since ${status.rejected.at}`;
   return notReady('KeyRejected', `The upstream of ${name} refuses the stored key${since}. ${setCommand(userKey)}`);
+}
+
+type AgedKind = Extract<UserKeyFinding['kind'], 'expiring' | 'expired' | 'expiredInUse'>;
+
+const agedConditions: Readonly<Record<AgedKind, Pick<KeyringCondition, 'status' | 'reason'> & { sentence: string }>> = {
+  expiring: { status: 'True', reason: 'KeyExpiring', sentence: 'The key reaches its maximum age' },
+  expired: {
+    status: 'False',
+    reason: 'KeyExpired',
+    sentence: 'The key is not used any more: it reached its maximum age',
+  },
+  expiredInUse: {
+    status: 'True',
+    reason: 'KeyExpired',
+    sentence: 'The key is still used, as the policy only warns: it reached its maximum age',
+  },
+};
+
+function aged(userKey: UserKey, kind: AgedKind, expiresAt: string): KeyringCondition {
+  const { sentence, status, reason } = agedConditions[kind];
+  return { type: 'Ready', status, reason, message: `${sentence} at ${expiresAt}. ${setCommand(userKey)}` };
 }
 
 /** What the last probe said, and who can do something about it. */

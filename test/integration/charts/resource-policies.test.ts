@@ -185,10 +185,11 @@ const kinds = [
         servers: { selector: {} },
         keys: { required: ['A'], optional: ['B'] },
         tools: { deny: ['drop_*'] },
+        expiry: { maxAge: '30d', warnBefore: '7d', onExpired: 'Block' },
         validation: { schedule: '24h', probe: { tool: { name: 'whoami' } } },
       },
     },
-    unsupported: ['subjects', 'expiry', 'approval', 'audit'].map((field) => [field, field, {}] as const),
+    unsupported: ['subjects', 'approval', 'audit'].map((field) => [field, field, {}] as const),
   },
 ] as const;
 

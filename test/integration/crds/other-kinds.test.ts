@@ -167,6 +167,17 @@ const policyCases: readonly Case[] = [
     path: 'spec.validation',
     value: { schedule },
   })),
+  ...[{}, { maxAge: '1d', warnBefore: '23h' }, { warnBefore: '89d' }, { maxAge: '999999h', onExpired: 'Warn' }].map(
+    (expiry) => ({ what: `the expiry ${JSON.stringify(expiry)}`, path: 'spec.expiry', value: expiry }),
+  ),
+  ...[{ maxAge: '1d', warnBefore: '24h' }, { warnBefore: '90d' }, { maxAge: '60s', warnBefore: '1m' }].map(
+    (expiry) => ({
+      what: `the expiry ${JSON.stringify(expiry)}`,
+      path: 'spec.expiry',
+      value: expiry,
+      refusedWith: 'write a warnBefore below maxAge',
+    }),
+  ),
   ...['1s', '299s', '4m'].map((schedule) => ({
     what: `the schedule ${schedule}`,
     path: 'spec.validation',

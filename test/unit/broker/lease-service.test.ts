@@ -4,6 +4,7 @@ import { brokerLimits } from '#operator/broker/limits.ts';
 import { unauthenticated } from '#operator/identity/identification-results.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import { KubeError } from '#operator/kube/errors.ts';
+import { verifies } from '#test/requirements.ts';
 import {
   alice,
   bob,
@@ -74,6 +75,30 @@ describe('a lease', () => {
     ]);
     expect(world.audit.events[0]?.id).not.toBe((answer as { leaseId: string }).leaseId);
     expect(JSON.stringify(world.audit.events)).not.toContain(key);
+    expect(allZeroed(world)).toBe(true);
+  });
+
+  test(verifies('expiry:at-the-lease'), async () => {
+    const world = worldWithKey();
+    const nowMs = world.now().getTime();
+    const askAtAge = async (ageMs: number, state: 'Configured' | 'Expired', onExpired?: 'Warn') => {
+      world.sources.userKeyPolicies.put(policyOf('age', { expiry: { maxAge: '1h', ...(onExpired && { onExpired }) } }));
+      world.keyStore.set(alice, { Authorization: key }, { version: nowMs - ageMs });
+      world.sources.userKeys.put(userKeyOf(alice, github, { version: nowMs - ageMs, state }));
+      return readAnswer(await ask(world)) as { decision: string; ttlMs: number };
+    };
+    const hourMs = 3_600_000;
+    expect(await askAtAge(hourMs - 60_000, 'Configured')).toMatchObject({ decision: 'granted', ttlMs: 30_000 });
+    expect(await askAtAge(hourMs - 20_000, 'Configured')).toMatchObject({ decision: 'granted', ttlMs: 20_000 });
+    const refused = await askAtAge(hourMs, 'Configured');
+    expect(refused).toMatchObject({
+      decision: 'expired',
+      message: expect.stringContaining('kubectl mcpkeys set github'),
+    });
+    expect(JSON.stringify(refused)).not.toContain(key);
+    // A key that was just set does not wait for its status.
+    expect(await askAtAge(0, 'Expired')).toMatchObject({ decision: 'granted' });
+    expect(await askAtAge(hourMs * 9, 'Expired', 'Warn')).toMatchObject({ decision: 'granted', ttlMs: 30_000 });
     expect(allZeroed(world)).toBe(true);
   });
 
@@ -160,7 +185,6 @@ describe('without a key', () => {
 
   test.each([
     ['Invalid', 'invalid'],
-    ['Expired', 'expired'],
     ['PendingApproval', 'pendingApproval'],
   ] as const)('in state %s it stays shut: %s', async (state, decision) => {
     const world = worldWithKey();

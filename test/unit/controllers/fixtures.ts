@@ -77,11 +77,12 @@ interface PolicyChange {
   readonly keys?: UserKeyPolicy['spec']['keys'];
   readonly tools?: UserKeyPolicy['spec']['tools'];
   readonly validation?: UserKeyPolicy['spec']['validation'];
+  readonly expiry?: UserKeyPolicy['spec']['expiry'];
   readonly limits?: UserKeyPolicy['spec']['limits'];
 }
 
 export function policy(change: PolicyChange = {}): UserKeyPolicy {
-  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation, limits } = change;
+  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation, expiry, limits } = change;
   return {
     apiVersion,
     kind: 'UserKeyPolicy',
@@ -92,6 +93,7 @@ export function policy(change: PolicyChange = {}): UserKeyPolicy {
       ...(tools === undefined ? {} : { tools }),
       ...(validation === undefined ? {} : { validation }),
       ...(limits === undefined ? {} : { limits }),
+      ...(expiry === undefined ? {} : { expiry }),
     },
   };
 }

@@ -133,6 +133,28 @@ describe('the state of a UserKey', () => {
     expect(stateAt(found('Rejected', 9), [])).toBe('Configured Ready=True/Configured Configured');
   });
 
+  test('follows its age: Expiring before a policy ends it, Expired after, looked at again in time, and used on where policies warn', () => {
+    const dayMs = 86_400_000;
+    const briefAt = (days: number, onExpired: 'Block' | 'Warn' = 'Block', change: Partial<ObservedUserKey> = {}) => {
+      const policies = [policy({ expiry: { maxAge: '30d', warnBefore: '7d', onExpired } })];
+      const { status, requeueAfterMs } = decideUserKey(
+        observed({ policies, ...change }),
+        new Date(version + days * dayMs),
+      );
+      const again = requeueAfterMs === undefined ? 'never' : `${requeueAfterMs / dayMs}d`;
+      return `${status?.state} ${brief(status)} ${status?.headers?.[0]?.state} ${status?.expiresAt} ${again}`;
+    };
+    const end = '2026-03-03T00:00:00.000Z';
+    expect(briefAt(0)).toBe(`Configured Ready=True/Configured Configured ${end} 20d`);
+    expect(briefAt(22)).toBe(`Configured Ready=True/Configured Configured ${end} 1d`);
+    expect(briefAt(23)).toBe(`Expiring Ready=True/KeyExpiring Expiring ${end} 7d`);
+    expect(briefAt(30)).toBe(`Expired Ready=False/KeyExpired Expired ${end} never`);
+    expect(briefAt(30, 'Warn')).toBe(`Expired Ready=True/KeyExpired Expired ${end} never`);
+    expect(briefAt(30, 'Block', { server: two })).toBe(`Expired Ready=False/KeyExpired Expired ${end} never`);
+    expect(briefAt(30, 'Warn', { server: two })).toBe(`Missing Ready=False/HeadersMissing Configured ${end} never`);
+    expect(briefAt(30, 'Block', { stored: undefined })).toBe('Missing Ready=False/KeyMissing Missing undefined never');
+  });
+
   test('tells of every declared header since when it is set', () => {
     const { status } = decideUserKey(observed({ server: optional }), now);
     expect(status?.headers).toEqual([
