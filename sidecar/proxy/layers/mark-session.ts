@@ -66,13 +66,12 @@ async function useMarked(
   return response;
 }
 
-/** Clients take an id from any answer. One in a refusal begins nothing. */
+/** Clients take an id from any answer. */
 function marked(response: ProxyResponse, { marks, user, request, options }: Step): ProxyResponse {
   const id = response.headers.get(sessionHeader);
   if (id === null) return response;
   const elicitsUrl = beginsSession(request) && options.opensUrls(request);
-  if (response.status < 300) response.headers.set(sessionHeader, marks.mark({ id, elicitsUrl }, user));
-  else response.headers.delete(sessionHeader);
+  response.headers.set(sessionHeader, marks.mark({ id, elicitsUrl }, user));
   return response;
 }
 

@@ -3,9 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SessionMarks } from '#sidecar/proxy/session-marks.ts';
+import { userOf } from '#sidecar/proxy/sessions.ts';
 import { verifies } from '#test/requirements.ts';
+import { github, mcpServer } from '#test/support/broker-world.ts';
 import { buildOnce } from '../sidecar/support/sidecar-process.ts';
-import { type RealBroker, startRealBroker, upstreamAuthorization } from './suite/real-broker.ts';
+import { outside, type RealBroker, startRealBroker, upstreamAuthorization } from './suite/real-broker.ts';
 import * as arbitrary from './wire/arbitraries.ts';
 import type { RawMessage } from './wire/http-reader.ts';
 import { exchange, open, type RawCall } from './wire/raw-client.ts';
@@ -78,6 +81,15 @@ describe.each([
   { name: 'gateway', begin: throughGateway },
 ])('through the $name', ({ name, begin }) => {
   let way: Way;
+  /** Clients have the server's ids of sessions with the mark of their user behind them. */
+  const asClient = (fields: Fields): Fields => {
+    const server = mcpServer(name === 'sidecar' ? github : outside);
+    const marks = new SessionMarks(real.world.options.sessionKeyOf(server), name === 'sidecar' ? github : outside);
+    const user = userOf(real.alice);
+    return fields.map(([field, value]) =>
+      field === 'Mcp-Session-Id' ? [field, marks.mark({ id: value, elicitsUrl: false }, user)] : [field, value],
+    );
+  };
   beforeAll(async () => {
     way = await begin(real);
   });
@@ -94,7 +106,7 @@ describe.each([
       await fc.assert(
         fc.asyncProperty(arbitrary.toolCalls, arbitrary.requestFields, async (message, fields) => {
           const call = ask({ body: message, fields, target: `${way.path}?a=%2F&b=%C3%A9+c&&=` });
-          const { status } = await exchange(way.port, call);
+          const { status } = await exchange(way.port, { ...call, fields: asClient(call.fields ?? []) });
           const seen = way.upstream.received.at(-1)!;
           expect(status).toBe(200);
           expect(seen.start).toBe('POST /mcp?a=%2F&b=%C3%A9+c&&= HTTP/1.1');
@@ -121,7 +133,7 @@ describe.each([
       await fc.assert(
         fc.asyncProperty(fc.constantFrom('GET', 'DELETE'), arbitrary.requestFields, async (method, fields) => {
           const call = { method, target: way.path, fields: [...credential(), ...fields] as Fields };
-          const response = await exchange(way.port, call);
+          const response = await exchange(way.port, { ...call, fields: asClient(call.fields) });
           const seen = way.upstream.received.at(-1)!;
           expect(response.status).toBe(405);
           expect(response.body.toString()).toBe('no');
@@ -149,7 +161,7 @@ describe.each([
             const response = await exchange(way.port, ask({ target: way.path }));
             expect(response.status).toBe(status);
             expect(response.body.equals(bytes)).toBe(true);
-            expect(compared(response.fields, ownDown)).toEqual(compared(fields, ownDown));
+            expect(compared(response.fields, ownDown)).toEqual(compared(asClient(fields), ownDown));
           },
         ),
         rounds,

@@ -28,7 +28,8 @@ function withOldTransport(): McpServer {
   return { ...server, spec: { ...server.spec, transport: 'SSE' } };
 }
 
-const outside: ServerRef = { namespace: github.namespace, name: 'outside' };
+/** The server that the gateway reaches outside the cluster. */
+export const outside: ServerRef = { namespace: github.namespace, name: 'outside' };
 
 function atPort(port: number): McpServer {
   const server = mcpServer(outside);

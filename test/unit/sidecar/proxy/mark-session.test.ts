@@ -60,12 +60,6 @@ describe('the id of a session', () => {
     expect(again.headers.get('mcp-session-id')).toBe(id);
   });
 
-  test('in a refusal begins nothing', async () => {
-    const { send } = replica({ respond: () => json(400, {}, { 'mcp-session-id': 's-1' }) });
-    const response = await send({ body: rpc('initialize') });
-    expect(response.headers.get('mcp-session-id')).toBeNull();
-  });
-
   test('is not taken from whom the server has begun another session of that name for', async () => {
     const one = replica();
     const id = await one.begin();
