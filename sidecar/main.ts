@@ -22,6 +22,7 @@ import { serveEndpoints, serveIngress } from './proxy/server.ts';
 import { ingress } from './proxy/stack.ts';
 import { createBrokerFetch, createUpstream } from './proxy/upstream.ts';
 import { UserShares } from './proxy/user-shares.ts';
+import { idleCheckMs, IdleMemory } from './idle-memory.ts';
 import { createLog, errorFields } from './telemetry/log.ts';
 import type { SidecarMetrics } from './telemetry/sidecar-metrics.ts';
 import { assemble } from './sidecar.ts';
@@ -97,6 +98,7 @@ function start(options: Options): void {
   proxy.start();
   log('info', 'serving', { mode: options.serving.mode, port: servers.ingress.port });
   process.on(drainSignal, () => drain.begin());
+  giveMemoryBackWhenIdle();
   onceStopped(() => void end({ options, proxy, drain, servers }));
 }
 
@@ -272,6 +274,11 @@ const processReadings = {
     return (user + system) / 1e6;
   },
 };
+
+function giveMemoryBackWhenIdle(): void {
+  const memory = new IdleMemory({ cpuSeconds: processReadings.cpuSeconds, collect: () => Bun.gc(true) });
+  setInterval(() => memory.tick(), idleCheckMs).unref();
+}
 
 const prSetDumpable = 4;
 const rlimitCore = 4;
