@@ -33,6 +33,7 @@ export const requirements = {
     'the secrets of a server reach only proxies that stand in front of it: not the gateway or agents, where it is in the cluster',
   'identity:other-server': "a user's token shown by a pod of another server gets no key",
   'identity:service-account': 'a Kubernetes ServiceAccount is a user with a key of its own',
+  'audit:gateway-refusals': 'what a gateway refuses that is for a server in the cluster is on record, once',
   'audit:exactly-one':
     'every request has exactly one audit event, a stream one more at its opening; floods of strangers are counted',
   'cli:commands': 'the kubectl plugin sets, lists, shows, explains and deletes',

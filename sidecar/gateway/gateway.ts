@@ -159,6 +159,7 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     limits,
     relay,
     drain,
+    audit: { queue: around.reporting.spool, server, clock: { nowMs } },
   });
   return function serveByKind(request) {
     switch (policy()?.upstream?.kind) {

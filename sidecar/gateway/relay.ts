@@ -3,6 +3,7 @@ import type { PolicySnapshot } from '../contract/watch.ts';
 import { streamOf } from '../proxy/chunks.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
+import { type AuditOptions, auditRefusals } from '../proxy/layers/audit.ts';
 import { checkHostOrigin, type HostsAndOrigins } from '../proxy/layers/check-host-origin.ts';
 import { dropHopByHopFields } from '../proxy/layers/drop-hop-by-hop.ts';
 import { type DrainSignal, endWithDrain } from '../proxy/layers/end-at-drain.ts';
@@ -29,15 +30,17 @@ export interface RelayParts {
   readonly limits: { readonly bodyBytesMax: number };
   readonly relay: Relay;
   readonly drain: DrainSignal;
+  readonly audit: AuditOptions;
 }
 
 /**
- * The way to a server in the cluster: its sidecar does everything that a request needs, and puts it on record. Nothing is read or
- * kept here; the client's own credential goes along, as the sidecar is who it is for.
+ * The way to a server in the cluster: its sidecar does everything that a request needs, and puts it on record; only what does not get
+ * there is on record here. No body is read or kept here, so errors of ours name no request; the client's own credential goes along, as
+ * the sidecar is who it is for.
  */
 export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
-  const { resource, allowed, limits } = parts;
-  return serveMetadata(resource)(checkHostOrigin(allowed)(limitHead(limits)(relayed(parts))));
+  const { resource, allowed, limits, audit } = parts;
+  return auditRefusals(audit)(serveMetadata(resource)(checkHostOrigin(allowed)(limitHead(limits)(relayed(parts)))));
 }
 
 function relayed({ policy, relay, resource, drain }: RelayParts): Handler<IncomingRequest> {

@@ -1,6 +1,6 @@
 import type { RequestEvent } from '../../contract/audit.ts';
 import type { ServerRef } from '../../contract/lease.ts';
-import { auditUnavailable } from '../errors.ts';
+import { auditUnavailable, ProxyError } from '../errors.ts';
 import type { IncomingRequest, Layer, RequestRecord } from '../exchange.ts';
 import { openingEvent, requestEvent } from '../record.ts';
 
@@ -31,6 +31,24 @@ export function audit(options: AuditOptions): Layer<IncomingRequest> {
       record.reportOpen = () => reportOpen(record, options);
       record.whenEnded.push((ended) => queue.fill(requestEvent(ended, server)));
       return inner(request);
+    };
+}
+
+/**
+ * For a proxy in front of another one, which has every request on record that reaches it: one event for each that is refused before.
+ * Without a place there is none, as a refusal needs no record to be safe.
+ */
+export function auditRefusals({ queue, server }: AuditOptions): Layer<IncomingRequest> {
+  return (inner) =>
+    async function auditRefusedRequest(request) {
+      try {
+        return await inner(request);
+      } catch (error) {
+        const { record } = request;
+        const isGone = error instanceof ProxyError && error.code === 'ClientClosed';
+        if (!isGone && queue.reserve()) record.whenEnded.push((ended) => queue.fill(requestEvent(ended, server)));
+        throw error;
+      }
     };
 }
 

@@ -367,6 +367,27 @@ describe('a server of the cluster', () => {
     expect(calls()).toBe(2);
   });
 
+  test(verifies('audit:gateway-refusals'), async () => {
+    await using upstream = await Upstream.recording();
+    await using world = await setUpCluster(upstream);
+    const ask = (headers: Record<string, string>) => post(world.url, call('search'), { token: 'alice', headers });
+    expect((await ask({ origin: 'https://evil.example' })).status).toBe(403);
+    const many = Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`x-${index}`, '1']));
+    expect((await ask(many)).status).toBe(431);
+    expect((await ask({})).status).toBe(200);
+    await world.sidecar.stop();
+    expect((await ask({})).status).toBe(502);
+    await world.gateway.stop();
+    const events = [...world.broker.events.values()].toSorted((one, other) => one.at.localeCompare(other.at));
+    expect(events).toMatchObject([
+      { server: policy.server, decision: 'denied', httpStatus: 403 },
+      { server: policy.server, decision: 'tooLarge', httpStatus: 431 },
+      { server: policy.server, decision: 'forwarded', httpStatus: 200, subject: { id: 'alice' } },
+      { server: policy.server, decision: 'upstreamUnavailable', httpStatus: 502 },
+    ]);
+    expect(upstream.received).toHaveLength(1);
+  });
+
   test('sends strangers to log in under the URL that they know', async () => {
     await using upstream = await Upstream.recording();
     await using world = await setUpCluster(upstream, { issuers: ['https://login.example'] });
