@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { followSources } from '#operator/broker/follow-sources.ts';
+import { brokerWorld, github, policyOf } from '#test/support/broker-world.ts';
+
+test('leases of a namespace end when a policy there begins, changes or stops to say how old keys may get', () => {
+  const { sources, keyStore } = brokerWorld();
+  const ended: boolean[] = [];
+  const nothing = (): void => undefined;
+  followSources({
+    sources,
+    keyStore,
+    hub: {
+      invalidate: nothing,
+      refresh: nothing,
+      endPod: nothing,
+      invalidateAll: (concerns) => ended.push(concerns(github), concerns({ ...github, namespace: 'team-b' })),
+    },
+  });
+  ended.length = 0;
+  let generation = 0;
+  const write = (spec: Omit<UserKeyPolicy['spec'], 'servers'>): readonly boolean[] => {
+    const { metadata, ...written } = policyOf('age', spec);
+    generation += 1;
+    sources.userKeyPolicies.put({ ...written, metadata: { ...metadata, generation } });
+    return ended.splice(0);
+  };
+  expect(write({ keys: { optional: ['A'] } })).toEqual([]);
+  expect(write({ expiry: { maxAge: '30d' } })).toEqual([true, false]);
+  expect(write({ expiry: { maxAge: '1d' } })).toEqual([true, false]);
+  expect(write({})).toEqual([true, false]);
+  expect(write({ keys: { required: ['A'] } })).toEqual([]);
+});
