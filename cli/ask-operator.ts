@@ -101,6 +101,9 @@ const doubts: Readonly<Record<UserKeyOperation, string>> = {
   list: '',
   test: '',
   status: '',
+  'token-create': '; it is not known whether the token was made',
+  'token-list': '',
+  'token-revoke': '; it is not known whether the token was revoked',
 };
 
 async function sealedAnswer(options: AskOptions, { name, operation }: Asked): Promise<string> {

@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { checkInject, list, remove, set, status, type ListScope, type World } from './commands.ts';
+import { createToken, listTokens, revokeToken } from './commands/token.ts';
 import { testKey } from './commands/test-key.ts';
 import { UserKeyRequestError } from './contract/user-key-request.ts';
 import { CliError, exitStatuses } from './errors.ts';
 import { Kubectl } from './kubectl.ts';
-import { parseOptions, usage, type Options } from './options.ts';
+import { parseOptions, usage, type Options, type TokenCommand } from './options.ts';
 import { printable } from './output.ts';
 import type { KeySource } from './read-headers.ts';
 import { version } from './version.ts';
@@ -67,6 +68,7 @@ async function runCommand(options: Options): Promise<number> {
   if (command.name === 'help') return done(() => print(usage));
   if (command.name === 'version') return done(() => print(version));
   const world = await worldOf(options);
+  if (isTokenCommand(command)) return done(() => runTokenCommand(world, command));
   switch (command.name) {
     case 'list':
       return done(async () => list(world, await scopeOf(world, options)));
@@ -84,6 +86,21 @@ async function runCommand(options: Options): Promise<number> {
     }
     case 'check-inject':
       return (await checkInject(world, command.target)) ? 0 : 1;
+  }
+}
+
+function isTokenCommand(command: Options['command']): command is TokenCommand {
+  return command.name.startsWith('token-');
+}
+
+function runTokenCommand(world: World, command: TokenCommand): Promise<void> {
+  switch (command.name) {
+    case 'token-create':
+      return createToken(world, command);
+    case 'token-list':
+      return listTokens(world);
+    case 'token-revoke':
+      return revokeToken(world, command.id);
   }
 }
 

@@ -9,7 +9,18 @@ export type Command =
   | { readonly name: 'set'; readonly server: string; readonly headers: readonly string[] }
   | { readonly name: 'test'; readonly server: string; readonly typed: boolean; readonly headers: readonly string[] }
   | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
+  | TokenCommand
   | { readonly name: 'check-inject'; readonly target: string };
+
+export type TokenCommand =
+  | {
+      readonly name: 'token-create';
+      readonly servers: readonly string[];
+      readonly lifeSeconds: number | undefined;
+      readonly title: string | undefined;
+    }
+  | { readonly name: 'token-list' }
+  | { readonly name: 'token-revoke'; readonly id: string };
 
 export interface Options {
   readonly command: Command;
@@ -32,12 +43,18 @@ Usage:
   kubectl mcpkeys status <server>          the state of each header of your key
   kubectl mcpkeys test <server>            try your key at its upstream, now
   kubectl mcpkeys delete <server>          destroy your key
+  kubectl mcpkeys token create --server <server>   a token for MCP clients that cannot log in
+  kubectl mcpkeys token list               your tokens, and when they were last used
+  kubectl mcpkeys token revoke <id>        end one, at once
   kubectl mcpkeys check-inject <kind/name> why a workload gets the sidecar, or why not
 
 Flags:
   -n, --namespace <name>     namespace of the server (default: the kubeconfig's)
   -A, --all-namespaces       list: every namespace
       --header <name>        set, test --typed: only this header (may be given several times)
+      --server <name>        token create: accepted at this server (may be given several times)
+      --expires <time>       token create: 30d, 12h; default: as long as the organization allows
+      --title <text>         token create: what you call it
       --typed                test: try a key that you type, and store nothing
       --token-file <file>    act as the user of this token instead of the kubeconfig's user
   -y, --yes                  delete: do not ask
@@ -56,6 +73,9 @@ const config = {
   'all-namespaces': { type: 'boolean', short: 'A', default: false },
   header: { type: 'string', multiple: true, default: [] as string[] },
   'token-file': { type: 'string' },
+  server: { type: 'string', multiple: true, default: [] as string[] },
+  expires: { type: 'string' },
+  title: { type: 'string' },
   typed: { type: 'boolean', default: false },
   yes: { type: 'boolean', short: 'y', default: false },
   output: { type: 'string', short: 'o', default: 'table' },
@@ -142,10 +162,32 @@ function commandOf(values: Parsed['values'], positionals: readonly string[]): Co
       throw new CliError('Usage', `list takes no argument; for one server: kubectl mcpkeys status ${argument}`);
     return { name };
   }
+  if (name === 'token') return tokenCommandOf(values, positionals.slice(1));
   if (!takesArgument(name))
     throw new CliError('Usage', `unknown command ${name}`, ["run 'kubectl mcpkeys --help' for the commands"]);
   if (argument === undefined || rest.length > 0) throw tooManyOrFew(name, rest);
   return commandWithArgument(name, argument, values);
+}
+
+function tokenCommandOf(values: Parsed['values'], [what, id, ...rest]: readonly string[]): Command {
+  if (what === 'list' && id === undefined) return { name: 'token-list' };
+  if (what === 'revoke' && id !== undefined && rest.length === 0) return { name: 'token-revoke', id };
+  if (what === 'create' && id === undefined) {
+    if (values.server.length === 0)
+      throw new CliError('Usage', 'token create: give --server <server>, once for each server that takes the token');
+    const lifeSeconds = values.expires === undefined ? undefined : secondsOf(values.expires);
+    return { name: 'token-create', servers: values.server, lifeSeconds, title: values.title };
+  }
+  throw new CliError('Usage', 'give: token create --server <server>, token list, or token revoke <id>');
+}
+
+const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+function secondsOf(text: string): number {
+  const [, count = '', unit = ''] = /^([1-9][0-9]{0,5})([smhd])$/u.exec(text) ?? [];
+  const seconds = Number(count) * (unitSeconds[unit] ?? 0);
+  if (seconds > 0) return seconds;
+  throw new CliError('Usage', `--expires ${text}: give a number and s, m, h or d, for example 30d`);
 }
 
 function tooManyOrFew(name: CommandWithArgument, rest: readonly string[]): CliError {

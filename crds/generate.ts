@@ -13,6 +13,7 @@ const modules: Readonly<Record<string, string>> = {
   'mcpservers.yaml': 'mcp-server.ts',
   'userkeypolicies.yaml': 'user-key-policy.ts',
   'userkeys.yaml': 'user-key.ts',
+  'accesstokens.yaml': 'access-token.ts',
   'userkeyrequests.yaml': 'user-key-request.ts',
 };
 

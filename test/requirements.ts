@@ -25,6 +25,15 @@ export const requirements = {
   'agents:policies': 'nobody can give a running agent more servers, or make an agent of a running pod',
   'operator:killed-under-load': 'the operator killed under load loses no request that has a warm lease',
   'identity:bad-token': 'a forged, expired or foreign-audience token gets 401',
+  'tokens:create':
+    'a user makes an access token where the organization allows it, within its limits, and only the hash is stored',
+  'tokens:use': 'an access token gets the key of its owner; its first use is on record',
+  'tokens:own': 'users see and revoke their own access tokens only, and cannot take one over',
+  'tokens:refused':
+    'an access token is worth nothing when it is revoked, ended, or outside its servers, namespace and organization',
+  'tokens:revoke': 'a revoked access token takes its cached leases with it',
+  'tokens:operator-only': 'only the operator writes AccessTokens',
+  'organizations:separate': 'what belongs to one organization is of no use in another',
   'identity:rotation': 'no token of a key that its issuer publishes is refused while the keys are rotated under load',
   'identity:garbage-issuer': 'an issuer that answers garbage identifies nobody and breaks nothing',
   'identity:groups': 'the groups of a user are read from the claim that the organization names, all of them or none',

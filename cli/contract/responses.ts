@@ -18,7 +18,8 @@ export type RefusalCode =
   | 'TooManyRequests'
   | 'KeyRejected'
   | 'KeyNotChecked'
-  | 'StoreUnavailable';
+  | 'StoreUnavailable'
+  | 'TokenRefused';
 
 export interface HeaderState {
   readonly name: string;
@@ -83,8 +84,21 @@ export type UserKeyResponse =
     })
   | (Ok & { readonly operation: 'delete'; readonly server: string; readonly deleted: boolean })
   | (Ok & { readonly operation: 'list'; readonly keys: readonly ServerState[]; readonly more: number })
+  | (Ok & { readonly operation: 'token-create'; readonly token: TokenView })
+  | (Ok & { readonly operation: 'token-list'; readonly tokens: readonly TokenView[] })
+  | (Ok & { readonly operation: 'token-revoke'; readonly id: string; readonly revoked: boolean })
   | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })
   | Refusal;
+
+/** An access token as its user sees it after it was made. */
+export interface TokenView {
+  readonly id: string;
+  readonly title?: string;
+  readonly servers: readonly string[];
+  readonly createdAt?: string;
+  readonly expiresAt: string;
+  readonly usedAt?: string;
+}
 
 export interface Refusal {
   readonly v: 1;

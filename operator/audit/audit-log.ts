@@ -2,7 +2,7 @@ import type { RequestDecision, RequestEvent } from '#contract/audit.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
-export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | DenialEvent;
+export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | TokenEvent | DenialEvent;
 
 /** A pod with the sidecar. */
 export interface PodOnRecord {
@@ -63,6 +63,16 @@ export interface KeyEvent extends EventBase {
   readonly verdict?: string;
   readonly reason?: string;
   /** Who did it, as the API server or the issuer names them. */
+  readonly actor: string;
+}
+
+export interface TokenEvent extends Omit<EventBase, 'server'> {
+  readonly type: 'token.created' | 'token.used' | 'token.revoked';
+  readonly namespace: string;
+  /** Name of the AccessToken; neither the token nor its hash. */
+  readonly token: string;
+  /** At which it is accepted. */
+  readonly servers: readonly string[];
   readonly actor: string;
 }
 

@@ -23,6 +23,7 @@ import type {
   PodOnRecord,
   RefusedRequests,
   RequestRecord,
+  TokenEvent,
 } from './audit-log.ts';
 import { readDecisionCounts } from './refused-requests.ts';
 
@@ -35,6 +36,9 @@ const types: ClosedSet<AuditEvent['type']> = {
   'key.destroyed': true,
   'key.rejected': true,
   'key.probed': true,
+  'token.created': true,
+  'token.used': true,
+  'token.revoked': true,
   denied: true,
 };
 
@@ -52,7 +56,14 @@ export function readAuditEvent(value: unknown): AuditEvent {
   }
 }
 
+const tokenTypes: ClosedSet<TokenEvent['type']> = { 'token.created': true, 'token.used': true, 'token.revoked': true };
+
+function isTokenType(type: AuditEvent['type']): type is TokenEvent['type'] {
+  return Object.hasOwn(tokenTypes, type);
+}
+
 function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
+  if (isTokenType(type)) return readToken(event, type);
   switch (type) {
     case 'request':
       return readRequest(event);
@@ -166,6 +177,21 @@ function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
     reason: optionalText(event, 'reason'),
     actor: text(event, 'actor'),
   });
+}
+
+function readToken(event: JsonObject, type: TokenEvent['type']): TokenEvent {
+  const { server: _, ...base } = readBase(event);
+  return {
+    ...base,
+    type,
+    namespace: text(event, 'namespace'),
+    token: text(event, 'token'),
+    servers: readList(event['servers'], 'event.servers', {
+      itemsMax: auditLimits.headerNamesMax,
+      item: (name, path) => readText(name, path, { charsMax: 256 }),
+    }),
+    actor: text(event, 'actor'),
+  };
 }
 
 function readDenial(event: JsonObject): DenialEvent {

@@ -1,4 +1,4 @@
-import type { Subject } from '#contract/lease.ts';
+import type { ServerRef, Subject } from '#contract/lease.ts';
 
 import type { AuditEvent } from './audit-log.ts';
 
@@ -34,15 +34,12 @@ export function toRow(event: AuditEvent): EventRow {
   };
 }
 
-function columnsOfPlace({
-  server,
-  subject,
-}: Pick<AuditEvent, 'server'> & { readonly subject?: Subject }): Pick<
-  EventRow,
-  'namespace' | 'server' | 'issuer' | 'subject'
-> {
+function columnsOfPlace(event: AuditEvent): Pick<EventRow, 'namespace' | 'server' | 'issuer' | 'subject'> {
+  const server: ServerRef | undefined = 'server' in event ? event.server : undefined;
+  const subject: Subject | undefined = 'subject' in event ? event.subject : undefined;
+  const namespace = 'namespace' in event ? event.namespace : server?.namespace;
   return {
-    namespace: server?.namespace ?? null,
+    namespace: namespace ?? null,
     server: server?.name ?? null,
     issuer: subject?.issuer ?? null,
     subject: subject?.id ?? null,
@@ -57,6 +54,7 @@ function columnsOfKey(event: AuditEvent): Pick<EventRow, 'keyVersion' | 'leaseId
 }
 
 function outcomeOf(event: AuditEvent): string | null {
+  if ('token' in event) return null;
   switch (event.type) {
     case 'request':
       return event.decision;

@@ -7,6 +7,9 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { KeyPage } from '#contract/key-page.ts';
 import type { ServerRef } from '#contract/lease.ts';
 import { present } from '#contract/fields.ts';
+import { TokenIdentifier } from '#operator/access-tokens/identify-token.ts';
+import { AccessTokenIndex } from '#operator/access-tokens/token-index.ts';
+import { TokenUses } from '#operator/access-tokens/token-uses.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { TrustedIssuer, UserProver } from '#operator/identity/identification.ts';
 import type { TokenReviewer } from '#operator/identity/token-review.ts';
@@ -27,7 +30,7 @@ import { LeaseService } from './lease-service.ts';
 import { type BrokerObserver, createBrokerObserver } from './metrics.ts';
 import { OutcomeIntake } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
-import { QuotaService } from './quota.ts';
+import { QuotaService, type QuotaServiceOptions } from './quota.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
 import { ProbeLeases } from './probe-lease.ts';
 import { policySnapshot, type SnapshotExtras } from './policy-snapshot.ts';
@@ -130,6 +133,18 @@ function createHub(options: BrokerOptions, observer: BrokerObserver): WatchHub {
   });
 }
 
+function createQuotas(options: BrokerOptions, gates: Pick<QuotaServiceOptions, 'podGate' | 'userGate'>): QuotaService {
+  const { sources, log, now } = options;
+  return new QuotaService({
+    ...gates,
+    sources,
+    store: options.limits,
+    metrics: limitMetrics(options.registry),
+    log,
+    now,
+  });
+}
+
 /** Puts the parts together. They share nothing but what is passed here. */
 export function createBroker(options: BrokerOptions): Broker {
   const { sources, tenancy, keyStore, audit, log, monotonicMs, now } = options;
@@ -140,6 +155,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const userGate = new UserGate({ users: options.users, monotonicMs });
   const subjects = new SubjectRecorder(options);
   const receipts = new Receipts({ key: options.receiptKey, now });
+  const tokenUses = new TokenUses(options);
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -151,6 +167,7 @@ export function createBroker(options: BrokerOptions): Broker {
     receipts,
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     subjects,
+    accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses: tokenUses, now }),
     resourceOf: options.resourceOf,
     log,
     now,
@@ -170,15 +187,7 @@ export function createBroker(options: BrokerOptions): Broker {
     client: options.client,
     userKeys: sources.userKeys.store,
   });
-  const quotas = new QuotaService({
-    podGate,
-    userGate,
-    sources,
-    store: options.limits,
-    metrics: limitMetrics(options.registry),
-    log,
-    now,
-  });
+  const quotas = createQuotas(options, { podGate, userGate });
   const hub = createHub(options, observer);
   followSources({ sources, keyStore, hub });
   const routes = createRoutes({ leases, intake, outcomes, quotas, hub, podGate, observer, monotonicMs });
@@ -193,7 +202,13 @@ export function createBroker(options: BrokerOptions): Broker {
       const closed = server.close();
       hub.drain();
       await closed;
-      await Promise.all([intake.close(), outcomes.close(), options.limits.close(), subjects.close()]);
+      await Promise.all([
+        intake.close(),
+        outcomes.close(),
+        options.limits.close(),
+        subjects.close(),
+        tokenUses.close(),
+      ]);
     },
   };
 }

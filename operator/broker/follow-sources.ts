@@ -44,6 +44,15 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
     hub.refresh(isThere);
   });
 
+  // A new one is not known to anybody; one that has changed only in its status is as good as before.
+  sources.accessTokens.onChange((change) => {
+    if (change.kind === 'added' || !specMatters(change)) return;
+    const { metadata, spec } = change.object;
+    for (const name of spec.servers) {
+      hub.invalidate({ namespace: metadata.namespace ?? '', name }, keyStore.subjectKeyOf(spec.owner));
+    }
+  });
+
   // Who is trusted may be another one now, in namespaces that only the selectors know.
   sources.organizations.onChange((change) => {
     if (!specMatters(change)) return;

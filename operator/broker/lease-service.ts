@@ -3,6 +3,7 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject } from '#contract/lease.ts';
 import { leaseTtlMsMax } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
+import type { TokenIdentifier } from '#operator/access-tokens/identify-token.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
@@ -54,6 +55,7 @@ export interface LeaseServiceOptions {
   readonly receipts: Pick<Receipts, 'issue'>;
   readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
   readonly subjects: Pick<SubjectRecorder, 'seen'>;
+  readonly accessTokens: Pick<TokenIdentifier, 'identify'>;
   /** URL of a server that tokens may name as their audience; undefined: there is none. */
   readonly resourceOf: (server: ServerRef) => string | undefined;
   readonly log: Log;
@@ -113,7 +115,9 @@ export class LeaseService {
     }
     const issuers = withResource(organization.issuers, this.#options.resourceOf(ref));
     const budget = subjectBudget(pod, ref);
-    const user = await this.#limited(pod, place, () => userGate.identify(budget, credential, issuers));
+    const user =
+      this.#options.accessTokens.identify(credential, ref, organization) ??
+      (await this.#limited(pod, place, () => userGate.identify(budget, credential, issuers)));
     if (user.kind === 'unauthenticated') return this.#refuseUser(pod, place, user);
     const subjectKey = keyStore.subjectKeyOf(user.subject);
     await this.#limited(pod, { ...place, subject: user.subject }, () => userGate.admitSubject(budget, subjectKey));

@@ -1,3 +1,4 @@
+import type { AccessToken } from '#crds/v1alpha1/generated/access-token.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
@@ -20,6 +21,7 @@ export interface BrokerSources {
   readonly userKeyPolicies: Source<UserKeyPolicy>;
   readonly userKeys: Source<UserKey>;
   readonly organizations: Source<Organization>;
+  readonly accessTokens: Source<AccessToken>;
   readonly namespaces: Source<KubeObject>;
   /** Certificates of remote servers. */
   readonly caBundles: Source<ConfigMap>;

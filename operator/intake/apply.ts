@@ -3,6 +3,7 @@ import type { UserKeyResponse } from '#cli/contract/responses.ts';
 import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
+import type { TokenOrders } from '#operator/access-tokens/token-orders.ts';
 import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
@@ -31,6 +32,7 @@ export interface OrderApplier {
   readonly tryLimiter: Pick<RequestLimiter, 'admits'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly turns: Turns;
+  readonly tokenOrders: Pick<TokenOrders, 'carryOut'>;
   readonly now: () => Date;
 }
 
@@ -58,6 +60,8 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
     case 'refuse':
       if (decision.isDenial) await to.audit.append(denialEvent(to, request, decision.refusal.message));
       return { kind: 'response', response: decision.refusal };
+    case 'token':
+      return { kind: 'response', response: await to.tokenOrders.carryOut(decision.order, request) };
     case 'store': {
       using _turn = await takeTurn(to, decision.target.address);
       return await store(to, { request, observed, decision });

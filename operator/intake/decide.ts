@@ -1,9 +1,10 @@
 import { headerListByteLength, type HeaderField } from '#cli/contract/header-list.ts';
 import { checkKeyValue } from '#cli/contract/key-value.ts';
-import type { UserKeyControl } from '#cli/contract/request-control.ts';
+import type { TokenControl, UserKeyControl } from '#cli/contract/request-control.ts';
 import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
+import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
@@ -32,6 +33,7 @@ export type OrderDecision =
   | StoreDecision
   | TryDecision
   | DestroyDecision
+  | { readonly kind: 'token'; readonly order: TokenOrder }
   /** The UserKey is being deleted; a key set now would be destroyed with it. */
   | { readonly kind: 'wait' };
 
@@ -78,6 +80,7 @@ export function decideOrder(observed: ObservedOrder): OrderDecision {
 
 function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyControl): OrderDecision {
   if (control.operation === 'list') return list(observed, subject);
+  if (isTokenControl(control)) return tokenOrder(observed, control);
   const ref = { namespace: observed.namespace, name: control.server };
   const target = observed.servers.find(({ server }) => server.metadata.name === control.server);
   if (control.operation === 'delete') {
@@ -89,6 +92,19 @@ function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyCo
   if (control.operation === 'set') return decideSet(target, observed.order.headers);
   if (control.operation === 'test') return decideTry(target, observed.order.headers);
   return { kind: 'answer', response: { ...ok(subject), operation: 'status', key: detailedServerState(target) } };
+}
+
+function isTokenControl(control: UserKeyControl): control is TokenControl {
+  return control.operation.startsWith('token-');
+}
+
+function tokenOrder({ namespace, tenancy, requester, servers }: ObservedOrder, control: TokenControl): OrderDecision {
+  if (tenancy.kind !== 'organization' || requester.kind !== 'identified') return refuse(refusals.malformed);
+  const { subject, groups } = requester;
+  const serverNames = servers.map(({ server }) => server.metadata.name);
+  const maxAgeMs = tenancy.accessTokens?.maxAgeMs;
+  const order = { control, namespace, organization: tenancy.name, subject, groups, maxAgeMs, serverNames };
+  return { kind: 'token', order };
 }
 
 function decideSet(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {

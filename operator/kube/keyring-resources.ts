@@ -1,3 +1,4 @@
+import type { AccessToken } from '#crds/v1alpha1/generated/access-token.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
@@ -14,6 +15,12 @@ export const organizations: ResourceType<Organization> = {
   plural: 'organizations',
   kind: 'Organization',
   namespaced: false,
+};
+export const accessTokens: ResourceType<AccessToken> = {
+  ...keyring,
+  plural: 'accesstokens',
+  kind: 'AccessToken',
+  namespaced: true,
 };
 export const mcpServers: ResourceType<McpServer> = {
   ...keyring,

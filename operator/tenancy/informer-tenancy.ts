@@ -1,7 +1,9 @@
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
 import type { TrustedIssuer } from '#operator/identity/identification.ts';
+import { accessTokenLimits } from '#operator/access-tokens/token-limits.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { ConfigMap, Namespace } from '#operator/kube/resources.ts';
+import { durationMs } from '#operator/policy/duration.ts';
 
 import { selects } from './label-selector.ts';
 import type { Tenancy, TenancyIndex } from './tenancy.ts';
@@ -34,7 +36,8 @@ export class InformerTenancy implements TenancyIndex {
     const [owner, ...others] = owners;
     if (owner === undefined) return { kind: 'none' };
     if (others.length > 0) return { kind: 'conflict', organizations: owners.map(({ metadata }) => metadata.name) };
-    return { kind: 'organization', name: owner.metadata.name, issuers: this.#issuersOf(owner) };
+    const issuers = this.#issuersOf(owner);
+    return { kind: 'organization', name: owner.metadata.name, issuers, ...accessTokensOf(owner) };
   }
 
   #issuersOf(organization: Organization): readonly TrustedIssuer[] {
@@ -42,6 +45,12 @@ export class InformerTenancy implements TenancyIndex {
     const configMap = (name: string): ConfigMap | undefined => configMaps.get(operatorNamespace, name);
     return trustedIssuers(organization, { configMap, clusterIssuerURL });
   }
+}
+
+function accessTokensOf({ spec }: Organization) {
+  const { enabled = false, maxAge } = spec.identity.accessTokens ?? {};
+  if (!enabled) return {};
+  return { accessTokens: { maxAgeMs: maxAge === undefined ? accessTokenLimits.maxAgeMs : durationMs(maxAge) } };
 }
 
 /** The organizations that select `namespace`, by name. More than one is a conflict. */

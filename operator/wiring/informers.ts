@@ -1,3 +1,4 @@
+import type { AccessToken } from '#crds/v1alpha1/generated/access-token.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import { caConfigMapName, group, labels } from '#crds/v1alpha1/names.ts';
 import { webhookConfigurationName } from '#operator/certificates/keeper.ts';
@@ -9,6 +10,7 @@ import type { Informer } from '#operator/kube/informer.ts';
 import { kekSecretName } from '#operator/keystore/kek-store.ts';
 import { watchedSecretSelector } from '#operator/keystore/sealed-secret.ts';
 import {
+  accessTokens,
   mcpServers,
   organizations,
   userKeyPolicies,
@@ -38,6 +40,7 @@ export interface Informers extends Sources {
   /** The operator's own namespace; metadata only. */
   readonly gatewayPods: Informer<PartialObjectMetadata>;
   readonly userKeyRequests: Informer<UserKeyRequest>;
+  readonly accessTokens: Informer<AccessToken>;
   readonly tlsSecret: Informer<Secret>;
   /** Metadata only: that it changed. Its content is read as bytes. */
   readonly kekSecret: Informer<KubeObject>;
@@ -70,6 +73,7 @@ export function createInformers(platform: Platform): Informers {
     userKeyPolicies: make.informer('userkeypolicies', { type: userKeyPolicies }),
     userKeys: make.informer('userkeys', { type: userKeys }),
     userKeyRequests: make.informer('userkeyrequests', { type: userKeyRequests }),
+    accessTokens: make.informer('accesstokens', { type: accessTokens }),
     pods: make.informer('pods', {
       type: podMetadata,
       options: { labelSelector: labels.server, fieldSelector: unfinished, metadataOnly: true },

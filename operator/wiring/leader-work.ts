@@ -1,4 +1,6 @@
 import type { AuditLog } from '#operator/audit/audit-log.ts';
+import { startTokenLife } from '#operator/access-tokens/token-life.ts';
+import { TokenOrders } from '#operator/access-tokens/token-orders.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { startIntake } from '#operator/intake/start.ts';
 import type { Identity } from '#operator/identity/create-identity.ts';
@@ -68,6 +70,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     identifier: identity.users,
     keyStore: keys.keyStore,
     trials: validation.trials,
+    tokenOrders: new TokenOrders({ client, tokens: informers.accessTokens.store, audit, now: () => new Date() }),
     audit,
     now: () => new Date(),
     log: platform.log,
@@ -75,11 +78,20 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     controllerObserver: platform.metrics.controller('user-key-request'),
     queueObserver: platform.metrics.workQueue('user-key-request'),
   });
+  const tokenLife = startTokenLife({
+    client,
+    tokens: informers.accessTokens,
+    audit,
+    log: platform.log,
+    now: () => new Date(),
+    controllerObserver: platform.metrics.controller('access-token'),
+    queueObserver: platform.metrics.workQueue('access-token'),
+  });
   const schedule = validation.startSchedule();
   certificates.loop.wake();
   return {
     stop: async () => {
-      await Promise.all([intake.stop(), controllers.stop(), schedule.stop()]);
+      await Promise.all([intake.stop(), controllers.stop(), schedule.stop(), tokenLife.stop()]);
       await recorder.close();
     },
   };

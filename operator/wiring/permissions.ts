@@ -25,6 +25,8 @@ export function neededPermissions({ namespace, keyNamespace }: OperatorOptions):
     { group, resource: 'userkeys', subresource: 'status', verbs: ['patch'] },
     { group, resource: 'userkeyrequests', verbs: [...read, 'delete'] },
     { group, resource: 'userkeyrequests', subresource: 'status', verbs: ['patch'] },
+    { group, resource: 'accesstokens', verbs: [...read, 'create', 'delete'] },
+    { group, resource: 'accesstokens', subresource: 'status', verbs: ['patch'] },
     { resource: 'namespaces', verbs: read },
     { resource: 'pods', verbs: read },
     { resource: 'services', verbs: own },

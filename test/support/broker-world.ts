@@ -2,6 +2,7 @@ import { createHash, createSecretKey, randomBytes } from 'node:crypto';
 
 import { Registry } from 'prom-client';
 
+import type { AccessToken } from '#crds/v1alpha1/generated/access-token.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
@@ -222,6 +223,7 @@ export function brokerWorld() {
     userKeyPolicies: memorySource<UserKeyPolicy>(),
     userKeys: memorySource<UserKey>(),
     organizations: memorySource<Organization>(),
+    accessTokens: memorySource<AccessToken>(),
     caBundles: memorySource<ConfigMap>(),
     namespaces: memorySource<KubeObject>([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a', labels: {} } },

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
+import { TokenIdentifier } from '#operator/access-tokens/identify-token.ts';
+import { AccessTokenIndex } from '#operator/access-tokens/token-index.ts';
+import { TokenUses } from '#operator/access-tokens/token-uses.ts';
 import { AuditIntake } from '#operator/broker/audit-intake.ts';
 import { Denials } from '#operator/broker/denials.ts';
 import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
@@ -28,6 +31,7 @@ export function servicesOf(world: BrokerWorld) {
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: world.users, monotonicMs });
   const receipts = new Receipts({ key: world.options.receiptKey, now });
+  const uses = new TokenUses({ client: world.options.client, audit, log, now });
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -39,6 +43,7 @@ export function servicesOf(world: BrokerWorld) {
     receipts,
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
     subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),
+    accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses, now }),
     resourceOf,
     log,
     now,

@@ -8,7 +8,14 @@ import type { Definition } from './definition.ts';
 import { resourcePage } from './resource-page.ts';
 
 /** In the order in which somebody meets them. */
-const files = ['organizations', 'mcpservers', 'userkeypolicies', 'userkeys', 'userkeyrequests'] as const;
+const files = [
+  'organizations',
+  'mcpservers',
+  'userkeypolicies',
+  'userkeys',
+  'accesstokens',
+  'userkeyrequests',
+] as const;
 
 export function definitionsOf(root: string): readonly Definition[] {
   return files.map((file): Definition => parse(readFileSync(resolve(root, 'crds', `${file}.yaml`), 'utf8')));

@@ -15,7 +15,6 @@ const only = (...values: readonly string[]): Support => ({ kind: 'only', values 
 export const support: Readonly<Record<string, Readonly<Record<string, Support>>>> = {
   Organization: {
     'spec.plan': only('Enterprise'),
-    'spec.identity.accessTokens': refused,
     'spec.admins': refused,
     'spec.encryption.provider.kmsV2': refused,
     'spec.encryption.provider.vaultTransit': refused,
@@ -43,6 +42,7 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'status.state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
     'status.headers[].state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
   },
+  AccessToken: {},
   UserKeyRequest: {},
 };
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { changed } from '#test/integration/crds/cases.ts';
+import { verifies } from '#test/requirements.ts';
 import { type GuardedCluster, operatorUser, startGuardedCluster, waitUntilRefused } from './guarded-cluster.ts';
 import type { Answer, Caller } from './raw-api.ts';
 
@@ -17,6 +18,8 @@ beforeAll(async () => {
     await cluster.plane.kubectl(['-n', 'team-a', 'create', 'rolebinding', user, ...flags]);
   }
   await cluster.plane.kubectl(['-n', 'team-a', 'create', 'rolebinding', 'admin', '--clusterrole=admin', '--user=max']);
+  const tokenAdmin = ['rolebinding', 'token-admin', '--clusterrole=mcp-keyring-admin', '--user=tess'];
+  await cluster.plane.kubectl(['-n', 'team-a', 'create', ...tokenAdmin]);
   await waitUntilRefused(() => post(requests, requestOf({ username: 'bob' }), ann));
 });
 
@@ -107,6 +110,50 @@ describe('a UserKeyRequest', () => {
   });
 });
 
+describe('an AccessToken', () => {
+  const tokens = `${inTeam}/accesstokens`;
+  const token = {
+    apiVersion,
+    kind: 'AccessToken',
+    metadata: { name: 'mkt-1', namespace: 'team-a' },
+    spec: {
+      organization: 'acme',
+      owner: { issuer: 'kubernetes', id: 'ann', name: 'ann' },
+      servers: ['github'],
+      hash: 'A'.repeat(43),
+      expiresAt: '2027-01-01T00:00:00Z',
+    },
+  };
+  const operator: Caller = { user: operatorUser, groups: ['system:serviceaccounts', 'system:authenticated'] };
+  const tess: Caller = { user: 'tess', groups: ['system:authenticated'] };
+
+  test('is made by the operator and by nobody else, not even the administrator of the cluster', async () => {
+    verifies('tokens:operator-only');
+    expect(await waitUntilRefused(() => post(tokens, token))).toMatchObject({
+      message: expect.stringContaining('AccessTokens are made by the operator') as string,
+    });
+    expect((await post(tokens, token, ann)).status).toBe(403);
+    expect((await post(tokens, token, tess)).status).toBe(403);
+    expect(await post(tokens, token, operator)).toMatchObject({ status: 201, message: '' });
+  });
+
+  test('is neither listed, read nor revoked by users; the administrator of its namespace sees and revokes it', async () => {
+    verifies('tokens:own');
+    await cluster.call({ method: 'POST', path: tokens, body: token, as: operator });
+    for (const path of [tokens, `${tokens}/mkt-1`]) {
+      expect((await cluster.call({ method: 'GET', path, as: ann })).status).toBe(403);
+      expect((await cluster.call({ method: 'GET', path, as: tess })).status).toBe(200);
+    }
+    expect((await cluster.call({ method: 'DELETE', path: `${tokens}/mkt-1`, as: ann })).status).toBe(403);
+    const patch = { spec: { owner: { ...token.spec.owner, id: 'max' } } };
+    const change = (as: Caller): Promise<Answer> =>
+      cluster.call({ method: 'PATCH', path: `${tokens}/mkt-1`, body: patch, as });
+    expect((await change(tess)).status).toBe(403);
+    expect((await change(operator)).status).not.toBe(200);
+    expect((await cluster.call({ method: 'DELETE', path: `${tokens}/mkt-1`, as: tess })).status).toBe(200);
+  });
+});
+
 const oidc = { name: 'login', type: 'OIDC', issuerURL: 'https://login.example.com', audiences: ['mcp'] };
 const secretRef = { name: 'shared' };
 
@@ -126,7 +173,6 @@ const kinds = [
     },
     unsupported: [
       ['plan Standard', 'plan', 'Standard'],
-      ['identity.accessTokens', 'identity.accessTokens', { enabled: false }],
       ['admins', 'admins', {}],
       ['encryption.provider.kmsV2', 'encryption.provider', { kmsV2: { name: 'a', socket: '/a' } }],
       [

@@ -74,6 +74,7 @@ async function start(now: () => Date): Promise<Intake> {
     identifier: { identify: () => Promise.reject(new Error('not asked here')) },
     keyStore: interrupted(replica.store),
     trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
+    tokenOrders: { carryOut: () => Promise.reject(new Error('no access tokens here')) },
     audit: {
       append: (event) => {
         audited.push(event);

@@ -78,6 +78,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     identifier: { identify: () => Promise.resolve(oidcUser) },
     keyStore: world.store,
     trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
+    tokenOrders: { carryOut: () => Promise.reject(new Error('no access tokens here')) },
     audit: {
       append: (event) => {
         audited.push(event);
