@@ -151,15 +151,15 @@ export class ClientConnection implements SocketListener {
   }
 
   #receiveHead(bytes: Buffer): void {
-    const isFirst = this.#phase === 'idle';
-    // RFC 9112, 2.2: an empty line before a request is no request.
-    const rest = isFirst && bytes[0] === 0x0d && bytes[1] === 0x0a ? bytes.subarray(2) : bytes;
-    if (rest.byteLength === 0) return;
-    if (isFirst) this.#enter('head');
-    const found = this.#heads.take(rest);
-    if (found === undefined) return;
+    const found = this.#heads.take(bytes);
+    if (found === undefined) {
+      if (this.#phase === 'idle' && this.#heads.heldBytes > emptyLine.length) this.#enter('head');
+      return;
+    }
     this.#heads.restart();
-    this.#begin(parseReceivedHead(found.text), found.rest);
+    // RFC 9112, 2.2: an empty line before a request is no request.
+    const text = found.text.startsWith(emptyLine) ? found.text.slice(emptyLine.length) : found.text;
+    this.#begin(parseReceivedHead(text), found.rest);
   }
 
   #begin(head: ReceivedHead, rest: Buffer): void {
@@ -194,9 +194,16 @@ export class ClientConnection implements SocketListener {
   #receiveBody(exchange: Exchange, bytes: Buffer): void {
     const behind = exchange.body.isComplete ? bytes : exchange.body.feed(bytes);
     if (behind === undefined || behind.byteLength === 0) return;
-    this.#ahead.push(behind);
+    if (this.#isLast) return;
     this.#aheadBytes += behind.byteLength;
-    if (this.#aheadBytes > aheadBytesMax) this.#socket.pause();
+    if (this.#aheadBytes <= aheadBytesMax) this.#ahead.push(behind);
+    else this.#dropAhead();
+  }
+
+  /** The connection ends behind the answer under way. It is read on: one that is paused does not tell that its client has gone. */
+  #dropAhead(): void {
+    this.#isLast = true;
+    this.#ahead = [];
   }
 
   #answer(exchange: Exchange, { status, headers, body }: Answer): void {
@@ -257,11 +264,12 @@ export class ClientConnection implements SocketListener {
     this.#exchange = undefined;
     if (this.#isLast) return this.#linger();
     this.#enter('idle');
+    // Paused by a body that nobody has read.
+    this.#socket.resume();
     if (this.#aheadBytes === 0) return;
     const ahead = Buffer.concat(this.#ahead);
     this.#ahead = [];
     this.#aheadBytes = 0;
-    this.#socket.resume();
     this.received(ahead);
   }
 
@@ -313,6 +321,7 @@ export class ClientConnection implements SocketListener {
   }
 }
 
+const emptyLine = '\r\n';
 const goOn = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
 function statusOf(error: unknown): number {

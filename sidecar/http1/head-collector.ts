@@ -14,9 +14,9 @@ export class HeadCollector {
     this.#bytesMax = bytesMax;
   }
 
-  /** Whether a part of a head is here. */
-  get isCollecting(): boolean {
-    return this.#held.byteLength > 0;
+  /** How much of a head is here that is not whole. */
+  get heldBytes(): number {
+    return this.#held.byteLength;
   }
 
   /** The heads that come from now on have the whole limit. */

@@ -16,6 +16,7 @@ export class Outbox {
   #head: string | undefined;
   #progressMs = 0;
   #tell: (() => void) | undefined;
+  #isClosed = false;
 
   /** `broken` is called when nobody takes anything any more. */
   constructor(socket: Pick<Socket, 'write'>, nowMs: () => number, broken: () => void) {
@@ -40,6 +41,7 @@ export class Outbox {
   }
 
   write(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
     this.#unsent.push(bytes);
     if (this.#unsent.length > 1) return;
     this.#progressMs = this.#nowMs();
@@ -109,8 +111,9 @@ export class Outbox {
     this.#told();
   }
 
-  /** Forgets everything; whoever waits is told. */
+  /** Forgets everything and takes nothing more; whoever waits is told. */
   discard(): void {
+    this.#isClosed = true;
     this.#unsent = [];
     this.#head = undefined;
     this.#told();

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { BodyQueue, type BodySource } from './body-queue.ts';
 import { ChunkedDecoder } from './chunked.ts';
+import { malformed } from './http1-error.ts';
 
 /** The body of a request as it comes, whole at once where it came together with its head. */
 export class ReceivedBody {
@@ -9,6 +10,8 @@ export class ReceivedBody {
   readonly #source: BodySource;
   readonly #chunks: ChunkedDecoder | undefined;
   #bytesLeft: number;
+  #contentBytes = 0;
+  #framingBytes = 0;
   #first: Uint8Array | undefined;
   #queue: BodyQueue | undefined;
   #error: Error | undefined;
@@ -60,7 +63,14 @@ export class ReceivedBody {
 
   #decoded(bytes: Buffer, chunks: ChunkedDecoder): Buffer | undefined {
     const contentBytes = chunks.decode(bytes);
-    this.#take(bytes.subarray(0, contentBytes));
+    this.#contentBytes += contentBytes;
+    this.#framingBytes += chunks.consumed - contentBytes;
+    if (this.#framingBytes > framingBytesMin + framingPerContentMax * this.#contentBytes) {
+      throw malformed('the chunks say more of themselves than they hold');
+    }
+    const content = bytes.subarray(0, contentBytes);
+    // A piece keeps the memory of all that came with it.
+    this.#take(contentBytes * 2 < bytes.byteLength ? Buffer.from(content) : content);
     return chunks.consumed < bytes.byteLength ? bytes.subarray(chunks.consumed) : undefined;
   }
 
@@ -84,4 +94,7 @@ export class ReceivedBody {
   }
 }
 
+/** A chunk of one byte has five around it. */
+const framingPerContentMax = 8;
+const framingBytesMin = 32_768;
 const nothing = Buffer.alloc(0);

@@ -8,7 +8,6 @@ import {
   type ConnectionTimes,
   type ReceivedRequest,
 } from '../http1/client-connection.ts';
-import type { AcceptedSocket } from '../http1/socket.ts';
 import { peerOf } from './peer.ts';
 import type { Drain } from './drain.ts';
 import type { Handler, IncomingRequest } from './exchange.ts';
@@ -58,7 +57,10 @@ export function serveIngress(options: IngressOptions): IngressServer {
       port: options.port,
       allowHalfOpen: true,
       socket: {
-        open: (socket) => void (socket.data = ingress.accept(socket, peerOf(socket.remoteAddress))),
+        open: (socket) => {
+          socket.data = new ClientConnection(ingress, socket, peerOf(socket.remoteAddress));
+          ingress.add(socket.data);
+        },
         data: ({ data }, bytes) => data.received(bytes),
         drain: ({ data }) => data.drained(),
         end: ({ data }) => data.ended(),
@@ -99,11 +101,9 @@ class Ingress implements ClientConnectionOwner {
     this.#checking.unref();
   }
 
-  accept(socket: AcceptedSocket, peer: string): ClientConnection {
-    const connection = new ClientConnection(this, socket, peer);
+  add(connection: ClientConnection): void {
     this.#connections.add(connection);
     if (this.#isRetired) connection.retire();
-    return connection;
   }
 
   async answer({ head, body, peer, signal }: ReceivedRequest): Promise<Answer> {

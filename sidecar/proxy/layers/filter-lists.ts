@@ -89,7 +89,8 @@ async function filterStream(
     headers.delete('content-length');
     return { ...response, body: new FilteredEvents(body, filtering) };
   }
-  const filtered = await readWhole(new FilteredEvents(onlyChunk(body), filtering), holdOf(request, options));
+  using hold = holdOf(request, options);
+  const filtered = await readWhole(new FilteredEvents(onlyChunk(body), filtering), hold);
   return filtered.byteLength === body.byteLength && Buffer.compare(filtered, body) === 0
     ? response
     : resized(response, filtered);

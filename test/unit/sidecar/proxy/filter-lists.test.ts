@@ -150,6 +150,24 @@ describe('a list as JSON', () => {
     const tight = world({ policy: () => restricted, bodies: new BodyBudget(1_000), respond });
     expect(await jsonOf(await tight.send({ body: list }))).toMatchObject({ error: { code: 1505 } });
   });
+
+  test.each([
+    ['with its end', 'data: '],
+    ['without its end', ''],
+  ])('gives the room of an event stream that came whole back: %s', async (_name, begin) => {
+    const event = `data: ${JSON.stringify(listed())}\n\n`;
+    const whole = Buffer.from(`${event}${begin}${' '.repeat(600)}`);
+    const respond = (): ProxyResponse => ({
+      status: 200,
+      headers: new Fields({ 'content-type': 'text/event-stream' }),
+      body: whole,
+    });
+    const { send } = world({ policy: () => restricted, bodies: new BodyBudget(4_000), respond });
+    for (let time = 0; time < 20; time += 1) {
+      const answer = await send({ body: list });
+      expect(await bodyOf(answer)).not.toContain('1505');
+    }
+  });
 });
 
 describe('a list that two parsers could read in two ways', () => {
