@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { ServerRef } from '../contract/lease.ts';
 
 /** What a marked id says. */
@@ -18,12 +18,15 @@ const macBytes = 16;
  * user each. Whoever sees the id later, another replica or one that began anew, tells whose it is from the id alone.
  */
 export class SessionMarks {
-  readonly #key: Buffer;
+  readonly #inner: Uint8Array;
+  readonly #outer: Uint8Array;
   readonly #server: ServerRef;
 
   /** `sessionKey`: 32 bytes in base64url (`PolicySnapshot.sessionKey`). */
   constructor(sessionKey: string, server: ServerRef) {
-    this.#key = Buffer.from(sessionKey, 'base64url');
+    const key = Buffer.from(sessionKey, 'base64url');
+    this.#inner = padded(key, 0x36);
+    this.#outer = padded(key, 0x5c);
     this.#server = server;
   }
 
@@ -43,8 +46,15 @@ export class SessionMarks {
   #macOf(session: MarkedSession, user: string): Buffer {
     const { namespace, name } = this.#server;
     const said = JSON.stringify(['session v1', namespace, name, user, session.id, flagOf(session)]);
-    return createHmac('sha256', this.#key).update(said).digest().subarray(0, macBytes);
+    // HMAC of RFC 2104 by hand: the runtime's own takes ten times as long for so little.
+    const innerHash = hash('sha256', Buffer.concat([this.#inner, Buffer.from(said)]), 'buffer');
+    return hash('sha256', Buffer.concat([this.#outer, innerHash]), 'buffer').subarray(0, macBytes);
   }
+}
+
+/** To a block of SHA-256. */
+function padded(key: Buffer, pad: number): Uint8Array {
+  return new Uint8Array(64).map((_, index) => pad ^ (key[index] ?? 0));
 }
 
 function flagOf({ elicitsUrl }: MarkedSession): '0' | '1' {

@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import { Fields } from '../../http1/fields.ts';
+import { setMember } from '../../mcp/json-edit.ts';
 import { initialize, isSubscription, nameParameter } from '../../mcp/methods.ts';
 import { subscribedTasks } from '../../mcp/subscribed-tasks.ts';
 import { ProxyError } from '../errors.ts';
@@ -109,18 +112,43 @@ const none: Binding = { session: undefined, messagePath: undefined };
 /** Sends on what names nothing that is another user's. */
 function passOn(step: Step, binding: Binding): Promise<ProxyResponse> {
   const { request, inner, ownership } = step;
-  const { message, record } = request;
+  const { message } = request;
   if (message?.kind === 'response') return passAnswerOn(step, binding);
-  if (message !== undefined && nameParameter(message.method) === 'taskId') {
-    // No notification is about a task; a server that takes one for a request all the same would not hear whose it is.
-    if (message.kind === 'notification') {
-      throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
-    }
-    if (message.name !== undefined && !ownership.ownsTask(record, message.name)) throw taskNotFound();
-  }
   if (message?.kind === 'request' && isSubscription(message.method)) checkSubscribedTasks(ownership, request);
-  return inner({ ...request, session: binding.session, messagePath: binding.messagePath });
+  return inner({
+    ...aboutOwnTask(request, ownership),
+    session: binding.session,
+    messagePath: binding.messagePath,
+  });
 }
+
+/** The request where it names no task, or one of its user. */
+function aboutOwnTask(request: ClassifiedRequest, ownership: Ownership): ClassifiedRequest {
+  const { message, record } = request;
+  if (message === undefined || message.kind === 'response' || nameParameter(message.method) !== 'taskId')
+    return request;
+  // No notification is about a task; a server that takes one for a request all the same would not hear whose it is.
+  if (message.kind === 'notification') throw new ProxyError('InvalidMessage', 'A request about a task needs an id.');
+  if (message.name === undefined || ownership.ownsTask(record, message.name)) return request;
+  if (!ownership.mayUseTask(record, message.name)) throw taskNotFound();
+  return askForNoTask(request);
+}
+
+/**
+ * A task that was not seen to begin may be another user's. The server is asked for one that does not exist instead, so that it says in its
+ * own words what it says then, or that it knows no tasks.
+ */
+function askForNoTask(request: ClassifiedRequest): ClassifiedRequest {
+  const nobodys = randomUUID();
+  const text = setMember(decoder.decode(request.bytes), ['params', 'taskId'], JSON.stringify(nobodys));
+  const headers = new Fields(request.headers);
+  if (headers.has(nameHeader)) headers.set(nameHeader, nobodys);
+  return { ...request, headers, bytes: encoder.encode(text) };
+}
+
+const nameHeader = 'mcp-name';
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
 
 function taskNotFound(): ProxyError {
   return new ProxyError('TaskNotFound', 'Task not found');

@@ -90,6 +90,8 @@ test('keeps its counts where Prometheus finds them', async () => {
   expect(metrics).toContain('mcpkeyring_leases 1');
   expect(metrics).toContain('mcpkeyring_watch_connected 1');
   expect(metrics).toContain('mcpkeyring_lease_answers_total{answer="granted"} 1');
-  expect(metrics).toContain('mcpkeyring_audit_events_total{result="accepted"} 5');
+  await eventually(async () =>
+    (await sidecar.metrics()).includes('mcpkeyring_audit_events_total{result="accepted"} 5'),
+  );
   expect(metrics).toContain('mcpkeyring_requests_in_flight 0');
 });

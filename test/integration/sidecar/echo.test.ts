@@ -146,12 +146,13 @@ test(verifies('echo:former-keys'), async () => {
     // The second key is refused here, and the request goes on without any.
     answers.push(await send(rpc('tools/list')));
   }
+  for (const response of open) response.end(`data: ${all()}\n\n`);
+  const streamed = await Promise.all(streams);
   world.broker.setLease('alice', missing('alice'));
   world.broker.invalidate('subject-alice');
   await eventually(async () => (await send(call('env'))).includes('needs your own key'));
   answers.push(await send(rpc('tools/list')));
-  for (const response of open) response.end(`data: ${all()}\n\n`);
-  const texts = [...answers, ...(await Promise.all(streams))];
+  const texts = [...answers, ...streamed];
   expect([...seen]).toEqual(keys);
   for (const one of keys) expect(texts.filter((text) => text.includes(one))).toEqual([]);
   expect(texts.at(-1)).toContain(`data: ${keys.map((one) => '*'.repeat(one.length)).join(' ')}`);

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { LeaseResponse } from '#contract/lease.ts';
 import { SessionMarks } from '#sidecar/proxy/session-marks.ts';
@@ -84,5 +85,13 @@ describe('the id of a session', () => {
     one.who.lease = missing;
     const response = await one.send({ body: rpc('tools/list'), headers: { 'mcp-session-id': id } });
     expect(response.status).toBe(200);
+  });
+
+  test('is marked with the HMAC-SHA-256 of its user, as everybody computes it', () => {
+    const user = userOf(alice);
+    const said = JSON.stringify(['session v1', server.namespace, server.name, user, 's-1', '0']);
+    const mac = createHmac('sha256', Buffer.from(sessionKey, 'base64url')).update(said).digest().subarray(0, 16);
+    const id = new SessionMarks(sessionKey, server).mark({ id: 's-1', elicitsUrl: false }, user);
+    expect(id).toBe(`s-1.0${mac.toString('base64url')}`);
   });
 });

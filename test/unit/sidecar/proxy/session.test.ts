@@ -298,13 +298,18 @@ describe('two users of one server', () => {
     expect((await send({ body: rpc('tasks/get', { taskId: 't-1' }) })).status).toBe(200);
   });
 
-  test("a task that was not seen to begin is nobody's: it may be another's at another replica", async () => {
+  test("a task that was not seen to begin is nobody's: the server is asked for one that does not exist", async () => {
     const { who, send, forwarded } = setUp(() => json(200, { jsonrpc: '2.0', id: 1, result: {} }));
-    for (const lease of [granted, bob]) {
-      who.lease = lease;
-      expect(await bodyOf(await send({ body: rpc('tasks/get', { taskId: 't-1' }) }))).toContain('Task not found');
+    for (const method of ['tasks/get', 'tasks/cancel', 'tasks/get']) {
+      for (const lease of [granted, bob]) {
+        who.lease = lease;
+        await send({ body: rpc(method, { taskId: 't-1', more: [1] }) });
+      }
     }
-    expect(forwarded).toEqual([]);
+    const bodies = forwarded.map(({ body }) => new TextDecoder().decode(body));
+    expect(bodies.join()).not.toContain('t-1');
+    expect(new Set(bodies).size).toBe(6);
+    expect(bodies[0]).toMatch(/"params":\{"taskId":"[-0-9a-f]{36}","more":\[1\]\}/);
   });
 
   test('a task that began in a stream belongs to whose stream it was', async () => {
