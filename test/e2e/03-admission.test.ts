@@ -188,12 +188,12 @@ describe('admission', () => {
       spec: { ...server.spec, authentication: { headers: [{ ...header, reveal: 'Last4' }] } },
     };
     expect(await refused(revealing)).toMatch(/reveal Last4 is not supported yet/u);
-    const limits = {
+    const approval = {
       apiVersion: 'mcpkeyring.io/v1alpha1',
       kind: 'UserKeyPolicy',
-      metadata: { name: 'limits', namespace },
-      spec: { servers: { names: ['notes'] }, limits: { requests: [{ per: 'Minute', max: 60 }] } },
+      metadata: { name: 'approval', namespace },
+      spec: { servers: { names: ['notes'] }, approval: { required: true } },
     };
-    expect(await refused(limits)).toMatch(/limits is not supported yet/u);
+    expect(await refused(approval)).toMatch(/approval is not supported yet/u);
   });
 });
