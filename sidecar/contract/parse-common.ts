@@ -17,6 +17,11 @@ export function parseServerRef(value: unknown, path: string): ServerRef {
   };
 }
 
+/** The opaque id of a user; it becomes part of an object's name. @throws ContractError */
+export function parseSubjectKey(value: unknown, path: string): string {
+  return readText(value, path, { charsMax: 128, pattern: /^[a-z0-9]+$/, expected: 'a subject key' });
+}
+
 /** @throws ContractError */
 export function parseSubject(value: unknown, path: string): Subject {
   const { issuer, id, name } = readObject(value, path);

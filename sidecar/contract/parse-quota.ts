@@ -1,13 +1,12 @@
 import type { ClosedSet } from './fields.ts';
 import { ifPresent, present, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
-import { parseServerRef } from './parse-common.ts';
+import { parseServerRef, parseSubjectKey } from './parse-common.ts';
 import type { LimitPeriod, LimitRule, LimitRules, QuotaRequest, QuotaResponse } from './quota.ts';
 import { bucketCharsMax, limitRulesMax, quotaMsMax, quotaWantedMax } from './quota.ts';
 import { toolPatternCharsMax } from './watch.ts';
 
 const bucketText = { charsMax: bucketCharsMax };
 const duration = { min: 0, max: quotaMsMax };
-const subjectKeyText = { charsMax: 128, pattern: /^[a-z0-9]+$/, expected: 'a subject key' };
 const periods: ClosedSet<LimitPeriod> = { Second: true, Minute: true, Hour: true, Day: true };
 
 /** @throws ContractError */
@@ -15,7 +14,7 @@ export function parseQuotaRequest(value: unknown): QuotaRequest {
   const { server, subjectKey, buckets } = readObject(value, 'quota request');
   return {
     server: parseServerRef(server, 'server'),
-    subjectKey: readText(subjectKey, 'subjectKey', subjectKeyText),
+    subjectKey: parseSubjectKey(subjectKey, 'subjectKey'),
     buckets: readList(buckets, 'buckets', {
       itemsMax: limitRulesMax,
       item: (wish, path) => {

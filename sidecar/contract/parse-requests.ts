@@ -10,7 +10,7 @@ import type { LeaseRequest } from './lease.ts';
 import { credentialBytesMax, receiptCharsMax } from './lease.ts';
 import type { KeyOutcome, OutcomeReport } from './outcome.ts';
 import { outcomesMax } from './outcome.ts';
-import { parseServerRef, parseSubject } from './parse-common.ts';
+import { parseServerRef, parseSubject, parseSubjectKey } from './parse-common.ts';
 
 /** @throws ContractError */
 export function parseLeaseRequest(value: unknown): LeaseRequest {
@@ -40,12 +40,7 @@ export function parseOutcomeReport(value: unknown): OutcomeReport {
 function parseOutcome(value: unknown, path: string): KeyOutcome {
   const { subjectKey, keyVersion, outcome, receipt } = readObject(value, path);
   return present({
-    // It becomes part of an object's name.
-    subjectKey: readText(subjectKey, `${path}.subjectKey`, {
-      charsMax: 128,
-      pattern: /^[a-z0-9]+$/,
-      expected: 'a subject key',
-    }),
+    subjectKey: parseSubjectKey(subjectKey, `${path}.subjectKey`),
     keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     outcome: readOneOf(outcome, `${path}.outcome`, { accepted: true, rejected: true }),
     receipt: ifPresent(receipt, (found) => readText(found, `${path}.receipt`, { charsMax: receiptCharsMax })),

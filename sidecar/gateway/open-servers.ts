@@ -1,6 +1,7 @@
 import type { ServerRef } from '../contract/lease.ts';
 import type { FollowedServer, FollowingListener } from '../followed-server.ts';
 import { LeaseError } from '../leases/lease-error.ts';
+import { PeerCounts } from '../leases/peer-counts.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import { brokerUnavailable } from '../proxy/rescue.ts';
 
@@ -60,8 +61,7 @@ export class OpenServers<T> {
   readonly #limits: OpenServersLimits;
   readonly #entries = new Map<string, Entry<T>>();
   readonly #unknownUntilMs = new Map<string, number>();
-  #opening = 0;
-  readonly #openingOf = new Map<string, number>();
+  readonly #opening = new PeerCounts();
 
   constructor(options: OpenServersOptions<T>) {
     this.#options = options;
@@ -139,14 +139,7 @@ export class OpenServers<T> {
 
   #mayOpen(peer: string): boolean {
     const { openingMax, openingPerPeerMax } = this.#limits;
-    return this.#opening < openingMax && (this.#openingOf.get(peer) ?? 0) < openingPerPeerMax;
-  }
-
-  #countOpening(peer: string, servers: number): void {
-    this.#opening += servers;
-    const now = (this.#openingOf.get(peer) ?? 0) + servers;
-    if (now === 0) this.#openingOf.delete(peer);
-    else this.#openingOf.set(peer, now);
+    return this.#opening.all < openingMax && this.#opening.of(peer) < openingPerPeerMax;
   }
 
   async #settle(
@@ -156,7 +149,7 @@ export class OpenServers<T> {
   ): Promise<void> {
     const late = (): void => answer.reject(new ProxyError('BrokerUnavailable', brokerUnavailable));
     const timer = setTimeout(late, this.#limits.openMsMax);
-    this.#countOpening(peer, 1);
+    this.#opening.add(peer, 1);
     try {
       await answer.promise;
       // Only for a server that exists: names that are made up must not close others.
@@ -167,7 +160,7 @@ export class OpenServers<T> {
       throw error;
     } finally {
       clearTimeout(timer);
-      this.#countOpening(peer, -1);
+      this.#opening.add(peer, -1);
     }
   }
 

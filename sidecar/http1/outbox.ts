@@ -1,9 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type { AnswerFraming } from './answer-head.ts';
+import { headAndBody, joinedBytesMax } from './head-and-body.ts';
 import type { Socket } from './socket.ts';
 
-/** Largest piece that is copied behind what goes before it, so that both are one write. */
-const joinedBytesMax = 131_072;
 const lastChunk = Buffer.from('0\r\n\r\n');
 const lineEnd = Buffer.from('\r\n');
 
@@ -50,15 +49,7 @@ export class Outbox {
 
   /** Head and body in one write where copying costs less than a second one. */
   writeWhole(head: string, body: Uint8Array | undefined): void {
-    if (body === undefined || body.byteLength > joinedBytesMax) {
-      this.write(Buffer.from(head, 'latin1'));
-      if (body !== undefined) this.write(body);
-      return;
-    }
-    const whole = Buffer.allocUnsafe(head.length + body.byteLength);
-    whole.write(head, 0, 'latin1');
-    whole.set(body, head.length);
-    this.write(whole);
+    for (const piece of headAndBody(head, body)) this.write(piece);
   }
 
   /**

@@ -1,5 +1,5 @@
-import { Buffer } from 'node:buffer';
 import type { Fields } from './fields.ts';
+import { headAndBody } from './head-and-body.ts';
 
 /** One request as it goes over the wire. */
 export interface WireRequest {
@@ -12,23 +12,11 @@ export interface WireRequest {
   readonly body: Uint8Array | undefined;
 }
 
-/** Largest body that is copied behind its head, so that both are one write; a larger one is a write of its own. */
-const joinedBytesMax = 131_072;
-
 /**
  * The pieces to write, in order. Names and values need no check here: `Fields` holds none that ends a line.
  */
 export function writeRequest(request: WireRequest, host: string): readonly Uint8Array[] {
-  const { body } = request;
-  const head = headOf(request, host);
-  if (body === undefined || body.byteLength > joinedBytesMax) {
-    const bytes = Buffer.from(head, 'latin1');
-    return body === undefined ? [bytes] : [bytes, body];
-  }
-  const whole = Buffer.allocUnsafe(head.length + body.byteLength);
-  whole.write(head, 'latin1');
-  whole.set(body, head.length);
-  return [whole];
+  return headAndBody(headOf(request, host), request.body);
 }
 
 function headOf({ method, target, headers, body }: WireRequest, host: string): string {

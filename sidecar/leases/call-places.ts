@@ -1,3 +1,5 @@
+import { PeerCounts } from './peer-counts.ts';
+
 /** Most questions to the broker at a time. */
 export const leaseCallsMax = 256;
 /** Of them, for credentials that nobody has vouched for lately: the rest is kept for users who were here before. */
@@ -14,31 +16,23 @@ export interface Asker {
 
 /** Portions out the questions to the broker. Anybody can make one be asked, so strangers share a part of them. */
 export class CallPlaces {
-  readonly #strangersOf = new Map<string, number>();
+  readonly #strangers = new PeerCounts();
   #taken = 0;
-  #strangers = 0;
 
   /** Takes a place, to be given back with the same argument; false when there is none. */
   take(asker: Asker): boolean {
     if (this.#taken >= leaseCallsMax || !(asker.isKnown || this.#hasPlaceFor(asker.peer))) return false;
     this.#taken += 1;
-    if (!asker.isKnown) this.#count(asker.peer, 1);
+    if (!asker.isKnown) this.#strangers.add(asker.peer, 1);
     return true;
   }
 
   giveBack(asker: Asker): void {
     this.#taken -= 1;
-    if (!asker.isKnown) this.#count(asker.peer, -1);
+    if (!asker.isKnown) this.#strangers.add(asker.peer, -1);
   }
 
   #hasPlaceFor(peer: string): boolean {
-    return this.#strangers < strangerCallsMax && (this.#strangersOf.get(peer) ?? 0) < peerCallsMax;
-  }
-
-  #count(peer: string, calls: number): void {
-    this.#strangers += calls;
-    const now = (this.#strangersOf.get(peer) ?? 0) + calls;
-    if (now === 0) this.#strangersOf.delete(peer);
-    else this.#strangersOf.set(peer, now);
+    return this.#strangers.all < strangerCallsMax && this.#strangers.of(peer) < peerCallsMax;
   }
 }

@@ -11,6 +11,26 @@ export interface Chunks {
   endSoon?(): void;
 }
 
+/** The same chunks; calls `ended` when nobody reads on: behind the last one, at a failure, or when they are let go of. */
+export function tellingEnd(source: Chunks, ended: () => void): Chunks {
+  return {
+    async read() {
+      try {
+        const chunk = await source.read();
+        if (chunk === undefined) ended();
+        return chunk;
+      } catch (error) {
+        ended();
+        throw error;
+      }
+    },
+    cancel() {
+      ended();
+      source.cancel();
+    },
+  };
+}
+
 /** Reads a web stream. */
 export function chunksOf(stream: ReadableStream<Uint8Array>): Chunks {
   const reader = stream.getReader();

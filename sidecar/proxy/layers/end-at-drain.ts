@@ -1,4 +1,4 @@
-import type { Chunks } from '../chunks.ts';
+import { type Chunks, tellingEnd } from '../chunks.ts';
 import { isChunks, type Layer, type OutgoingRequest, type ProxyResponse } from '../exchange.ts';
 import { isOpenEnded } from './watch-answer.ts';
 
@@ -26,20 +26,5 @@ export function endWithDrain(response: ProxyResponse, drain: DrainSignal): Proxy
 
 function endable(source: Chunks, drain: DrainSignal): Chunks {
   const forget = drain.onStop(() => (source.endSoon === undefined ? source.cancel() : source.endSoon()));
-  return {
-    async read() {
-      try {
-        const chunk = await source.read();
-        if (chunk === undefined) forget();
-        return chunk;
-      } catch (error) {
-        forget();
-        throw error;
-      }
-    },
-    cancel() {
-      forget();
-      source.cancel();
-    },
-  };
+  return tellingEnd(source, forget);
 }

@@ -1,4 +1,4 @@
-import type { Chunks } from '../chunks.ts';
+import { type Chunks, tellingEnd } from '../chunks.ts';
 import { isChunks, type Layer, type OutgoingRequest } from '../exchange.ts';
 import { isEventStream } from '../media-type.ts';
 import { userOf } from '../sessions.ts';
@@ -40,24 +40,18 @@ function endable(source: Chunks, request: OutgoingRequest, streams: StreamLeases
         source.cancel();
       },
     );
-  const forget = isOpenEnded(request) ? watch() : later(watch);
+  const watched = tellingEnd(source, isOpenEnded(request) ? watch() : later(watch));
   return {
     async read() {
       if (isEnded) return undefined;
       try {
-        const chunk = await source.read();
-        if (chunk === undefined) forget();
-        return chunk;
+        return await watched.read();
       } catch (error) {
-        forget();
         if (isEnded) return undefined;
         throw error;
       }
     },
-    cancel() {
-      forget();
-      source.cancel();
-    },
+    cancel: () => watched.cancel(),
   };
 }
 

@@ -8,9 +8,9 @@ import { silentLog } from '#operator/kube/observers.ts';
 import { secrets } from '#operator/kube/resources.ts';
 import { ClusterLimitStore } from '#operator/limits/cluster-limit-store.ts';
 import { LimitStoreError } from '#operator/limits/limit-store.ts';
-import { takeAll } from '#operator/limits/take-all.ts';
 import { verifies } from '#test/requirements.ts';
 import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
+import { takeOf } from '#test/support/take-of.ts';
 
 const keyNamespace = 'mcp-keyring-keys';
 let plane: ControlPlane;
@@ -34,19 +34,6 @@ function clientOf(): KubeClient {
 
 function replica(client: Pick<KubeClient, 'get' | 'create' | 'replace'> = clientOf()): ClusterLimitStore {
   return new ClusterLimitStore({ client, keyNamespace, clock: systemClock, nowUnixMs: Date.now, random: Math.random });
-}
-
-const endMs = Date.now() + 3_600_000;
-
-async function takeOf(store: ClusterLimitStore, user: string, { max, wanted }: { max: number; wanted: number }) {
-  const rule = { rule: { bucket: 'd', per: 'Day', max }, bucket: { kind: 'day', max, endOf: () => endMs } } as const;
-  let granted = 0;
-  await store.update(user, (counts) => {
-    const taken = takeAll([rule], counts, { wishes: [{ bucket: 'd', wanted }], nowMs: Date.now() });
-    granted = taken.response.kind === 'granted' ? (taken.response.blocks[0]?.granted ?? 0) : 0;
-    return taken.counts;
-  });
-  return granted;
 }
 
 describe('counts in the cluster', () => {

@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 
 import { silentLog } from '#operator/kube/observers.ts';
 import { RedisLimitStore } from '#operator/limits/redis-limit-store.ts';
-import { takeAll } from '#operator/limits/take-all.ts';
 import { verifies } from '#test/requirements.ts';
 import { RedisServer } from '#test/support/redis-server.ts';
+import { takeOf } from '#test/support/take-of.ts';
 
 const stores: RedisLimitStore[] = [];
 
@@ -17,19 +17,6 @@ function replica({ port }: RedisServer, password = 'secret'): RedisLimitStore {
   const store = new RedisLimitStore({ url, password, nowUnixMs: Date.now, random: Math.random, log: silentLog });
   stores.push(store);
   return store;
-}
-
-const endMs = Date.now() + 3_600_000;
-
-async function takeOf(store: RedisLimitStore, user: string, { max, wanted }: { max: number; wanted: number }) {
-  const rule = { rule: { bucket: 'd', per: 'Day', max }, bucket: { kind: 'day', max, endOf: () => endMs } } as const;
-  let granted = 0;
-  await store.update(user, (counts) => {
-    const taken = takeAll([rule], counts, { wishes: [{ bucket: 'd', wanted }], nowMs: Date.now() });
-    granted = taken.response.kind === 'granted' ? (taken.response.blocks[0]?.granted ?? 0) : 0;
-    return taken.counts;
-  });
-  return granted;
 }
 
 /** Until it is connected. */
