@@ -10,6 +10,9 @@ export const requirements = {
   'keys:missing': 'a user without a key gets a tool result that names the header and says where to set it',
   'keys:copied-secret': "a sealed Secret copied to another user's name does not open",
   'keys:destroyed': 'a Secret from before a delete does not come back',
+  'revocation:version':
+    'a version that was revoked is never opened again, nor an older one, whatever is put back; a newer one works',
+  'revocation:one-way': 'the register of what was revoked never goes down nor away',
   'keys:silent-watch':
     'a key deleted while the watch is silent is not handed out: the cache has to show that it follows',
   'keys:refused': 'a key that its upstream refuses is told to its user and marked, and that version is not sent again',

@@ -105,8 +105,8 @@ function userKeyMatters(change: Change<UserKey>): boolean {
 }
 
 function leaseFacts({ status = {} }: UserKey): string {
-  const { state, version, rejected, verification } = status;
-  return `${state} ${version} ${rejected?.version} ${verification?.version} ${verification?.verdict}`;
+  const { state, version, rejected, revoked, verification } = status;
+  return `${state} ${version} ${rejected?.version} ${revoked?.version} ${verification?.version} ${verification?.verdict}`;
 }
 
 const provingLabels = [labels.server, labels.agent, labels.gateway, labels.injected] as const;

@@ -3,6 +3,7 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { HeaderHint, Subject } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { isRevoked, versionToOpen } from '#operator/keystore/revoked.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
@@ -47,19 +48,27 @@ export function decideOpening(userKey: UserKey | undefined, server: McpServer, s
   const { spec } = userKey;
   const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
   if (!isTheirs || spec.serverRef.name !== server.metadata.name) return { kind: 'mismatch' };
-  const versionMin = versionOnRecord(userKey);
-  const refusal = refusalOf(userKey, versionMin ?? 0);
+  const refusal = refusalOf(userKey, versionOnRecord(userKey) ?? 0);
   if (refusal !== undefined) return { kind: 'refused', refusal };
+  const versionMin = versionToOpen(userKey);
   return versionMin === undefined ? { kind: 'nothingStored' } : { kind: 'open', versionMin };
 }
 
-/** What was found out about a version counts, not the state `Invalid` that follows it: a new key must not wait for that to go away. */
+/**
+ * What was found out about a version counts, or that it was revoked, not the state that follows it: a new key must not wait for that to
+ * go away.
+ */
 function refusalOf(userKey: UserKey, version: number): Refusal | undefined {
-  const { state, rejected, verification } = userKey.status ?? {};
-  if (rejected !== undefined && version > 0 && isRejected(userKey, version)) return 'invalid';
-  if (state === undefined) return undefined;
+  const { state, rejected, revoked, verification } = userKey.status ?? {};
+  if (isShut(userKey, version)) return 'invalid';
+  if (state === undefined || (state === 'Revoked' && revoked !== undefined)) return undefined;
   if (state !== 'Invalid' || (rejected === undefined && verification === undefined)) return refusalByState[state];
   return verification?.version === version && verification.verdict === 'Rejected' ? 'invalid' : undefined;
+}
+
+function isShut(userKey: UserKey, version: number): boolean {
+  if (userKey.status?.revoked !== undefined && isRevoked(userKey, version)) return true;
+  return userKey.status?.rejected !== undefined && version > 0 && isRejected(userKey, version);
 }
 
 /** Which headers go out, or which are still asked of the user. */

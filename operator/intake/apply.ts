@@ -9,6 +9,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
+import { revokedVersion, versionToOpen } from '#operator/keystore/revoked.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 import { subjectToRecord } from '#operator/subjects/groups-on-record.ts';
 import { describeTried } from '#operator/validation/describe.ts';
@@ -94,7 +95,12 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
     fieldManager: intakeFieldManager,
   });
   if (userKey.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
-  const put = await putMerged(to.keyStore, { target, fields, onRecord: versionOnRecord(userKey) });
+  const put = await putMerged(to.keyStore, {
+    target,
+    fields,
+    onRecord: versionToOpen(userKey),
+    versionAbove: Math.max(versionOnRecord(userKey) ?? 0, revokedVersion(userKey)),
+  });
   if (put.kind === 'refused') return { kind: 'response', response: put.response };
   const { stored, replacedUnreadable } = put;
   await recordStored(to, userKey, { version: stored.version, groups: target.groups });
@@ -174,13 +180,16 @@ type Put =
   | { readonly kind: 'refused'; readonly response: UserKeyResponse };
 
 /** Sets the given headers and keeps the others that are still declared. */
-async function putMerged(keyStore: KeyStore, { target, fields, onRecord }: Merge): Promise<Put> {
+async function putMerged(
+  keyStore: KeyStore,
+  { target, fields, onRecord, versionAbove }: Merge & { readonly versionAbove: number },
+): Promise<Put> {
   const { address } = target;
   using owned = new DisposableStack();
   try {
     const merged = owned.use(await mergeValues(keyStore, { target, fields, onRecord }));
     const stored = await keyStore.put(address, merged.values, {
-      ...(onRecord !== undefined && { versionAbove: onRecord }),
+      versionAbove,
       ...merged.replacing,
     });
     return { kind: 'stored', stored, replacedUnreadable: merged.replacedUnreadable };

@@ -8,7 +8,7 @@ import type { Identification, TrustedIssuer, UserIdentifier } from '#operator/id
 import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
-import { versionOnRecord } from '#operator/keystore/version.ts';
+import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
 import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
 import { namedGroups } from '#operator/subjects/groups-on-record.ts';
@@ -31,7 +31,7 @@ export interface ObservedServer {
   readonly expiry: ExpiryRules | undefined;
   /** When it was looked at. */
   readonly now: Date;
-  /** Absent also when it is older than what is on record, because it is not used then. */
+  /** Absent also when it is older than what is on record, or revoked, because it is not used then. */
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
   readonly address: KeyAddress;
@@ -145,8 +145,8 @@ function observeServers(from: OrderObserver, owner: Owner): readonly ObservedSer
 }
 
 function usable(stored: StoredKey | undefined, userKey: UserKey | undefined): StoredKey | undefined {
-  const onRecord = userKey === undefined ? undefined : versionOnRecord(userKey);
-  return stored !== undefined && onRecord !== undefined && stored.version >= onRecord ? stored : undefined;
+  const versionMin = userKey === undefined ? undefined : versionToOpen(userKey);
+  return stored !== undefined && versionMin !== undefined && stored.version >= versionMin ? stored : undefined;
 }
 
 function orphansOf(

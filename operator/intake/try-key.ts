@@ -4,7 +4,7 @@ import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.t
 import { uuidOf } from '#operator/audit/event-ids.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
-import { versionOnRecord } from '#operator/keystore/version.ts';
+import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { budgetLimits } from '#operator/validation/budget.ts';
 import { describeTried } from '#operator/validation/describe.ts';
 import type { Tried } from '#operator/validation/prober.ts';
@@ -53,7 +53,7 @@ async function tryGiven(
   target: ObservedServer,
   { fields, request }: { readonly fields: readonly HeaderField[]; readonly request: UserKeyRequest },
 ): Promise<Tried | undefined | 'unreadable'> {
-  const onRecord = target.userKey === undefined ? undefined : versionOnRecord(target.userKey);
+  const onRecord = target.userKey === undefined ? undefined : versionToOpen(target.userKey);
   try {
     using merged = await mergeValues(keyStore, { target, fields, onRecord });
     return await trials.try({ ...keyOf(target), version: 0, values: merged.values }, orderOf(request));
@@ -89,7 +89,7 @@ async function tryStored(
   request: UserKeyRequest,
 ): Promise<Tried | undefined | 'unreadable' | 'notSet'> {
   const { userKey, server, validation: rules } = target;
-  const onRecord = userKey === undefined ? undefined : versionOnRecord(userKey);
+  const onRecord = userKey === undefined ? undefined : versionToOpen(userKey);
   if (userKey === undefined || onRecord === undefined) return 'notSet';
   try {
     using key = await keyStore.open(target.address, onRecord);

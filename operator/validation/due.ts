@@ -1,4 +1,5 @@
 import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
+import { isRevoked } from '#operator/keystore/revoked.ts';
 import { isRejected } from '#operator/keystore/version.ts';
 
 import { jitterShare, retryMsMax } from './plan.ts';
@@ -31,7 +32,8 @@ export function dueAtMs(userKey: UserKey, question: DueQuestion): number | undef
 
 function isLeftAlone(userKey: UserKey, version: number): boolean {
   const { metadata, status } = userKey;
-  if (metadata.deletionTimestamp !== undefined || isRejected(userKey, version)) return true;
+  if (metadata.deletionTimestamp !== undefined || isRejected(userKey, version) || isRevoked(userKey, version))
+    return true;
   return unused.has(status?.state ?? '');
 }
 

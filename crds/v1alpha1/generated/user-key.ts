@@ -35,6 +35,15 @@ export interface UserKeyRejected {
   readonly at: string;
 }
 
+export interface UserKeyRevoked {
+  readonly version: number;
+  readonly at: string;
+  /** Who revoked it, as the API server or the issuer names them. */
+  readonly by: string;
+  /** In the words of who revoked it. Never a value. */
+  readonly reason?: string;
+}
+
 export interface UserKeyVerification {
   /** Version of the key that was probed. Of another one it says nothing. */
   readonly version: number;
@@ -97,6 +106,8 @@ export interface UserKeyStatus {
   readonly version?: number;
   /** The newest version that the upstream has refused with 401. Unless a newer one is set, the key is Invalid. */
   readonly rejected?: UserKeyRejected;
+  /** The newest version that was revoked. Neither it nor an older one is ever opened again, whatever is put back; a newer one works. */
+  readonly revoked?: UserKeyRevoked;
   /** What the last probe of the key found out at the upstream. */
   readonly verification?: UserKeyVerification;
   /** What was last seen of the user. Policies for groups are decided by it while the user is not there. */

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditEvent } from '#operator/audit/audit-log.ts';
 import { markRejected } from '#operator/broker/mark-rejected.ts';
+import { registerRevocation } from '#operator/revocation/register.ts';
 import { createKubeClient } from '#operator/kube/api-client.ts';
 import { createTransport } from '#operator/kube/transport.ts';
+import { verifies } from '#test/requirements.ts';
 import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
 
 import { applyAll, installPrerequisites, keyNamespace, OperatorProcess } from './installation.ts';
@@ -195,6 +197,39 @@ describe('the life of a user key', () => {
     await setKey('Authorization', 'X-Team');
     await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
     expect((await userKey())?.status?.['rejected']).toMatchObject({ version: refused });
+    await client.close();
+  });
+
+  test(verifies('revocation:one-way'), async () => {
+    const transport = createTransport({ source: plane.source, userAgent: 'mcp-keyring-operator/test' });
+    const client = createKubeClient({ transport });
+    const found = (await userKey()) as unknown as UserKey;
+    const order = { actor: 'root', orderedAt: new Date(), reason: 'it was in a log' };
+    const revoke = () => registerRevocation({ client, now: () => new Date() }, found, { order, stored: undefined });
+    const revoked = await revoke();
+    expect(revoked).toMatchObject({ by: 'root', reason: 'it was in a log' });
+    expect(revoked!.version).toBeGreaterThan(await version());
+    // A second attempt at the same order.
+    expect(await revoke()).toEqual(revoked);
+    const patch = ['patch', `uk/${found.metadata.name}`, '-n', 'team-a', '--subresource=status', '--type=merge', '-p'];
+    const lower = { status: { revoked: { version: revoked!.version - 1 } } };
+    for (const status of [lower, { status: { revoked: null } }, { status: null }]) {
+      await expect(plane.kubectl([...patch, JSON.stringify(status)])).rejects.toThrow('never goes down nor away');
+    }
+    const { apiVersion, kind, metadata, spec } = found;
+    const emptied = { apiVersion, kind, spec, metadata: { namespace: 'team-a', name: metadata.name }, status: {} };
+    const apply = [
+      'apply',
+      '--server-side',
+      '--subresource=status',
+      '--field-manager=mcp-keyring-revocation',
+      '-f',
+      '-',
+    ];
+    await expect(plane.kubectl(apply, JSON.stringify(emptied))).rejects.toThrow('never goes down nor away');
+    await setKey('Authorization', 'X-Team');
+    expect(await version()).toBeGreaterThan(revoked!.version);
+    expect((await userKey())?.status?.['revoked']).toEqual(revoked);
     await client.close();
   });
 

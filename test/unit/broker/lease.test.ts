@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from '#operator/broker/lease.ts';
+import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import { alice, bob, github, mcpServer, userKeyOf } from '#test/support/broker-world.ts';
 
@@ -103,6 +104,33 @@ describe('a version that the upstream has refused', () => {
   ] as const)('%s', (_, status, expected) => {
     const opening = decideOpening(userKeyOf(alice, github, status), server, alice);
     expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+  });
+});
+
+describe('a version that was revoked', () => {
+  const revoked = { version: 3, at: '2026-11-24T10:00:00Z', by: 'root' };
+
+  test.each([
+    ['stays shut, whatever the state says', { version: 3, state: 'Configured', revoked }, 'invalid'],
+    ['stays shut when an older one is put back', { version: 2, state: 'Configured', revoked }, 'invalid'],
+    ['does not shut a newer one', { version: 4, state: 'Configured', revoked }, 'open'],
+    ['nor does the state that followed it', { version: 4, state: 'Revoked', revoked }, 'open'],
+    ['opens no door that another state shuts', { version: 4, state: 'PendingApproval', revoked }, 'pendingApproval'],
+    [
+      'opens no door that the upstream has shut',
+      { version: 4, state: 'Revoked', revoked, rejected: { version: 4, at: revoked.at } },
+      'invalid',
+    ],
+  ] as const)('%s', (_, status, expected) => {
+    const opening = decideOpening(userKeyOf(alice, github, status), server, alice);
+    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+  });
+
+  test('is not opened where what lies sealed is newer than the record and not newer than what was revoked', () => {
+    const opening = decideOpening(userKeyOf(alice, github, { version: 4, revoked }), server, alice);
+    expect(opening).toEqual({ kind: 'open', versionMin: 4 });
+    const ahead = { ...revoked, version: 9 };
+    expect(versionToOpen(userKeyOf(alice, github, { version: 4, revoked: ahead }))).toBe(10);
   });
 });
 

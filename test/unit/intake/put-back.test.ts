@@ -4,9 +4,13 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import { decideOpening } from '#operator/broker/lease.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress } from '#operator/keystore/key-store.ts';
+import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
 import { type Secret, secrets } from '#operator/kube/resources.ts';
+
+import { registerRevocation, type RegisterOptions } from '#operator/revocation/register.ts';
+import { verifies } from '#test/requirements.ts';
 
 import { textOf } from '../keystore/fixtures.ts';
 import { github, jira, namespace, testIntake } from './fixtures.ts';
@@ -129,6 +133,59 @@ describe('a Secret from before a delete', () => {
     world.store.open = () => Promise.reject(new KeyStoreError('KekMissing'));
     expect(await world.ask(set('github'), { Authorization: 'ghp_fresh' })).toMatchObject({ outcome: 'ok' });
     world.store.open = open;
+    expect(await handedOut(world, github)).toEqual({ Authorization: 'ghp_fresh' });
+  });
+});
+
+/** A world in which alice has a key, which is revoked a second later, and somebody has its Secret. */
+async function afterRevocation(server: string, values: Readonly<Record<string, string>>) {
+  const world = await testIntake();
+  const { client } = world.deps;
+  await world.ask(set(server), values);
+  const before = sealedIn(world);
+  world.clock.now = new Date(world.clock.now.getTime() + 1_000);
+  const [userKey] = world.informers.userKeys.store.list() as UserKey[];
+  const order = { actor: 'root', orderedAt: world.clock.now, reason: undefined };
+  const writer = { client, now: () => world.clock.now } as RegisterOptions;
+  await registerRevocation(writer, userKey!, { order, stored: undefined });
+  await world.store.destroy(addressOf(server));
+  return { world, putBack: () => world.cluster.put(secrets, before) };
+}
+
+describe('a Secret from before a revocation', () => {
+  test(verifies('revocation:version'), async () => {
+    const { world, putBack } = await afterRevocation('github', { Authorization: 'ghp_leaked' });
+    expect(await handedOut(world, github)).toBe('refused');
+    putBack();
+    expect(await handedOut(world, github)).toBe('refused');
+    await world.ask(set('github'), { Authorization: 'ghp_fresh' });
+    expect(await handedOut(world, github)).toEqual({ Authorization: 'ghp_fresh' });
+    putBack();
+    expect(await handedOut(world, github)).toBe('RolledBack');
+  });
+
+  test('is refused by the store itself, where the record is behind', async () => {
+    const { world, putBack } = await afterRevocation('github', { Authorization: 'ghp_leaked' });
+    putBack();
+    const [userKey] = world.informers.userKeys.store.list() as UserKey[];
+    const opening = world.store.open(addressOf('github'), versionToOpen(userKey!)!);
+    await expect(opening).rejects.toMatchObject({ code: 'RolledBack' });
+  });
+
+  test('gives none of its headers to the key that is set next', async () => {
+    const { world, putBack } = await afterRevocation('jira', {
+      'X-Jira-Email': 'a@example.com',
+      'X-Jira-Token': 'leaked',
+    });
+    putBack();
+    await world.ask(set('jira'), { 'X-Jira-Email': 'a@example.com' });
+    expect(await handedOut(world, jira)).toEqual({ 'X-Jira-Email': 'a@example.com' });
+  });
+
+  test('does not stop the next key of a replica whose clock is behind', async () => {
+    const { world } = await afterRevocation('github', { Authorization: 'ghp_leaked' });
+    world.clock.now = new Date(world.clock.now.getTime() - 60_000);
+    await world.ask(set('github'), { Authorization: 'ghp_fresh' });
     expect(await handedOut(world, github)).toEqual({ Authorization: 'ghp_fresh' });
   });
 });
