@@ -10,8 +10,9 @@ import { BrokerClient } from './leases/broker-client.ts';
 import { FileSource } from './leases/file-source.ts';
 import { ladderLimits } from './ladder/limits.ts';
 import { HoldingPlaces } from './ladder/places.ts';
-import { type Options, parseOptions } from './options.ts';
+import { type Options, parseOptions, type Serving } from './options.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
+import { type Bounds, boundsInForce } from './proxy/bounds-in-force.ts';
 import { Drain } from './proxy/drain.ts';
 import type { Handler, IncomingRequest } from './proxy/exchange.ts';
 import type { Upstream } from './proxy/layers/forward.ts';
@@ -112,9 +113,10 @@ interface Proxy {
 }
 
 function createProxy(options: Options, drain: Drain): Proxy {
-  const { serving, bodyBytesMax } = options;
+  const { serving, connectMsMax, bodyBytesMax } = options;
+  const most: Bounds = { connectMsMax, bodyBytesMax, answerMsMax: orNone(options.answerMsMax) };
   const common = {
-    limits: { bodyBytesMax, bodyMsMax, windowBytesMin, windowMs },
+    pace: { bodyMsMax, windowBytesMin, windowMs },
     bodies: new BodyBudget(bodiesBytesMax, userBodiesBytesMax),
     userPlaces: new UserShares(userRequestsMax),
     drain,
@@ -124,25 +126,28 @@ function createProxy(options: Options, drain: Drain): Proxy {
     reportUnexpected,
   };
   const surroundings = { broker: createBroker(options), nowMs, log, process: processReadings };
-  const allowed = { hosts: options.allowedHosts, origins: options.allowedOrigins };
+  const allowed = { hosts: options.allowedHosts, origins: options.allowedOrigins, ownHosts: ownHosts(serving) };
   const many = {
     ...surroundings,
     ...common,
-    createRemote: remoteFactory(orNone(serving.answerMsMax)),
+    most,
+    createRemote,
     relay: createRelay(),
     notReady: () => [],
   };
   switch (serving.mode) {
     case 'sidecar': {
-      const { server, path, upstream, connectMsMax } = serving;
+      const { server, path, upstream } = serving;
       const sidecar = assemble({ ...surroundings, server });
+      const bounds = boundsInForce(sidecar.policy, most);
       const handler = ingress({
         ...sidecar,
         ...common,
         server,
         endpoint: { path, prefix: '' },
         allowed,
-        upstream: createUpstream({ origin: upstream, connectMsMax, answerMsMax: orNone(serving.answerMsMax), nowMs }),
+        bounds,
+        upstream: createUpstream({ origin: upstream, waits: bounds, nowMs }),
         clock: { nowMs },
       });
       return { ...sidecar, handler };
@@ -158,7 +163,12 @@ function createProxy(options: Options, drain: Drain): Proxy {
 }
 
 /** Under other names nobody in the pod asks; a web page could (DNS rebinding). */
-const ownPod = { hosts: ['127.0.0.1', 'localhost'], origins: [] };
+const ownPod = { hosts: ['127.0.0.1', 'localhost'], origins: [], ownHosts: [] };
+
+/** No web page can make the name that a gateway has for its clients lead elsewhere. */
+function ownHosts(serving: Serving): readonly string[] {
+  return serving.mode === 'gateway' && serving.externalUrl !== undefined ? [new URL(serving.externalUrl).hostname] : [];
+}
 
 function createBroker({ broker, caFile, tokenFile }: Options): BrokerClient {
   const fetchBroker = createBrokerFetch({ origin: broker, ca: file(caFile, caAgeMsMax) });
@@ -169,21 +179,19 @@ function file(path: string, ageMsMax: number): FileSource {
   return new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
 }
 
-function remoteFactory(answerMsMax: number | undefined): (server: ServerRef, remote: RemoteUpstream) => Upstream {
-  return (server, remote) => {
-    const named = { server: `${server.namespace}/${server.name}` };
-    const destination = new Destination({
-      hostname: new URL(remote.url).hostname,
-      allowPrivateAddresses: remote.allowPrivateAddresses,
-      lookup: lookupAll,
-      nowMs,
-      refused: (address) =>
-        log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
-    });
-    const failed = (error: unknown): void =>
-      log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
-    return createRemoteUpstream(remote, { destination, answerMsMax, nowMs, failed });
-  };
+function createRemote(server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds): Upstream {
+  const named = { server: `${server.namespace}/${server.name}` };
+  const destination = new Destination({
+    hostname: new URL(remote.url).hostname,
+    allowPrivateAddresses: remote.allowPrivateAddresses,
+    lookup: lookupAll,
+    nowMs,
+    refused: (address) =>
+      log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
+  });
+  const failed = (error: unknown): void =>
+    log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
+  return createRemoteUpstream(remote, { destination, waits: bounds, nowMs, failed });
 }
 
 function reportUnexpected(error: unknown): void {

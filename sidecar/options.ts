@@ -8,6 +8,10 @@ export interface Options {
   readonly tokenFile: string;
   readonly address: string;
   readonly ports: { readonly ingress: number; readonly health: number; readonly metrics: number };
+  /** Most that an McpServer may allow. Waits are in milliseconds. */
+  readonly connectMsMax: number;
+  /** For the head of an answer; 0: a tool takes as long as it takes. */
+  readonly answerMsMax: number;
   readonly bodyBytesMax: number;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
@@ -23,15 +27,11 @@ export type Serving =
       /** Scheme, host and port of the MCP server's container. */
       readonly upstream: string;
       readonly path: string;
-      /** Longest wait for a connection to it, milliseconds. */
-      readonly connectMsMax: number;
-      /** Longest wait for the head of its answer, milliseconds; 0: a tool takes as long as it takes. */
-      readonly answerMsMax: number;
     }
   /** Every one that the broker lets this pod serve. */
-  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined; readonly answerMsMax: number }
+  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined }
   /** The named ones, for the other containers of this pod. */
-  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[]; readonly answerMsMax: number };
+  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[] };
 
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: Options }
@@ -58,12 +58,11 @@ const flags = {
   upstream: { help: 'http://127.0.0.1:<port> of its container', modes: ['sidecar'] },
   path: { help: 'path of the MCP endpoint, here and there', fallback: '/mcp', modes: ['sidecar'] },
   'connect-ms-max': {
-    help: 'longest wait for a connection to the container, milliseconds',
-    fallback: '5000',
-    modes: ['sidecar'],
+    help: 'longest wait for a connection to a server, milliseconds; an McpServer can say less',
+    fallback: '10000',
   },
   'answer-ms-max': {
-    help: 'longest wait for the head of an answer, milliseconds; 0: as long as the client waits',
+    help: 'longest wait for the head of an answer, milliseconds; 0: as long as the client waits; an McpServer can say less',
     fallback: '0',
   },
   'external-url': {
@@ -80,9 +79,18 @@ const flags = {
   listen: { help: 'port for MCP clients', fallback: '15080' },
   health: { help: 'port of /livez and /readyz', fallback: '15081' },
   metrics: { help: 'port of /metrics', fallback: '15082' },
-  'body-bytes-max': { help: 'largest request body', fallback: '4194304' },
-  'allow-host': { help: 'host name that clients may use; repeatable; none given: any', repeatable: true },
-  'allow-origin': { help: 'origin of web pages that may call; repeatable; none given: none', repeatable: true },
+  'body-bytes-max': {
+    help: 'largest request body that an McpServer can allow; 4194304 where it says nothing',
+    fallback: '16777216',
+  },
+  'allow-host': {
+    help: 'host name that clients may use for any server; repeatable; none given: what its McpServer allows',
+    repeatable: true,
+  },
+  'allow-origin': {
+    help: 'origin of web pages that may call, besides what an McpServer allows; repeatable',
+    repeatable: true,
+  },
   'drain-seconds': { help: 'longest wait for requests under way at the end', fallback: '25' },
 } satisfies Record<string, Flag>;
 
@@ -106,7 +114,9 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
       health: reader.read('health', readPort),
       metrics: reader.read('metrics', readPort),
     },
-    bodyBytesMax: reader.read('body-bytes-max', integerBetween(1_024, 67_108_864)),
+    connectMsMax: reader.read('connect-ms-max', integerBetween(1, 600_000)),
+    answerMsMax: reader.read('answer-ms-max', integerBetween(0, 86_400_000)),
+    bodyBytesMax: reader.read('body-bytes-max', integerBetween(1_024, 16_777_216)),
     allowedHosts: reader.readAll('allow-host', readHost),
     allowedOrigins: reader.readAll('allow-origin', readOrigin),
     drainSeconds: reader.read('drain-seconds', integerBetween(0, 3_600)),
@@ -115,7 +125,6 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
 }
 
 function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
-  const answerMsMax = reader.read('answer-ms-max', integerBetween(0, 86_400_000));
   switch (mode) {
     case 'sidecar':
       return {
@@ -123,13 +132,11 @@ function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
         server: reader.read('server', readServerRef),
         upstream: reader.read('upstream', readUpstream),
         path: reader.read('path', readPath),
-        connectMsMax: reader.read('connect-ms-max', integerBetween(1, 600_000)),
-        answerMsMax,
       };
     case 'gateway':
-      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0], answerMsMax };
+      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0] };
     case 'egress':
-      return { mode, servers: reader.readSome('server', readServerRef), answerMsMax };
+      return { mode, servers: reader.readSome('server', readServerRef) };
   }
 }
 

@@ -94,6 +94,12 @@ export const requirements = {
   'mcp:25-checked-addresses':
     'no key goes to an address that is private, loopback, link-local or of a metadata service',
   'mcp:26-host-origin': 'web pages of other origins, and names that are not served, are refused with 403',
+  'mcp:26-host-of-each':
+    'host names and origins are those of the server that is asked, in force within a second of being written',
+  'bounds:at-once':
+    'time and size of requests are what the McpServer says, in force within a second, without a new pod',
+  'bounds:of-each': 'a gateway holds each server to its own bounds',
+  'bounds:never-more': 'no McpServer allows more than the proxy was started with',
   'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
   'gateway:handshake-limit':
     'a server that accepts a connection and never ends the TLS handshake is given up in time, and its connection closed',

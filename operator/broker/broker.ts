@@ -16,6 +16,7 @@ import type { TokenReviewer } from '#operator/identity/token-review.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
+import { allowedSources } from '#operator/policy/request-bounds.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { LimitStore } from '#operator/limits/limit-store.ts';
 import { limitMetrics } from '#operator/limits/metrics.ts';
@@ -117,14 +118,16 @@ function scopesOf(providers: readonly Extract<TrustedIssuer, { type: 'OIDC' }>[]
 }
 
 function createHub(options: BrokerOptions, observer: BrokerObserver): WatchHub {
-  const { sources, monotonicMs } = options;
+  const { sources, monotonicMs, clusterDomain } = options;
   return new WatchHub({
     snapshotOf: ({ namespace, name }, role) => {
       const server = sources.mcpServers.store.get(namespace, name);
       if (server === undefined) return undefined;
       const policies = sources.userKeyPolicies.store.listNamespace(namespace);
       const isRemote = server.spec.upstream.remote !== undefined;
-      return policySnapshot(server, policies, forPlace(extrasOf(options, server), { role, isRemote }));
+      const extras = forPlace(extrasOf(options, server), { role, isRemote });
+      const allow = allowedSources(server, { role, clusterDomain });
+      return policySnapshot(server, policies, allow === undefined ? extras : { ...extras, allow });
     },
     observer,
     monotonicMs,

@@ -5,10 +5,14 @@ import type { PolicySnapshot } from '#contract/watch.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { limitRules } from '#operator/limits/limit-rules.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { requestBounds } from '#operator/policy/request-bounds.ts';
 import { toolRules } from '#operator/policy/tool-rules.ts';
 
 /** What of a snapshot comes from neither the server nor a policy. */
-export type SnapshotExtras = Pick<PolicySnapshot, 'keyPage' | 'sessionKey' | 'issuers' | 'scopes' | 'upstream'>;
+export type SnapshotExtras = Pick<
+  PolicySnapshot,
+  'keyPage' | 'sessionKey' | 'issuers' | 'scopes' | 'upstream' | 'allow'
+>;
 
 /** Pure. What a sidecar holds of its server and of the policies that are for it. */
 export function policySnapshot(
@@ -19,6 +23,7 @@ export function policySnapshot(
   const { name, namespace = '' } = server.metadata;
   const tools = toolRules(server, policies);
   const limits = limitRules(server, policies);
+  const bounds = requestBounds(server);
   return {
     server: { namespace, name },
     title: server.spec.title ?? name,
@@ -26,6 +31,7 @@ export function policySnapshot(
     headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
     ...(tools.length === 0 ? {} : { tools }),
     ...(limits === undefined ? {} : { limits }),
+    ...(bounds === undefined ? {} : { bounds }),
     ...extras,
   };
 }

@@ -21,9 +21,22 @@ import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, Unauthenticat
 import { headersMax, leaseTtlMsMax, receiptCharsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
 import { parseLimitRules } from './parse-quota.ts';
-import type { PolicySnapshot, ServerUpstream, ToolRules, WatchMessage } from './watch.ts';
+import type {
+  AllowedSources,
+  PolicySnapshot,
+  RequestBounds,
+  ServerUpstream,
+  ToolRules,
+  WatchMessage,
+} from './watch.ts';
 import {
+  allowedHostsMax,
+  allowedOriginsMax,
+  allowedSourceCharsMax,
+  answerMsLongest,
+  bodyBytesMost,
   caBundleCharsMax,
+  connectMsLongest,
   issuersMax,
   scopeCharsMax,
   scopesMax,
@@ -203,6 +216,8 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
       readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
     ),
     limits: ifPresent(policy['limits'], (limits) => parseLimitRules(limits, 'policy.limits')),
+    bounds: ifPresent(policy['bounds'], parseBounds),
+    allow: ifPresent(policy['allow'], parseAllowedSources),
     keyPage: ifPresent(policy['keyPage'], (found) => parseKeyPage(found, 'policy.keyPage')),
     sessionKey: ifPresent(policy['sessionKey'], (found) => parseSecret(found, 'policy.sessionKey')),
     issuers: ifPresent(policy['issuers'], (issuers) =>
@@ -213,6 +228,31 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
     ),
     upstream: ifPresent(policy['upstream'], parseUpstream),
   });
+}
+
+function parseBounds(value: unknown): RequestBounds {
+  const path = 'policy.bounds';
+  const bounds = readObject(value, path);
+  const bound = (field: keyof RequestBounds, max: number): number | undefined =>
+    ifPresent(bounds[field], (found) => readInteger(found, `${path}.${field}`, { min: 1, max }));
+  return present({
+    connectMsMax: bound('connectMsMax', connectMsLongest),
+    answerMsMax: bound('answerMsMax', answerMsLongest),
+    bodyBytesMax: bound('bodyBytesMax', bodyBytesMost),
+  });
+}
+
+function parseAllowedSources(value: unknown): AllowedSources {
+  const path = 'policy.allow';
+  const sources = readObject(value, path);
+  const texts = (field: keyof AllowedSources, itemsMax: number): readonly string[] | undefined =>
+    ifPresent(sources[field], (found) =>
+      readList(found, `${path}.${field}`, {
+        itemsMax,
+        item: (text, at) => readText(text, at, { charsMax: allowedSourceCharsMax, pattern: /^[!-~]+$/ }),
+      }),
+    );
+  return present({ hosts: texts('hosts', allowedHostsMax), origins: texts('origins', allowedOriginsMax) });
 }
 
 function parseToolRules(value: unknown, path: string): ToolRules {

@@ -24,6 +24,10 @@ export interface PolicySnapshot {
   readonly tools?: readonly ToolRules[];
   /** Absent: nothing is limited. */
   readonly limits?: LimitRules;
+  /** What the server's author bounds; the proxy's own bounds hold as well. */
+  readonly bounds?: RequestBounds;
+  /** Absent: every host name, and no web page. */
+  readonly allow?: AllowedSources;
   /** Absent: users are told in words what to do, and no link is offered. */
   readonly keyPage?: KeyPage;
   /**
@@ -38,6 +42,30 @@ export interface PolicySnapshot {
   /** For proxies outside the server's pod. Absent: it cannot be reached from there. */
   readonly upstream?: ServerUpstream;
 }
+
+/** Absent: the proxy's own. */
+export interface RequestBounds {
+  readonly connectMsMax?: number;
+  /** To the whole head of an answer. */
+  readonly answerMsMax?: number;
+  readonly bodyBytesMax?: number;
+}
+
+/** Where requests may come from. */
+export interface AllowedSources {
+  /** Lower case, without port. Absent: any. */
+  readonly hosts?: readonly string[];
+  /** As browsers write them. */
+  readonly origins?: readonly string[];
+}
+
+export const connectMsLongest = 10_000;
+export const answerMsLongest = 86_400_000;
+export const bodyBytesMost = 16_777_216;
+/** Those of the resource, and the names of the server's own Service. */
+export const allowedHostsMax = 96;
+export const allowedOriginsMax = 64;
+export const allowedSourceCharsMax = 512;
 
 /** Patterns of tool names: `*` stands for any characters, case counts. */
 export interface ToolRules {

@@ -3,6 +3,7 @@ import type { PolicySnapshot } from '../contract/watch.ts';
 import { followServer, type FollowedServer } from '../followed-server.ts';
 import type { BrokerClient } from '../leases/broker-client.ts';
 import type { BodyBudget } from '../proxy/body-budget.ts';
+import { type Bounds, boundsInForce } from '../proxy/bounds-in-force.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest } from '../proxy/exchange.ts';
 import type { Upstream } from '../proxy/layers/forward.ts';
@@ -25,14 +26,16 @@ export interface GatewayParts {
   readonly servers?: readonly ServerRef[] | undefined;
   readonly externalUrl: string | undefined;
   readonly allowed: ServerParts['allowed'];
-  readonly limits: ServerParts['limits'];
+  /** Most that a server may allow. */
+  readonly most: Bounds;
+  readonly pace: ServerParts['pace'];
   readonly bodies: BodyBudget;
   readonly userPlaces: UserShares;
   readonly drain: ServerParts['drain'];
   readonly pulse: ServerParts['pulse'];
   readonly belongings: ServerParts['belongings'];
   readonly held: ServerParts['held'];
-  readonly createRemote: (server: ServerRef, remote: RemoteUpstream) => Upstream;
+  readonly createRemote: (server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds) => Upstream;
   readonly relay: Relay;
   readonly reportUnexpected: (error: unknown) => void;
 }
@@ -116,7 +119,8 @@ const endpointPath = '/mcp';
 function serve(server: ServerRef, followed: FollowedServer, around: Surroundings): Handler<IncomingRequest> {
   const {
     allowed,
-    limits,
+    most,
+    pace,
     bodies,
     userPlaces,
     drain,
@@ -129,13 +133,15 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     nowMs,
   } = around.parts;
   const policy = (): PolicySnapshot | undefined => followed.policy();
+  const bounds = boundsInForce(policy, most);
   const endpoint = { path: endpointPath, prefix: `/${server.namespace}/${server.name}` };
   const toRemote = toServer({
     server,
     endpoint,
     externalUrl,
     allowed,
-    limits,
+    bounds,
+    pace,
     bodies,
     userPlaces,
     leases: followed.leases,
@@ -150,13 +156,13 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     belongings,
     held,
     reportUnexpected: around.parts.reportUnexpected,
-    upstream: followRemote(policy, (remote) => createRemote(server, remote)),
+    upstream: followRemote(policy, (remote) => createRemote(server, remote, bounds)),
   });
   const toSidecar = relayToSidecar({
     resource: { endpoint, externalUrl, policy },
     policy,
     allowed,
-    limits,
+    bounds,
     relay,
     drain,
     audit: { queue: around.reporting.spool, server, clock: { nowMs } },

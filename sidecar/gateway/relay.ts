@@ -1,5 +1,6 @@
 import { Fields } from '../http1/fields.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
+import type { Bounds } from '../proxy/bounds-in-force.ts';
 import { streamOf } from '../proxy/chunks.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
@@ -27,7 +28,7 @@ export interface RelayParts {
   readonly resource: ProtectedResource;
   readonly policy: () => PolicySnapshot | undefined;
   readonly allowed: HostsAndOrigins;
-  readonly limits: { readonly bodyBytesMax: number };
+  readonly bounds: () => Pick<Bounds, 'bodyBytesMax'>;
   readonly relay: Relay;
   readonly drain: DrainSignal;
   readonly audit: AuditOptions;
@@ -39,8 +40,9 @@ export interface RelayParts {
  * the sidecar is who it is for.
  */
 export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
-  const { resource, allowed, limits, audit } = parts;
-  return auditRefusals(audit)(serveMetadata(resource)(checkHostOrigin(allowed)(limitHead(limits)(relayed(parts)))));
+  const { resource, policy, allowed, bounds, audit } = parts;
+  const checked = checkHostOrigin(allowed, policy)(limitHead(bounds)(relayed(parts)));
+  return auditRefusals(audit)(serveMetadata(resource)(checked));
 }
 
 function relayed({ policy, relay, resource, drain }: RelayParts): Handler<IncomingRequest> {

@@ -7,15 +7,20 @@ export interface PoolOptions {
   /** Value of `Host`. */
   readonly host: string;
   readonly limits: PoolLimits;
+  /** Asked for each request. */
+  readonly waits: () => Waits;
   /** Monotonic. */
   readonly nowMs: () => number;
 }
 
-export interface PoolLimits {
+export interface Waits {
   /** Longest wait for a connection. */
   readonly connectMsMax: number;
   /** Longest wait from the request to the whole head of its answer; `undefined`: as long as it takes. */
   readonly answerMsMax: number | undefined;
+}
+
+export interface PoolLimits {
   /** Longest that a connection waits for its next request; shorter than servers wait (5 s in Node). */
   readonly idleMsMax: number;
   readonly connectionsMax: number;
@@ -44,17 +49,18 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** @throws Http1Error */
   async send(request: PooledRequest): Promise<Answer> {
+    const { connectMsMax, answerMsMax } = this.#options.waits();
     const kept = this.#takeIdle();
     if (kept !== undefined) {
       try {
-        return await kept.send(request, this.#options.limits.answerMsMax);
+        return await kept.send(request, answerMsMax);
       } catch (error) {
         if (!mayRepeat(error, request)) throw error;
       }
     }
     // After a failure never on another kept one, which is as old.
-    const connection = await this.#connect();
-    return connection.send(request, this.#options.limits.answerMsMax);
+    const connection = await this.#connect(connectMsMax);
+    return connection.send(request, answerMsMax);
   }
 
   idle(connection: Connection): void {
@@ -95,14 +101,14 @@ export class ConnectionPool implements ConnectionOwner {
     setTimeout(() => this.#closeOld(), this.#options.limits.idleMsMax);
   }
 
-  async #connect(): Promise<Connection> {
+  async #connect(connectMsMax: number): Promise<Connection> {
     const { limits, dial, host } = this.#options;
     if (this.#open >= limits.connectionsMax) {
       throw new Http1Error('TooManyConnections', `more than ${limits.connectionsMax} connections to the server`);
     }
     this.#open += 1;
     const opening = Connection.open(dial, this, host);
-    const timeout = after(limits.connectMsMax);
+    const timeout = after(connectMsMax);
     try {
       const connection = await Promise.race([opening, timeout.passed]);
       if (connection !== undefined) return connection;

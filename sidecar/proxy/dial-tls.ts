@@ -14,7 +14,7 @@ export interface TlsDialOptions {
   /** PEM of the only authorities that count; absent: the public roots. */
   readonly ca?: string | undefined;
   /** Longest wait for connection and handshake at one address. */
-  readonly attemptMsMax: number;
+  readonly attemptMsMax: () => number;
 }
 
 /** HTTP/1.1 over TLS. Resolves only what has shown a valid certificate for `hostname`: nothing is sent before. */
@@ -77,7 +77,7 @@ async function connect(address: string, { options, tls, listener }: Connecting):
       (late) => late.terminate(),
       () => {},
     );
-  }, attemptMsMax);
+  }, attemptMsMax());
   try {
     await promise;
   } finally {

@@ -2,7 +2,7 @@
 import type { Destination } from '../destinations/destination.ts';
 import type { Relay } from '../gateway/relay.ts';
 import type { RemoteUpstream } from '../gateway/remote.ts';
-import { ConnectionPool } from '../http1/connection-pool.ts';
+import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import { Http1Error } from '../http1/http1-error.ts';
 import { Fields } from '../http1/fields.ts';
 import { chunksOf } from './chunks.ts';
@@ -20,16 +20,14 @@ const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: fa
 
 export interface RemoteUpstreamOptions {
   readonly destination: Destination;
-  /** To the head of an answer; `undefined`: a tool takes as long as it takes. */
-  readonly answerMsMax: number | undefined;
+  readonly waits: () => Waits;
   readonly nowMs: () => number;
   /** For the log. */
   readonly failed: (error: unknown) => void;
 }
 
-/** Longest wait for connection and TLS handshake at one address, and at all addresses of a server. */
+/** Longest wait for connection and TLS handshake at one address. */
 const attemptMsMax = 4_000;
-const connectMsMax = 10_000;
 /** Shorter than servers and load balancers keep idle connections, so that a request rarely meets one that is just being closed. */
 const idleMsMax = 4_000;
 /** Requests and open streams at a time, to one server. */
@@ -40,7 +38,7 @@ const connectionsMax = 4_096;
  * so a key can reach nobody else.
  */
 export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpstreamOptions): Upstream {
-  const { destination, answerMsMax, nowMs, failed } = options;
+  const { destination, waits, nowMs, failed } = options;
   const declared = new URL(remote.url);
   const { host, port } = declared;
   const dial = dialTls({
@@ -48,12 +46,13 @@ export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpst
     port: port === '' ? 443 : Number(port),
     hostname: bare(declared.hostname),
     ca: remote.ca,
-    attemptMsMax,
+    attemptMsMax: () => Math.min(attemptMsMax, waits().connectMsMax),
   });
   const pool = new ConnectionPool({
     dial,
     host,
-    limits: { connectMsMax, answerMsMax, idleMsMax, connectionsMax },
+    limits: { idleMsMax, connectionsMax },
+    waits,
     nowMs,
   });
   return async ({ isEndpoint, path, query, method, headers, body, signal, repeatable }) => {

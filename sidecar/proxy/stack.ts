@@ -1,6 +1,7 @@
 import type { ServerRef } from '../contract/lease.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { BodyBudget } from './body-budget.ts';
+import type { Bounds } from './bounds-in-force.ts';
 import { Completions } from '../ladder/completions.ts';
 import { Ladder } from '../ladder/ladder.ts';
 import type { HoldingPlaces } from '../ladder/places.ts';
@@ -28,7 +29,7 @@ import { limit, type LimitObserver } from './layers/limit.ts';
 import { limitHead } from './layers/limit-head.ts';
 import { markSession } from './layers/mark-session.ts';
 import { observe, type Outcomes } from './layers/observe.ts';
-import { type BodyLimits, readBody } from './layers/read-body.ts';
+import { readBody } from './layers/read-body.ts';
 import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
 import { sharePlaces } from './layers/share-places.ts';
@@ -36,6 +37,7 @@ import { strip } from './layers/strip.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
 import { type Belongings, Ownership } from './ownership.ts';
+import type { PaceLimits } from './pace.ts';
 import type { Pulse } from './pulse.ts';
 import { StreamLeases } from './stream-leases.ts';
 import { answerError, rescue } from './rescue.ts';
@@ -54,7 +56,9 @@ export interface ServerParts {
   /** Scheme and host of the URLs that clients use. Absent: what they say in `Host`. */
   readonly externalUrl?: string | undefined;
   readonly allowed: HostsAndOrigins;
-  readonly limits: BodyLimits;
+  readonly bounds: () => Bounds;
+  /** Slowest that a body may arrive. */
+  readonly pace: PaceLimits;
   readonly leases: LeaseSource;
   readonly policy: () => PolicySnapshot | undefined;
   readonly clock: { readonly nowMs: () => number };
@@ -119,15 +123,15 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(serveMetadata(resource))
       // Cheapest checks first: none of these three needs the body.
       .push(checkTarget(parts.endpoint, streams))
-      .push(checkHostOrigin(parts.allowed))
+      .push(checkHostOrigin(parts.allowed, policy))
       // Before the broker is asked: an oversized request costs it nothing.
-      .push(limitHead(parts.limits))
+      .push(limitHead(parts.bounds))
       // Needs the head alone, and comes before the body: a stranger takes no memory, and learns nothing from how it is judged.
       .push(identify(parts.leases, resource))
       // The first moment in which there is a user to count for.
       .push(sharePlaces(parts.userPlaces))
       // From here on the body is whole and bounded.
-      .push(readBody(parts.limits, parts.bodies))
+      .push(readBody({ pace: parts.pace, bounds: parts.bounds, budget: parts.bodies }))
       // What is asked. Everything below decides on this, never on headers.
       .push(classify())
       // Needs the user; behind it the id of a session is the server's own.

@@ -1,5 +1,5 @@
 /** Sockets to the MCP server's container and `fetch` to the broker: with server.ts the only file here that knows Bun's network. */
-import { ConnectionPool, type PoolLimits } from '../http1/connection-pool.ts';
+import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import type { Dial, SocketListener } from '../http1/socket.ts';
 import type { BrokerFetch } from '../leases/broker-client.ts';
 import type { FileSource } from '../leases/file-source.ts';
@@ -13,9 +13,7 @@ const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: fa
 export interface UpstreamOptions {
   /** `http://`, host and port; the host is this pod. */
   readonly origin: string;
-  readonly connectMsMax: number;
-  /** To the whole head of an answer; `undefined`: a tool takes as long as it takes. */
-  readonly answerMsMax: number | undefined;
+  readonly waits: () => Waits;
   readonly nowMs: () => number;
 }
 
@@ -25,11 +23,10 @@ const idleMsMax = 1_000;
 const connectionsMax = 16_384;
 
 /** The MCP server's container, over pooled connections of our own. */
-export function createUpstream({ origin, connectMsMax, answerMsMax, nowMs }: UpstreamOptions): Upstream {
+export function createUpstream({ origin, waits, nowMs }: UpstreamOptions): Upstream {
   const { hostname, port, host } = new URL(origin);
-  const limits: PoolLimits = { connectMsMax, answerMsMax, idleMsMax, connectionsMax };
   const dial = dialTo(hostname.replace(/^\[(.*)\]$/, '$1'), Number(port === '' ? 80 : port));
-  const pool = new ConnectionPool({ dial, host, limits, nowMs });
+  const pool = new ConnectionPool({ dial, host, limits: { idleMsMax, connectionsMax }, waits, nowMs });
   return ({ method, path, query, headers, body, signal, repeatable }) =>
     pool.send({ method, target: path + query, headers, body, signal, repeatable });
 }

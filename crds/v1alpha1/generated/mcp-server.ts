@@ -57,6 +57,22 @@ export interface McpServerUpstream {
   readonly remote?: McpServerRemote;
 }
 
+export interface McpServerLimits {
+  /** Longest wait for a connection to the server, for example 2s; absent means 10s. */
+  readonly connectTimeout?: string;
+  /** Longest wait until the server begins to answer, for example 60s; streams last as long as they do. Absent means that a tool takes as long as it takes. */
+  readonly answerTimeout?: string;
+  /** Largest request body; absent means 4194304, which is 4 MiB. */
+  readonly maxBodyBytes?: number;
+}
+
+export interface McpServerAllow {
+  /** Host names that clients may use, without port. Those of the server's own Service and that of the gateway's external URL are always allowed; absent means any. */
+  readonly hosts?: readonly string[];
+  /** Origins of web pages that may call the server, besides those that the gateway allows for all. Programs send none. */
+  readonly origins?: readonly string[];
+}
+
 export interface McpServerFormat {
   /** RE2 expression for the whole value, for example ghp_[A-Za-z0-9]{36}. */
   readonly pattern?: string;
@@ -129,6 +145,10 @@ export interface McpServerSpec {
   readonly upstream: McpServerUpstream;
   /** StreamableHTTP serves every revision of it on one port; SSE is the transport of 2024-11-05. */
   readonly transport: 'StreamableHTTP' | 'SSE';
+  /** Bounds of each request. They count from the moment that they are written; what a proxy was started with is never exceeded. */
+  readonly limits?: McpServerLimits;
+  /** Where requests may come from, so that no web page reaches the server under a name of its own (DNS rebinding). */
+  readonly allow?: McpServerAllow;
   /** How the server wants to be authenticated to, on behalf of each user. */
   readonly authentication: McpServerAuthentication;
 }

@@ -1,21 +1,29 @@
 import type { BodyBudget, BodyHold } from '../body-budget.ts';
+import type { Bounds } from '../bounds-in-force.ts';
 import type { Chunks } from '../chunks.ts';
 import { bodyTooLarge, lastRequest, ProxyError } from '../errors.ts';
 import type { BodySource, BoundedRequest, IdentifiedRequest, Layer } from '../exchange.ts';
 import { Pace, type PaceLimits } from '../pace.ts';
 import { shareOf } from '../user-shares.ts';
 
-export interface BodyLimits extends PaceLimits {
-  /** Largest body of one request. */
+export interface BodyReading {
+  readonly pace: PaceLimits;
+  readonly bounds: () => Pick<Bounds, 'bodyBytesMax'>;
+  readonly budget: BodyBudget;
+}
+
+/** Of one body. */
+interface BodyLimits {
+  readonly pace: PaceLimits;
   readonly bodyBytesMax: number;
 }
 
 /** Reads the body once and whole, because policy needs it whole, and never holds more than it may. */
-export function readBody(limits: BodyLimits, budget: BodyBudget): Layer<IdentifiedRequest, BoundedRequest> {
+export function readBody({ pace, bounds, budget }: BodyReading): Layer<IdentifiedRequest, BoundedRequest> {
   return (inner) =>
     async function readRequestBody(request) {
       using hold = budget.hold(shareOf(request.record.subject));
-      const bytes = await readWhole(request.body, limits, hold);
+      const bytes = await readWhole(request.body, { pace, bodyBytesMax: bounds().bodyBytesMax }, hold);
       request.record.requestBytes = bytes.byteLength;
       // Awaited, so that the body is held until its upstream has answered.
       return await inner({ ...request, bytes });
@@ -37,7 +45,7 @@ async function readWhole(body: BodySource, limits: BodyLimits, hold: BodyHold): 
 
 /** Bytes count from when they are here, not from when they are announced: announcing costs a client nothing. */
 async function readChunks(body: Chunks, limits: BodyLimits, hold: BodyHold): Promise<Uint8Array> {
-  const pace = new Pace(limits, () => body.cancel());
+  const pace = new Pace(limits.pace, () => body.cancel());
   const chunks: Uint8Array[] = [];
   let total = 0;
   try {

@@ -6,7 +6,7 @@ import { verifies } from '#test/requirements.ts';
 import { type ConnectionPool, ConnectionPool as Pool, type PooledRequest } from '#sidecar/http1/connection-pool.ts';
 import { BodyQueue } from '#sidecar/http1/body-queue.ts';
 import type { Socket, SocketListener } from '#sidecar/http1/socket.ts';
-import { limits, poolTo, RawServer } from './node-dial.ts';
+import { limits, waits, poolTo, RawServer } from './node-dial.ts';
 import { Fields } from '#sidecar/http1/fields.ts';
 
 const answerText = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -133,6 +133,7 @@ describe('connections', () => {
       dial: async (listener) => stuckSocket(listener, answerText),
       host: 'x',
       limits,
+      waits: () => waits,
       nowMs: () => performance.now(),
     });
     expect(await sendText(pool)).toBe('ok');
@@ -161,6 +162,7 @@ describe('a connection that ends instead of answering', () => {
       dial: async (listener) => closingSocket(listener, ++dialled),
       host: 'x',
       limits,
+      waits: () => waits,
       nowMs: () => performance.now(),
     });
     expect(await sendText(pool)).toBe('ok');
@@ -379,7 +381,8 @@ describe('a server that is not there', () => {
     const pool = new Pool({
       dial: () => late.promise,
       host: 'x',
-      limits: { ...limits, connectMsMax: 20 },
+      limits,
+      waits: () => ({ ...waits, connectMsMax: 20 }),
       nowMs: () => performance.now(),
     });
     await expect(sendText(pool)).rejects.toMatchObject({ code: 'ConnectTimeout' });

@@ -1,7 +1,7 @@
 /** Node's sockets as the client needs them; in the sidecar they are Bun's. */
 import { Buffer } from 'node:buffer';
 import { connect, createServer, type AddressInfo, type Server, type Socket as NodeSocket } from 'node:net';
-import { ConnectionPool, type PoolLimits } from '#sidecar/http1/connection-pool.ts';
+import { ConnectionPool, type PoolLimits, type Waits } from '#sidecar/http1/connection-pool.ts';
 import type { Dial, Socket } from '#sidecar/http1/socket.ts';
 
 export function nodeDial(port: number): Dial {
@@ -82,17 +82,18 @@ export class RawServer implements AsyncDisposable {
 }
 
 export const limits: PoolLimits = {
-  connectMsMax: 1_000,
-  answerMsMax: undefined,
   idleMsMax: 500,
   connectionsMax: 8,
 };
 
-export function poolTo(port: number, more: Partial<PoolLimits> = {}): ConnectionPool {
+export const waits: Waits = { connectMsMax: 1_000, answerMsMax: undefined };
+
+export function poolTo(port: number, more: Partial<PoolLimits & Waits> = {}): ConnectionPool {
   return new ConnectionPool({
     dial: nodeDial(port),
     host: `127.0.0.1:${port}`,
     limits: { ...limits, ...more },
+    waits: () => ({ ...waits, ...more }),
     nowMs: () => performance.now(),
   });
 }

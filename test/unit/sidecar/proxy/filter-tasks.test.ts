@@ -5,7 +5,7 @@ import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { chunksOf } from '#sidecar/proxy/chunks.ts';
 import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import { verifies } from '#test/requirements.ts';
-import { bodyLimits, bodyOf, granted, json, jsonOf, rpc, stream, toolCall, world, type WorldOptions } from './world.ts';
+import { bodyOf, bounds, granted, json, jsonOf, rpc, stream, toolCall, world, type WorldOptions } from './world.ts';
 import { Fields } from '#sidecar/http1/fields.ts';
 
 const bob: LeaseResponse = { ...granted, subject: { issuer: 'https://issuer.example', id: 'u-2', name: 'bob' } };
@@ -18,7 +18,7 @@ async function setUp(respond: NonNullable<WorldOptions['respond']>) {
     lease: async () => who.lease,
     respond: (request) => answer(request),
     bodies: new BodyBudget(20_000_000),
-    limits: { ...bodyLimits, bodyBytesMax: 100_000 },
+    bounds: () => ({ ...bounds, bodyBytesMax: 100_000 }),
   });
   await all.send();
   who.lease = bob;

@@ -15,15 +15,18 @@ import { isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { Outcomes } from '#sidecar/proxy/layers/observe.ts';
 import { Belongings, Ownership } from '#sidecar/proxy/ownership.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
+import type { Bounds } from '#sidecar/proxy/bounds-in-force.ts';
 import { verifies } from '../../../requirements.ts';
 import {
   alice,
   bodyOf,
+  bounds,
   chunksFrom,
   granted,
   json,
   jsonOf,
   missing,
+  pace,
   policy as plainPolicy,
   rpc,
   server,
@@ -388,8 +391,12 @@ describe(verifies('mcp:11-request-state'), () => {
   });
 
   test('what the upstream had kept is not carried when it is too large: then words have to do', async () => {
-    const limits = { bodyBytesMax: 200_000, bodyMsMax: 1_000, windowBytesMin: 300_000, windowMs: 500 };
-    const { send } = setUp({ limits, bodies: new BodyBudget(200_000) });
+    const roomy = (): Bounds => ({ ...bounds, bodyBytesMax: 200_000 });
+    const { send } = setUp({
+      bounds: roomy,
+      pace: { ...pace, windowBytesMin: 300_000 },
+      bodies: new BodyBudget(200_000),
+    });
     const large = modern({ params: { name: 'search', requestState: 'x'.repeat(70_000) } });
     expect(await jsonOf(await send(large))).toMatchObject({ result: { isError: true, resultType: 'complete' } });
   });

@@ -5,7 +5,6 @@ import { BodyBudget } from '#sidecar/proxy/body-budget.ts';
 import { isChunks } from '#sidecar/proxy/exchange.ts';
 import {
   announced,
-  bodyLimits,
   bodyOf,
   brokenChunks,
   chunksFrom,
@@ -13,6 +12,7 @@ import {
   json,
   jsonOf,
   missing,
+  pace,
   rpc,
   silence,
   stream,
@@ -295,7 +295,7 @@ describe('a body', () => {
   });
 
   test.each([undefined, 50, 900])('of declared length %j that does not come is not waited for', async (declared) => {
-    const { send, events } = world({ limits: { ...bodyLimits, windowMs: 20 } });
+    const { send, events } = world({ pace: { ...pace, windowMs: 20 } });
     const response = await send({ body: announced(new ReadableStream({}), declared) });
     expect(response.status).toBe(408);
     expect(response.headers.get('connection')).toBe('close');
@@ -304,9 +304,9 @@ describe('a body', () => {
   });
 
   test.each([
-    ['too slowly', { ...bodyLimits, windowMs: 40 }],
-    ['for too long', { ...bodyLimits, windowBytesMin: 1, bodyMsMax: 40 }],
-  ])('that comes %s is ended', async (_how, limits) => {
+    ['too slowly', { ...pace, windowMs: 40 }],
+    ['for too long', { ...pace, windowBytesMin: 1, bodyMsMax: 40 }],
+  ])('that comes %s is ended', async (_how, slow) => {
     let cancelled = false;
     const drip = new ReadableStream<Uint8Array>({
       async pull(controller) {
@@ -315,7 +315,7 @@ describe('a body', () => {
       },
       cancel: () => void (cancelled = true),
     });
-    const { send } = world({ limits });
+    const { send } = world({ pace: slow });
     expect((await send({ body: announced(drip, 900) })).status).toBe(408);
     expect(cancelled).toBe(true);
   });
@@ -328,7 +328,7 @@ describe('a body', () => {
   });
 
   test('gives its room back when it is ended', async () => {
-    const { send } = world({ limits: { ...bodyLimits, windowMs: 20 }, bodies: new BodyBudget(1_000) });
+    const { send } = world({ pace: { ...pace, windowMs: 20 }, bodies: new BodyBudget(1_000) });
     const begun = () =>
       new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(900)) });
     for (let time = 0; time < 3; time += 1) expect((await send({ body: begun() })).status).toBe(408);
@@ -391,7 +391,7 @@ describe('targets', () => {
     [{ host: 'Notes.example:80' }, 200],
     [{ host: '' }, 403],
   ])('answers %j with %i where hosts and origins are listed', async (headers, status) => {
-    const allowed = { hosts: ['notes.example'], origins: ['https://app.example'] };
+    const allowed = { hosts: ['notes.example'], origins: ['https://app.example'], ownHosts: [] };
     expect((await world({ allowed }).send({ headers: { host: 'notes.example', ...headers } })).status).toBe(status);
   });
 });

@@ -10,7 +10,8 @@ import { HoldingPlaces } from '#sidecar/ladder/places.ts';
 import { Drain } from '#sidecar/proxy/drain.ts';
 import { type EndedRequest, type IncomingRequest, isChunks, type ProxyResponse } from '#sidecar/proxy/exchange.ts';
 import type { UpstreamRequest } from '#sidecar/proxy/layers/forward.ts';
-import type { BodyLimits } from '#sidecar/proxy/layers/read-body.ts';
+import type { Bounds } from '#sidecar/proxy/bounds-in-force.ts';
+import type { PaceLimits } from '#sidecar/proxy/pace.ts';
 import { Belongings } from '#sidecar/proxy/ownership.ts';
 import { Pulse } from '#sidecar/proxy/pulse.ts';
 import { newRecord } from '#sidecar/proxy/record.ts';
@@ -50,8 +51,9 @@ export const policy: PolicySnapshot = {
   ],
 };
 
-export const bodyLimits: BodyLimits = {
-  bodyBytesMax: 1_000,
+export const bounds: Bounds = { bodyBytesMax: 1_000, connectMsMax: 1_000, answerMsMax: undefined };
+
+export const pace: PaceLimits = {
   bodyMsMax: 1_000,
   windowBytesMin: 200,
   windowMs: 500,
@@ -94,8 +96,9 @@ export function world(options: WorldOptions = {}): World {
   const parts: IngressParts = {
     server,
     endpoint: { path: '/mcp', prefix: '' },
-    allowed: { hosts: [], origins: [] },
-    limits: bodyLimits,
+    allowed: { hosts: [], origins: [], ownHosts: [] },
+    bounds: () => bounds,
+    pace,
     bodies: new BodyBudget(3_000),
     userPlaces: new UserShares(1_000),
     leases: {
