@@ -23,7 +23,11 @@ interface UserInfo {
   readonly username: string;
   readonly uid?: string;
   readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
+
+/** Another one with every token, and no authorizer goes by it. */
+const credentialId = 'authentication.kubernetes.io/credential-id';
 
 /**
  * Sends one sealed request through the API server and waits for its sealed answer. A refusal is a `CliError` with what the operator
@@ -56,8 +60,10 @@ function isFor<O extends string>(response: Granted, operation: O): response is G
 async function whoAmI(kubectl: Kubectl): Promise<UserInfo> {
   const answer = await kubectl.json<{ status: { userInfo: UserInfo } }>(['auth', 'whoami']);
   if (answer === undefined) throw new CliError('Kubectl', 'this API server is older than Kubernetes 1.28');
-  const { username, uid, groups } = answer.status.userInfo;
-  return { username, ...(uid === undefined ? {} : { uid }), groups: groups ?? [] };
+  const { username, uid, groups, extra = {} } = answer.status.userInfo;
+  const { [credentialId]: _, ...told } = extra;
+  const more = Object.keys(told).length === 0 ? {} : { extra: told };
+  return { username, ...(uid === undefined ? {} : { uid }), groups: groups ?? [], ...more };
 }
 
 async function intakeKey({ kubectl, operatorNamespace }: AskOptions): Promise<IntakePublicKey> {

@@ -9,6 +9,8 @@ export type RefusalCode =
   | 'NamespacesConflict'
   | 'Unauthenticated'
   | 'IdentityUnavailable'
+  | 'Forbidden'
+  | 'RightsUnavailable'
   | 'ServerNotFound'
   | 'ServerNeedsNoKey'
   | 'HeaderNotDeclared'

@@ -1,5 +1,5 @@
 import type { HeaderField } from '#cli/contract/header-list.ts';
-import type { UserKeyResponse } from '#cli/contract/responses.ts';
+import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
@@ -59,7 +59,7 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
     case 'wait':
       return decision;
     case 'refuse':
-      if (decision.isDenial) await to.audit.append(denialEvent(to, request, decision.refusal.message));
+      if (decision.isDenial) await to.audit.append(denialEvent(to, request, { observed, refusal: decision.refusal }));
       return { kind: 'response', response: decision.refusal };
     case 'token':
       return { kind: 'response', response: await to.tokenOrders.carryOut(decision.order, request) };
@@ -232,15 +232,23 @@ function keyEvent(
   };
 }
 
-function denialEvent({ now }: OrderApplier, request: UserKeyRequest, message: string): DenialEvent {
-  const { uid = '' } = request.metadata;
+function denialEvent(
+  { now }: OrderApplier,
+  request: UserKeyRequest,
+  { observed, refusal }: { readonly observed: ObservedOrder; readonly refusal: Refusal },
+): DenialEvent {
+  const { tenancy, requester, permission, namespace } = observed;
+  const server = permission.kind === 'missing' ? permission.right.server : undefined;
   return {
     type: 'denied',
-    id: uid,
+    id: request.metadata.uid ?? '',
     at: now().toISOString(),
+    ...(tenancy.kind === 'organization' && { organization: tenancy.name }),
+    ...(server !== undefined && { server: { namespace, name: server } }),
+    ...(requester.kind === 'identified' && { subject: requester.subject }),
     action: 'user-key-request',
-    reason: 'Unauthenticated',
-    message,
+    reason: refusal.code,
+    message: refusal.message,
   };
 }
 

@@ -17,6 +17,8 @@ import {
   organizationsConflict,
   refusal,
   refusals,
+  rightMissing,
+  rightUnknown,
   serverNeedsNoKey,
   serverNotFound,
 } from './refusals.ts';
@@ -74,7 +76,19 @@ export function decideOrder(observed: ObservedOrder): OrderDecision {
       return deny(refusal('Unauthenticated', requester.message));
     case 'identified':
       if (Buffer.byteLength(requester.subject.id) > subjectIdBytesMax) return deny(refusals.idTooLong);
-      return decideFor(observed, requester.subject, observed.order.control);
+      return decidePermitted(observed, requester.subject);
+  }
+}
+
+function decidePermitted(observed: ObservedOrder, subject: Subject): OrderDecision {
+  const { permission, username, order } = observed;
+  switch (permission.kind) {
+    case 'granted':
+      return decideFor(observed, subject, order.control);
+    case 'missing':
+      return deny(rightMissing(username, permission.right));
+    case 'unknown':
+      return refuse(rightUnknown(permission.right));
   }
 }
 

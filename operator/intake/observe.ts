@@ -11,9 +11,13 @@ import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-sto
 import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
 import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
+import type { AccessReviews, ClusterUser } from '#operator/rights/access-reviews.ts';
+import { grantedOf, type Permission, permissionFor } from '#operator/rights/permission.ts';
 import { namedGroups } from '#operator/subjects/groups-on-record.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import { type ValidationRules, validationRules } from '#operator/validation/rules.ts';
+
+import { rightsOf } from './rights-of-orders.ts';
 
 /** Whom the operator takes the requester for. */
 export type Requester =
@@ -45,7 +49,11 @@ export interface ObservedOrder {
   readonly order: UserKeyOrder;
   readonly tenancy: Tenancy;
   readonly requester: Requester;
-  /** The namespace's servers, by name. Empty while organization or requester are not settled. */
+  /** The user of the cluster who made the request, whoever the order is for. */
+  readonly username: string;
+  /** What they may do. */
+  readonly permission: Permission;
+  /** The namespace's servers, by name; for `list` those that may be used. Empty while organization or requester are not settled. */
   readonly servers: readonly ObservedServer[];
   /** UserKeys of the subject whose server is gone, by the server's name. */
   readonly orphans: ReadonlyMap<string, UserKey>;
@@ -59,11 +67,12 @@ export interface OrderObserver {
   };
   readonly tenancy: TenancyIndex;
   readonly identifier: UserIdentifier;
+  readonly rights: Pick<AccessReviews, 'ask'>;
   readonly keyStore: Pick<KeyStore, 'find' | 'userKeyNameOf'>;
   readonly now: () => Date;
 }
 
-/** Reads caches, and asks who the requester is. */
+/** Reads caches, and asks who the requester is and what they may do. */
 export async function observeOrder(
   from: OrderObserver,
   request: UserKeyRequest,
@@ -71,7 +80,9 @@ export async function observeOrder(
 ): Promise<ObservedOrder> {
   const namespace = request.metadata.namespace ?? '';
   const tenancy = from.tenancy.organizationOf(namespace);
-  const nobody = { namespace, order, tenancy, servers: [], orphans: new Map<string, UserKey>() };
+  const { username } = request.spec.requester;
+  const about = { namespace, order, tenancy, username };
+  const nobody = { ...about, permission: granted, servers: [], orphans: new Map<string, UserKey>() };
   if (tenancy.kind !== 'organization') return { ...nobody, requester: { kind: 'kubernetesUser' } };
   const requester = await identify(from.identifier, tenancy.issuers, {
     token: order.control.token,
@@ -81,7 +92,35 @@ export async function observeOrder(
   const { subject, groups } = requester;
   const owner = { namespace, organization: tenancy.name, subject, groups };
   const servers = observeServers(from, owner);
-  return { ...nobody, requester, servers, orphans: orphansOf(from, owner, servers) };
+  const seen = await permitted(from.rights, request.spec.requester, { namespace, control: order.control, servers });
+  return { ...nobody, requester, ...seen, orphans: orphansOf(from, owner, servers) };
+}
+
+const granted: Permission = { kind: 'granted' };
+
+interface Asked {
+  readonly namespace: string;
+  readonly control: UserKeyOrder['control'];
+  readonly servers: readonly ObservedServer[];
+}
+
+async function permitted(
+  rights: OrderObserver['rights'],
+  user: ClusterUser,
+  { namespace, control, servers }: Asked,
+): Promise<Pick<ObservedOrder, 'permission' | 'servers'>> {
+  if (control.operation !== 'list') {
+    return { permission: await permissionFor(rights, user, rightsOf(control, namespace)), servers };
+  }
+  const withoutKey = servers.filter(({ userKey }) => userKey === undefined);
+  const wanted = withoutKey.map(({ address }) => ({ verb: 'use', namespace, server: address.server.name }) as const);
+  const granting = await grantedOf(rights, user, wanted);
+  if (granting === 'unknown')
+    return { permission: { kind: 'unknown', right: { verb: 'use', namespace } }, servers: [] };
+  const names = new Set(granting.map(({ server }) => server));
+  // Who has a key sees it, so that they can delete it.
+  const listed = servers.filter(({ userKey, address }) => userKey !== undefined || names.has(address.server.name));
+  return { permission: granted, servers: listed };
 }
 
 interface Credentials {

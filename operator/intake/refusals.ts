@@ -1,6 +1,9 @@
 import type { KeyCheck, Refusal, RefusalCode } from '#cli/contract/responses.ts';
 import type { ServerRef } from '#contract/lease.ts';
 
+import { describeRight, grantCommand } from '#operator/rights/grant-command.ts';
+import type { Right } from '#operator/rights/verbs.ts';
+
 import { requestsPerWindowMax, triesPerWindowMax } from './request-limiter.ts';
 import { nearestNames } from './suggestions.ts';
 
@@ -50,6 +53,21 @@ export function organizationsConflict(namespace: string, organizations: readonly
   return refusal(
     'NamespacesConflict',
     `Namespace ${namespace} is selected by several organizations (${organizations.join(', ')}). Ask your administrator to leave it to one.`,
+  );
+}
+
+/** `kubectl auth can-i` says the same. */
+export function rightMissing(username: string, right: Right): Refusal {
+  return refusal(
+    'Forbidden',
+    `You lack the right to ${describeRight(right)}. Whoever administers the namespace gives it: ${grantCommand({ username }, right)}`,
+  );
+}
+
+export function rightUnknown(right: Right): Refusal {
+  return refusal(
+    'RightsUnavailable',
+    `The API server could not be asked whether you may ${describeRight(right)}, so nothing was done. Try again in a minute.`,
   );
 }
 

@@ -216,6 +216,17 @@ export interface SelfSubjectAccessReview extends KubeObject {
   readonly status?: AccessReviewStatus;
 }
 
+export interface SubjectAccessReview extends KubeObject {
+  readonly spec: {
+    readonly user: string;
+    readonly uid?: string;
+    readonly groups?: readonly string[];
+    readonly extra?: Readonly<Record<string, readonly string[]>>;
+    readonly resourceAttributes?: ResourceAttributes;
+  };
+  readonly status?: AccessReviewStatus;
+}
+
 export interface MutatingWebhookConfiguration extends KubeObject {
   readonly webhooks?: readonly {
     readonly name: string;
@@ -295,6 +306,13 @@ export const selfSubjectAccessReviews: ResourceType<SelfSubjectAccessReview> = {
   version: 'v1',
   plural: 'selfsubjectaccessreviews',
   kind: 'SelfSubjectAccessReview',
+  namespaced: false,
+};
+export const subjectAccessReviews: ResourceType<SubjectAccessReview> = {
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'subjectaccessreviews',
+  kind: 'SubjectAccessReview',
   namespaced: false,
 };
 export const mutatingWebhookConfigurations: ResourceType<MutatingWebhookConfiguration> = {

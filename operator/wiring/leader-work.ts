@@ -6,6 +6,7 @@ import { startIntake } from '#operator/intake/start.ts';
 import type { Identity } from '#operator/identity/create-identity.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createEventRecorder } from '#operator/kube/event-recorder.ts';
+import { AccessReviews } from '#operator/rights/access-reviews.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Certificates } from './certificates.ts';
@@ -68,6 +69,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     },
     tenancy,
     identifier: identity.users,
+    rights: new AccessReviews(client),
     keyStore: keys.keyStore,
     trials: validation.trials,
     tokenOrders: new TokenOrders({ client, tokens: informers.accessTokens.store, audit, now: () => new Date() }),

@@ -36,6 +36,7 @@ export function neededPermissions({ namespace, keyNamespace }: OperatorOptions):
     { resource: 'configmaps', name: caConfigMapName, verbs: own },
     { resource: 'configmaps', verbs: ['list', 'watch'] },
     { group: 'authentication.k8s.io', resource: 'tokenreviews', verbs: ['create'] },
+    { group: 'authorization.k8s.io', resource: 'subjectaccessreviews', verbs: ['create'] },
     { group: 'events.k8s.io', resource: 'events', verbs: ['create', 'patch'] },
     { resource: 'configmaps', namespace, verbs: read },
     {

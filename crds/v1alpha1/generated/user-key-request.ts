@@ -14,6 +14,8 @@ export interface UserKeyRequestRequester {
   readonly username: string;
   readonly uid?: string;
   readonly groups: readonly string[];
+  /** What the authenticator says besides; authorizers may go by it. Without the id of the credential. */
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface UserKeyRequestSpec {

@@ -6,6 +6,7 @@ export interface Caller {
   readonly user: string;
   readonly groups?: readonly string[];
   readonly uid?: string;
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface Call {
@@ -63,6 +64,12 @@ function impersonation(caller: Caller | undefined): Record<string, string | stri
     'impersonate-user': caller.user,
     ...(caller.groups === undefined ? {} : { 'impersonate-group': [...caller.groups] }),
     ...(caller.uid === undefined ? {} : { 'impersonate-uid': caller.uid }),
+    ...Object.fromEntries(
+      Object.entries(caller.extra ?? {}).map(([name, values]) => [
+        `impersonate-extra-${encodeURIComponent(name)}`,
+        [...values],
+      ]),
+    ),
   };
 }
 

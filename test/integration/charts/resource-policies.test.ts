@@ -52,6 +52,24 @@ describe('a UserKeyRequest', () => {
     expect(await post(requests, requestOf(requester), ann)).toMatchObject({ status: 201, message: '' });
   });
 
+  test('is made with what the API server knows of the user besides, but for the id of the credential', async () => {
+    verifies('rights:own-name');
+    const extra = { 'scopes.example.com': ['read', 'write'], 'authentication.kubernetes.io/credential-id': ['JTI=1'] };
+    const scoped = { ...ann, extra };
+    const claiming = (claimed?: object): object =>
+      requestOf({ ...annHerself, ...(claimed === undefined ? {} : { extra: claimed }) });
+    const { 'authentication.kubernetes.io/credential-id': _, ...told } = extra;
+    expect(await post(requests, claiming(told), scoped)).toMatchObject({ status: 201, message: '' });
+    expect(await post(requests, claiming(extra), scoped)).toMatchObject({ status: 201, message: '' });
+    const forged = [undefined, {}, { 'scopes.example.com': ['read'] }, { ...told, more: ['a'] }];
+    for (const claimed of [...forged, { ...extra, 'authentication.kubernetes.io/credential-id': ['JTI=2'] }]) {
+      const answer = await post(requests, claiming(claimed), scoped);
+      expect(answer.message).toContain('spec.requester.extra is not exactly what the API server knows of you');
+      expect([403, 422]).toContain(answer.status);
+    }
+    expect((await post(requests, claiming({ more: ['a'] }), ann)).message).toContain('spec.requester.extra');
+  });
+
   test.each([
     ['of another user', { ...annHerself, username: 'bob' }, 'spec.requester.username is bob, but you are ann'],
     ['of the administrator', { username: 'system:admin', groups: ['system:masters'] }, 'but you are ann'],

@@ -8,7 +8,10 @@ import { createInterface } from 'node:readline';
 import type { ControlPlane } from '#test/support/control-plane.ts';
 
 export const operatorNamespace = 'mcp-keyring';
+/** Members may have keys at every server. */
+export const usersGroup = 'staff';
 export const keyNamespace = 'mcp-keyring-keys';
+const rbac = 'rbac.authorization.k8s.io/v1';
 export const sidecarImage = 'registry.example.com/mcp-proxy@sha256:1';
 
 /** What the chart makes, as far as the operator needs it to start. */
@@ -41,6 +44,19 @@ export async function installPrerequisites(plane: ControlPlane): Promise<void> {
     ...['kek', 'index', 'tls', 'intake'].map((part) => inOperator('Secret', `mcp-keyring-${part}`)),
     inOperator('ConfigMap', 'mcp-keyring-injection', { data: { sidecarImage } }),
     inOperator('ConfigMap', 'mcp-keyring-intake'),
+    {
+      apiVersion: rbac,
+      kind: 'ClusterRole',
+      metadata: { name: 'mcp-keyring-user' },
+      rules: [{ apiGroups: ['mcpkeyring.io'], resources: ['mcpservers'], verbs: ['use'] }],
+    },
+    {
+      apiVersion: rbac,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'mcp-keyring-users' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'mcp-keyring-user' },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: usersGroup }],
+    },
     {
       apiVersion: 'admissionregistration.k8s.io/v1',
       kind: 'MutatingWebhookConfiguration',

@@ -4,7 +4,7 @@ import { type IntakePublicKey, sealUserKeyRequest, type UserKeyOrder } from '#cl
 import type { UserKeyResponse } from '#cli/contract/responses.ts';
 import type { ControlPlane } from '#test/support/control-plane.ts';
 
-import { applyAll, operatorNamespace } from './installation.ts';
+import { applyAll, operatorNamespace, usersGroup } from './installation.ts';
 import { find } from './objects.ts';
 
 const answerMsMax = 15_000;
@@ -18,7 +18,7 @@ export async function order(
   const sealed = sealUserKeyRequest(await intakeKey(plane), place, what);
   const name = `ukr-${randomUUID().slice(0, 8)}`;
   const { keyId, enc, ciphertext, openResponse } = sealed;
-  const spec = { requester: { username: place.username }, keyId, enc, ciphertext };
+  const spec = { requester: { username: place.username, groups: [usersGroup] }, keyId, enc, ciphertext };
   const metadata = { name, namespace: place.namespace };
   await applyAll(plane, [{ apiVersion: 'mcpkeyring.io/v1alpha1', kind: 'UserKeyRequest', metadata, spec }]);
   const deadline = Date.now() + answerMsMax;

@@ -15,12 +15,15 @@ import type { Informer } from '#operator/kube/informer.ts';
 import { mcpServers, userKeyPolicies, userKeyRequests, userKeys } from '#operator/kube/keyring-resources.ts';
 import { silentLog } from '#operator/kube/observers.ts';
 import { configMaps, secrets } from '#operator/kube/resources.ts';
+import { AccessReviews } from '#operator/rights/access-reviews.ts';
 import { startControlPlane, type ControlPlane } from '#test/support/control-plane.ts';
 
 import { installKeyPlaces, keyNamespace, operatorNamespace, Replica } from '../keystore/cluster.ts';
 
 const namespace = 'team-a';
 const username = 'kubernetes-admin';
+/** Of the administrator of the cluster, who may everything. */
+const groups = ['system:masters'];
 const alice = { issuer: 'kubernetes', id: username, name: username };
 
 let plane: ControlPlane;
@@ -72,6 +75,7 @@ async function start(now: () => Date): Promise<Intake> {
       }),
     },
     identifier: { identify: () => Promise.reject(new Error('not asked here')) },
+    rights: new AccessReviews(replica.client),
     keyStore: interrupted(replica.store),
     trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
     tokenOrders: { carryOut: () => Promise.reject(new Error('no access tokens here')) },
@@ -135,7 +139,7 @@ async function ask(
     apiVersion: 'mcpkeyring.io/v1alpha1',
     kind: 'UserKeyRequest',
     metadata: { namespace, generateName: 'ukr-' },
-    spec: { requester: { username, groups: [] }, ...sealed },
+    spec: { requester: { username, groups }, ...sealed },
   });
   const { name } = created.metadata;
   const answer = () => requests.store.get(namespace, name)?.status?.sealedResponse;

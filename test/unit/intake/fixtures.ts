@@ -76,6 +76,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     requests: informers.requests.store,
     tenancy: { organizationOf: () => organization },
     identifier: { identify: () => Promise.resolve(oidcUser) },
+    rights: { ask: () => Promise.resolve('allowed') },
     keyStore: world.store,
     trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
     tokenOrders: { carryOut: () => Promise.reject(new Error('no access tokens here')) },
