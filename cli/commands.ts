@@ -2,6 +2,7 @@ import type { ReadStream } from 'node:tty';
 import { askOperator, type AskOptions } from './ask-operator.ts';
 import { describeCheck } from './commands/test-key.ts';
 import type { HeaderState, ServerState, UserKeyResponse } from './contract/responses.ts';
+import type { KeyEnd } from './contract/expiry-text.ts';
 import { CliError } from './errors.ts';
 import { explainInjection, type Finding } from './inject/explain.ts';
 import { observeInjection } from './inject/observe.ts';
@@ -79,6 +80,21 @@ function listTable(
   return table([...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'EXPIRES', 'MISSING', 'TITLE'], cells);
 }
 
+const expiryReasons: Readonly<Record<NonNullable<ServerState['expiryReason']>, string>> = {
+  DeclaredExpiry: ', as you said',
+  DetectedExpiry: ', as the key or its upstream says',
+  MaxAge: ', by policy',
+};
+
+function becauseOf(reason: ServerState['expiryReason']): string {
+  return reason === undefined ? '' : expiryReasons[reason];
+}
+
+/** Of one value, whatever policies say. */
+function firstEndOf({ declaredExpiresAt, detectedExpiresAt }: HeaderState): string | undefined {
+  return [declaredExpiresAt, detectedExpiresAt].filter((at) => at !== undefined).toSorted()[0];
+}
+
 function missingOf(headers: readonly HeaderState[]): string {
   return headers.flatMap((header) => (header.required && header.state === 'Missing' ? [header.name] : [])).join(',');
 }
@@ -90,22 +106,29 @@ export async function status(world: World, server: string): Promise<void> {
   });
   if (world.output === 'json') return world.print(JSON.stringify({ ...key, subject }, undefined, 2));
   world.print(`${key.server}: ${stateWithMark(key.state)}, as ${owner(subject)}`);
-  if (key.expiresAt !== undefined) world.print(`expires: ${key.expiresAt}`);
+  if (key.expiresAt !== undefined) world.print(`expires: ${key.expiresAt}${becauseOf(key.expiryReason)}`);
   const rows = key.headers.map((header) => [
     header.name,
     header.required ? 'yes' : 'no',
     stateWithMark(header.state),
+    firstEndOf(header)?.slice(0, 10) ?? '',
     header.title ?? '',
     header.helpURL ?? '',
   ]);
-  world.print(table(['HEADER', 'REQUIRED', 'STATE', 'TITLE', 'WHERE TO GET IT'], rows));
+  world.print(table(['HEADER', 'REQUIRED', 'STATE', 'EXPIRES', 'TITLE', 'WHERE TO GET IT'], rows));
 }
 
 export async function set(
   world: World,
-  options: { readonly server: string; readonly headers: readonly string[]; readonly source: KeySource },
+  options: {
+    readonly server: string;
+    readonly headers: readonly string[];
+    readonly end: KeyEnd | undefined;
+    readonly source: KeySource;
+  },
 ): Promise<void> {
   const { server } = options;
+  checkEnd(options.end, world.now);
   const { key } = await askOperator(world, {
     control: { v: 1, operation: 'status', server, ...tokenField(world) },
     headers: [],
@@ -113,7 +136,7 @@ export async function set(
   const headers = await readHeaders(options.source, chooseHeaders(key.headers, options.headers));
   try {
     const stored = await askOperator(world, {
-      control: { v: 1, operation: 'set', server, ...tokenField(world) },
+      control: { v: 1, operation: 'set', server, ...endField(options.end), ...tokenField(world) },
       headers,
     });
     for (const notice of stored.notices) world.say(`note: ${notice}\n`);
@@ -124,6 +147,8 @@ export async function set(
     world.print(
       `stored as version ${stored.key.version} for ${owner(stored.subject)}: ${stateWithMark(stored.key.state)}${missing === '' ? '' : `, still missing: ${missing}`}`,
     );
+    if (stored.key.expiresAt !== undefined)
+      world.print(`expires: ${stored.key.expiresAt}${becauseOf(stored.key.expiryReason)}`);
     if (stored.subject.issuer === kubernetesIssuer) world.say(otherLoginNote);
   } finally {
     for (const header of headers) header.value.fill(0);
@@ -147,6 +172,17 @@ export async function remove(
   if (world.output === 'json') return world.print(JSON.stringify({ server, deleted, subject }, undefined, 2));
   const whose = `for ${server} of ${owner(subject)}`;
   world.print(deleted ? `the key ${whose} is destroyed` : `there was no key ${whose}`);
+}
+
+/** Before anybody types a key; the operator decides. */
+function checkEnd(end: KeyEnd | undefined, now: Date): void {
+  if (end?.kind !== 'at' || Date.parse(end.at) > now.getTime()) return;
+  throw new CliError('Usage', `--expires: ${end.at} is in the past`);
+}
+
+function endField(end: KeyEnd | undefined): { readonly expiresAt?: string; readonly lifeSeconds?: number } {
+  if (end === undefined) return {};
+  return end.kind === 'at' ? { expiresAt: end.at } : { lifeSeconds: end.seconds };
 }
 
 const otherLoginNote =

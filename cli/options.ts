@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { readDuration, readKeyEnd, type KeyEnd } from './contract/expiry-text.ts';
 import { CliError } from './errors.ts';
 
 export type Command =
@@ -6,7 +7,13 @@ export type Command =
   | { readonly name: 'version' }
   | { readonly name: 'list' }
   | { readonly name: 'status'; readonly server: string }
-  | { readonly name: 'set'; readonly server: string; readonly headers: readonly string[] }
+  | {
+      readonly name: 'set';
+      readonly server: string;
+      readonly headers: readonly string[];
+      /** When the key ends at its upstream. */
+      readonly end: KeyEnd | undefined;
+    }
   | { readonly name: 'test'; readonly server: string; readonly typed: boolean; readonly headers: readonly string[] }
   | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
   | TokenCommand
@@ -53,7 +60,8 @@ Flags:
   -A, --all-namespaces       list: every namespace
       --header <name>        set, test --typed: only this header (may be given several times)
       --server <name>        token create: accepted at this server (may be given several times)
-      --expires <time>       token create: 30d, 12h; default: as long as the organization allows
+      --expires <time>       set: when the key ends where it is from: 2027-01-31, 2027-01-31T09:00:00+01:00, 30d
+                             token create: 30d, 12h; default: as long as the organization allows
       --title <text>         token create: what you call it
       --typed                test: try a key that you type, and store nothing
       --token-file <file>    act as the user of this token instead of the kubeconfig's user
@@ -181,12 +189,19 @@ function tokenCommandOf(values: Parsed['values'], [what, id, ...rest]: readonly 
   throw new CliError('Usage', 'give: token create --server <server>, token list, or token revoke <id>');
 }
 
-const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+function endOf(text: string | undefined): KeyEnd | undefined {
+  if (text === undefined) return undefined;
+  const end = readKeyEnd(text);
+  if (end !== undefined) return end;
+  throw new CliError(
+    'Usage',
+    `--expires ${text}: give a day (2027-01-31), a time (RFC 3339), or how long from now (30d)`,
+  );
+}
 
 function secondsOf(text: string): number {
-  const [, count = '', unit = ''] = /^([1-9][0-9]{0,5})([smhd])$/u.exec(text) ?? [];
-  const seconds = Number(count) * (unitSeconds[unit] ?? 0);
-  if (seconds > 0) return seconds;
+  const seconds = readDuration(text);
+  if (seconds !== undefined) return seconds;
   throw new CliError('Usage', `--expires ${text}: give a number and s, m, h or d, for example 30d`);
 }
 
@@ -201,7 +216,7 @@ function tooManyOrFew(name: CommandWithArgument, rest: readonly string[]): CliEr
 function commandWithArgument(name: CommandWithArgument, argument: string, values: Parsed['values']): Command {
   switch (name) {
     case 'set':
-      return { name, server: argument, headers: values.header };
+      return { name, server: argument, headers: values.header, end: endOf(values.expires) };
     case 'status':
       return { name, server: argument };
     case 'test':

@@ -119,6 +119,12 @@ export const requirements = {
     'time moves a key from fresh over expiring to expired only, and a newer version makes it fresh again',
   'expiry:at-the-lease':
     'an expired key is refused by the time of the lease, whatever its status says, and no lease outlives its key',
+  'expiry:declared':
+    'a key is used until its user said that it ends, and nobody prolongs it by editing what lies in the cluster',
+  'expiry:declared-refused':
+    'an end in the past, beyond the year 9999 or that is no time at all is refused, and nothing is stored',
+  'expiry:least':
+    'the first of what its user said, what was detected and the maximum age ends a key, and the reason tells which',
   'expiry:everywhere': 'Expiring and Expired stand in UserKey, McpServer, metrics and command line within 2 s alike',
   'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
   'validation:no-other-place':

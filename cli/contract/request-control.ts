@@ -2,12 +2,25 @@
 export type UserKeyControl =
   | {
       readonly v: 1;
-      readonly operation: 'set' | 'delete' | 'status' | 'test';
+      readonly operation: 'delete' | 'status' | 'test';
       readonly server: string;
+      readonly token?: string;
+    }
+  | {
+      readonly v: 1;
+      readonly operation: 'set';
+      readonly server: string;
+      /** When the given values end at their upstream, as their user says: RFC 3339, UTC, with milliseconds. Not with `lifeSeconds`. */
+      readonly expiresAt?: string;
+      /** The same, from now on. */
+      readonly lifeSeconds?: number;
       readonly token?: string;
     }
   | { readonly v: 1; readonly operation: 'list'; readonly token?: string }
   | TokenControl;
+
+/** To store a key. */
+export type SetControl = Extract<UserKeyControl, { readonly operation: 'set' }>;
 
 /** About access tokens of the user. The token itself is never sent, only its hash. */
 export type TokenControl =
@@ -33,7 +46,7 @@ const common = ['v', 'operation', 'token'];
 /** The fields that an operation has besides those that all have. */
 const fieldsOf: Readonly<Record<UserKeyOperation, readonly string[]>> = {
   list: [],
-  set: ['server'],
+  set: ['server', 'expiresAt', 'lifeSeconds'],
   delete: ['server'],
   status: ['server'],
   test: ['server'],
@@ -57,6 +70,7 @@ export function parseControl(bytes: Buffer): UserKeyControl {
     case 'list':
       return { v: 1, operation, ...token };
     case 'set':
+      return { v: 1, operation, server: serverOf(entries.get('server')), ...endOf(entries), ...token };
     case 'delete':
     case 'status':
     case 'test':
@@ -89,6 +103,24 @@ const serverForm = /^[a-z0-9][a-z0-9-]{0,62}$/u;
 /** Shown to people, so nothing that moves a cursor. */
 const titleForm = /^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u;
 const lifeSecondsMax = 100_000_000;
+/** 999999d, the longest that can be written. */
+const keySecondsMax = 999_999 * 86_400;
+const instantForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/u;
+
+function endOf(entries: ReadonlyMap<string, unknown>) {
+  const [expiresAt, lifeSeconds] = [entries.get('expiresAt'), entries.get('lifeSeconds')];
+  if (expiresAt !== undefined && lifeSeconds !== undefined) throw new TypeError('one end');
+  return {
+    ...(expiresAt === undefined ? {} : { expiresAt: instantOf(expiresAt) }),
+    ...(lifeSeconds === undefined ? {} : { lifeSeconds: secondsOf(lifeSeconds, keySecondsMax) }),
+  };
+}
+
+function instantOf(value: unknown): string {
+  const text = textOf(value, instantForm);
+  if (Number.isNaN(Date.parse(text)) || new Date(text).toISOString() !== text) throw new TypeError('an instant');
+  return text;
+}
 
 function creationOf(entries: ReadonlyMap<string, unknown>) {
   const listed = entries.get('servers');
@@ -101,13 +133,13 @@ function creationOf(entries: ReadonlyMap<string, unknown>) {
   return {
     hash: textOf(entries.get('hash'), hashForm),
     servers,
-    ...(lifeSeconds === undefined ? {} : { lifeSeconds: secondsOf(lifeSeconds) }),
+    ...(lifeSeconds === undefined ? {} : { lifeSeconds: secondsOf(lifeSeconds, lifeSecondsMax) }),
     ...(title === undefined ? {} : { title: textOf(title, titleForm) }),
   };
 }
 
-function secondsOf(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > lifeSecondsMax) {
+function secondsOf(value: unknown, max: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max) {
     throw new TypeError('seconds');
   }
   return value;

@@ -16,6 +16,7 @@ export type RefusalCode =
   | 'HeaderNotDeclared'
   | 'HeaderMissing'
   | 'InvalidFormat'
+  | 'ExpiryRefused'
   | 'TooLarge'
   | 'TooManyRequests'
   | 'KeyRejected'
@@ -27,6 +28,10 @@ export interface HeaderState {
   readonly name: string;
   readonly required: boolean;
   readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'Unverified';
+  /** When the value ends, as its user said. */
+  readonly declaredExpiresAt?: string;
+  /** When the value ends, as it says itself, or its upstream does. */
+  readonly detectedExpiresAt?: string;
 }
 
 /** A declared header, with what helps the user to provide it and what the CLI checks early. */
@@ -47,8 +52,10 @@ export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly state: HeaderState['state'] | 'NotNeeded';
   readonly version?: number;
   readonly setAt?: string;
-  /** When the key reaches the age that policies let it have. Absent: none does. */
+  /** The first of when its user said that it ends, when the value or its upstream says so, and the age that policies let it have. */
   readonly expiresAt?: string;
+  /** Which of them. */
+  readonly expiryReason?: 'DeclaredExpiry' | 'DetectedExpiry' | 'MaxAge';
   readonly headers: readonly Header[];
 }
 

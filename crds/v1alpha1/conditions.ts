@@ -126,11 +126,13 @@ const reasonTable = {
     runbook: 'key-rejected',
   },
   KeyExpiring: {
-    meaning: 'UserKey: the key soon reaches the age that a policy lets it have; it is used until then.',
+    meaning:
+      'UserKey: the key soon ends, or reaches the age that a policy lets it have; the message says why and when.',
     runbook: 'key-expired',
   },
   KeyExpired: {
-    meaning: 'UserKey: the key is older than a policy lets it get; it is used only where the policy says `Warn`.',
+    meaning:
+      'UserKey: the key has ended, or is older than a policy lets it get; it is used only where the policy says `Warn`.',
     runbook: 'key-expired',
   },
   Unverified: { meaning: 'UserKey: no probe has shown yet that the key works; it is used.' },

@@ -182,9 +182,9 @@ export class LeaseService {
     return this.#grant(asked, headers, { version: key?.version ?? 0, age });
   }
 
-  /** By the version that the opened key was sealed with. */
+  /** By the version and the ends that the opened key was sealed with. */
   #ageOf({ expiry }: Case, key: OpenedKey | undefined): KeyAge {
-    return key === undefined ? { kind: 'unbounded' } : keyAge(key.version, expiry, this.#options.now().getTime());
+    return key === undefined ? { kind: 'unbounded' } : keyAge(key, expiry, this.#options.now().getTime());
   }
 
   /** No audit, no key: the event is on disk before there is a body that holds the key. */

@@ -4,6 +4,7 @@ import canonicalize from 'canonicalize';
 
 import { EnvelopeError } from './errors.ts';
 import { Fields, readBase64 } from './header-fields.ts';
+import { areSlotTimes, readSlotTimes, type SlotTimes } from './slot-times.ts';
 
 /**
  * The header of an envelope, "UKE v1": canonical JSON (RFC 8785), at most 4 KiB.
@@ -43,6 +44,10 @@ export interface EnvelopeContext {
   readonly slot: string;
   /** Version of the key; grows with every write, so that a rolled-back Secret is noticed. */
   readonly gen: number;
+  /** When the values end, as their user said. Absent: of none is it known. */
+  readonly exp?: SlotTimes;
+  /** When the values end, as they say themselves. Absent: of none is it known. */
+  readonly det?: SlotTimes;
 }
 
 /** The seed under one KEK. `provider` and `kid` say who unwraps it, so nobody ever has to try. */
@@ -113,11 +118,12 @@ export function parseHeader(bytes: Uint8Array): EnvelopeHeader {
   return header;
 }
 
+const slotTimeFields = ['exp', 'det'] as const;
 const contextTextFields = ['cluster', 'org', 'ns', 'name', 'iss', 'sub', 'server', 'slot'] as const;
 
 function parseContext(value: unknown): EnvelopeContext {
   const fields = Fields.of(value);
-  fields.only([...contextTextFields, 'gen']);
+  fields.only([...contextTextFields, 'gen'], slotTimeFields);
   const gen = fields.raw('gen');
   if (typeof gen !== 'number') throw new EnvelopeError('ERR_ENVELOPE_HEADER_MALFORMED');
   return {
@@ -130,6 +136,7 @@ function parseContext(value: unknown): EnvelopeContext {
     server: fields.text('server'),
     slot: fields.text('slot'),
     gen,
+    ...readSlotTimes(fields, slotTimeFields),
   };
 }
 
@@ -203,9 +210,11 @@ function payloadFields(header: Pick<EnvelopeHeader, 'context' | 'salt' | 'commit
 
 /** A snapshot of exactly the known fields, each within its limit. */
 function contextFields(context: EnvelopeContext): EnvelopeContext {
-  const { cluster, org, ns, name, iss, sub, server, slot, gen } = context;
-  const fields: EnvelopeContext = { cluster, org, ns, name, iss, sub, server, slot, gen };
-  const fits = contextTextFields.every((field) => isContextText(field, fields[field]));
+  const { cluster, org, ns, name, iss, sub, server, slot, gen, exp, det } = context;
+  const times = { ...(exp !== undefined && { exp }), ...(det !== undefined && { det }) };
+  const fields: EnvelopeContext = { cluster, org, ns, name, iss, sub, server, slot, gen, ...times };
+  const textsFit = contextTextFields.every((field) => isContextText(field, fields[field]));
+  const fits = textsFit && Object.values(times).every((one) => areSlotTimes(one, slot));
   if (!fits || !Number.isSafeInteger(gen) || gen < 1) throw new EnvelopeError('ERR_ENVELOPE_CONTEXT_INVALID');
   return fields;
 }

@@ -14,8 +14,8 @@ import type { KeyWrapper } from './key-wrapper.ts';
 import { payloadBucketBytes, payloadBytesMax } from './payload.ts';
 import type { SecretBytes } from './secret-bytes.ts';
 
-/** What the opener knows by itself. Slot and generation come from the envelope, authenticated, for the caller to judge. */
-export type ExpectedContext = Omit<EnvelopeContext, 'slot' | 'gen'>;
+/** What the opener knows by itself. Slot, generation and ends come from the envelope, authenticated, for the caller to judge. */
+export type ExpectedContext = Omit<EnvelopeContext, 'slot' | 'gen' | 'exp' | 'det'>;
 
 export interface OpenedEnvelope extends Disposable {
   readonly header: EnvelopeHeader;

@@ -88,7 +88,7 @@ function takeTurn({ turns, keyStore }: OrderApplier, address: Pick<KeyAddress, '
  * never counts. All of that is before the answer.
  */
 async function store(to: OrderApplier, work: CarryOut & { readonly decision: StoreDecision }): Promise<Carried> {
-  const { target, fields, notices } = work.decision;
+  const { target, fields, declaredEndMs, notices } = work.decision;
   const first = await tryFirst(to, target, { fields, request: work.request });
   if (first.kind === 'refused') return { kind: 'response', response: first.response };
   const userKey = await to.client.apply(userKeys, userKeyFor(to.keyStore, target), {
@@ -98,6 +98,7 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
   const put = await putMerged(to.keyStore, {
     target,
     fields,
+    declaredEndMs,
     onRecord: versionToOpen(userKey),
     versionAbove: Math.max(versionOnRecord(userKey) ?? 0, revokedVersion(userKey)),
   });
@@ -182,12 +183,12 @@ type Put =
 /** Sets the given headers and keeps the others that are still declared. */
 async function putMerged(
   keyStore: KeyStore,
-  { target, fields, onRecord, versionAbove }: Merge & { readonly versionAbove: number },
+  { versionAbove, ...merge }: Merge & { readonly versionAbove: number },
 ): Promise<Put> {
-  const { address } = target;
+  const { address } = merge.target;
   using owned = new DisposableStack();
   try {
-    const merged = owned.use(await mergeValues(keyStore, { target, fields, onRecord }));
+    const merged = owned.use(await mergeValues(keyStore, merge));
     const stored = await keyStore.put(address, merged.values, {
       versionAbove,
       ...merged.replacing,

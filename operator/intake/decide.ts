@@ -1,6 +1,6 @@
 import { headerListByteLength, type HeaderField } from '#cli/contract/header-list.ts';
 import { checkKeyValue } from '#cli/contract/key-value.ts';
-import type { TokenControl, UserKeyControl } from '#cli/contract/request-control.ts';
+import type { SetControl, TokenControl, UserKeyControl } from '#cli/contract/request-control.ts';
 import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
@@ -8,6 +8,7 @@ import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
+import { declaredEnd } from './declared-end.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import {
   headerMissing,
@@ -44,6 +45,8 @@ export interface StoreDecision {
   readonly target: ObservedServer;
   /** Names as declared, values normalised. */
   readonly fields: readonly HeaderField[];
+  /** When the given values end, as their user says. */
+  readonly declaredEndMs: number | undefined;
   readonly notices: readonly string[];
 }
 
@@ -103,7 +106,7 @@ function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyCo
     return { kind: 'destroy', server: ref, subject, userKey };
   }
   if (target === undefined) return notFound(observed, ref);
-  if (control.operation === 'set') return decideSet(target, observed.order.headers);
+  if (control.operation === 'set') return decideSet(target, control, observed.order.headers);
   if (control.operation === 'test') return decideTry(target, observed.order.headers);
   return { kind: 'answer', response: { ...ok(subject), operation: 'status', key: detailedServerState(target) } };
 }
@@ -121,16 +124,19 @@ function tokenOrder({ namespace, tenancy, requester, servers }: ObservedOrder, c
   return { kind: 'token', order };
 }
 
-function decideSet(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {
+function decideSet(target: ObservedServer, control: SetControl, given: readonly HeaderField[]): OrderDecision {
   const declared = target.headers.map(({ name }) => name);
   const { name } = target.server.metadata;
   if (declared.length === 0) return refuse(serverNeedsNoKey(name));
   if (given.length === 0) return refuse(headerMissing(declared));
   const read = readFields(target, given);
   if (read.kind === 'refused') return refuse(read.refusal);
+  const end = declaredEnd(control, target.now);
+  if (end.kind === 'refused') return refuse(end.refusal);
   if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
   const { fields, notices } = read;
-  return { kind: 'store', target, fields, notices };
+  const declaredEndMs = end.kind === 'ends' ? end.atMs : undefined;
+  return { kind: 'store', target, fields, declaredEndMs, notices };
 }
 
 function decideTry(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {

@@ -9,6 +9,8 @@ import type { ObservedServer } from './observe.ts';
 export interface Merge {
   readonly target: ObservedServer;
   readonly fields: readonly HeaderField[];
+  /** When the given values end, as their user says. */
+  readonly declaredEndMs?: number | undefined;
   /** Absent: the UserKey is new. */
   readonly onRecord: number | undefined;
 }
@@ -22,12 +24,13 @@ export interface MergedValues extends Disposable {
 
 /** @throws KeyStoreError */
 export async function mergeValues(keyStore: Pick<KeyStore, 'open'>, merge: Merge): Promise<MergedValues> {
-  const { target, fields, onRecord } = merge;
+  const { target, fields, onRecord, declaredEndMs } = merge;
   using building = new DisposableStack();
   const existing = await openExisting(keyStore, target, onRecord);
   if (existing.kind === 'opened') building.use(existing.key);
   const kept = existing.kind === 'opened' ? keptHeaders(existing.key, target, fields) : [];
-  const set = fields.map(({ name, value }) => ({ name, value: building.use(copyOf(value)) }));
+  const ends = declaredEndMs === undefined ? {} : { ends: { declaredAtMs: declaredEndMs } };
+  const set = fields.map(({ name, value }) => ({ name, value: building.use(copyOf(value)), ...ends }));
   const owned = building.move();
   return {
     values: [...kept, ...set],

@@ -34,6 +34,7 @@ export const refusals = {
     'StoreUnavailable',
     'The key could not be stored. Nothing was changed. Ask whoever runs the operator to look at its log.',
   ),
+  endTooFar: refusal('ExpiryRefused', 'The key is said to end after the year 9999. Give a day before that, or none.'),
   tooLarge: refusal('TooLarge', 'The values are too long together. Check that each is only a key.'),
   idTooLong: refusal('Unauthenticated', 'Your user id is longer than this operator can store. Ask your administrator.'),
   kubernetesUsersNotAccepted: refusal(
@@ -109,6 +110,14 @@ export function keyNotChecked({ message }: KeyCheck): Refusal {
 
 export function keyNotSet(server: string): Refusal {
   return refusal('HeaderMissing', `No key for ${server} is stored. Set one: kubectl mcpkeys set ${server}`);
+}
+
+/** What has ended already is of no use to anybody, so it is a slip. */
+export function endInThePast(at: Date, now: Date): Refusal {
+  return refusal(
+    'ExpiryRefused',
+    `The key is said to have ended at ${at.toISOString()}; now it is ${now.toISOString()}. Nothing was stored.`,
+  );
 }
 
 /** `message` comes from `checkKeyValue` and holds nothing of the value. */

@@ -3,6 +3,7 @@ import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/res
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
@@ -47,7 +48,8 @@ export function formatOf(
 
 function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
   const { server, stored } = facts;
-  const expiresAt = expiresAtOf(ageOf(facts));
+  const age = ageOf(facts);
+  const expiresAt = expiresAtOf(age);
   const { title } = server.spec;
   return {
     server: server.metadata.name,
@@ -55,6 +57,7 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
     state: stateOf(facts),
     ...(stored !== undefined && { version: stored.version, setAt: stored.setAt }),
     ...(expiresAt !== undefined && { expiresAt }),
+    ...(age.kind !== 'unbounded' && { expiryReason: age.reason }),
   };
 }
 
@@ -66,7 +69,7 @@ function stateOf(facts: ServerFacts): ServerState['state'] {
 }
 
 function ageOf({ stored, expiry, now }: ServerFacts): KeyAge {
-  return stored === undefined ? { kind: 'unbounded' } : keyAge(stored.version, expiry, now.getTime());
+  return stored === undefined ? { kind: 'unbounded' } : keyAge(stored, expiry, now.getTime());
 }
 
 function isBlocked(age: KeyAge): boolean {
@@ -74,8 +77,10 @@ function isBlocked(age: KeyAge): boolean {
 }
 
 function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
-  const set = stateOfStored(facts);
-  return { name: header.name, required: header.required, state: isSet(header, facts.stored) ? set : 'Missing' };
+  const { name, required } = header;
+  const { stored } = facts;
+  if (stored === undefined || !isSet(header, stored)) return { name, required, state: 'Missing' };
+  return { name, required, state: stateOfStored(facts), ...knownEnds(stored, name) };
 }
 
 function stateOfStored(facts: ServerFacts): HeaderState['state'] {

@@ -1,16 +1,21 @@
 import type { ServerRef, Subject } from '#contract/lease.ts';
 import type { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 
+import type { HeaderEnds, ValueEnds } from './value-ends.ts';
+
 /** One header of a user key. `name` as declared; `value` is what the user typed, normalised, template not applied. */
 export interface KeyHeader {
   readonly name: string;
   readonly value: SecretBytes;
+  readonly ends?: ValueEnds;
 }
 
 /** The opened key of one user at one server; disposing it zeroes every value. */
 export interface OpenedKey extends Disposable {
   readonly version: number;
   readonly headers: readonly KeyHeader[];
+  /** Of the headers of which an end is known. */
+  readonly ends?: readonly HeaderEnds[];
 }
 
 /** Where a key belongs. `serverUid` binds it to this very McpServer, not to a later one of the same name. */
@@ -27,6 +32,8 @@ export interface StoredKey {
   /** Lower case. */
   readonly headerNames: readonly string[];
   readonly setAt: string;
+  /** Of the headers of which an end is known. */
+  readonly ends?: readonly HeaderEnds[];
 }
 
 export interface PutOptions {

@@ -25,6 +25,7 @@ import {
   sealedSecretRef,
   type SealedSecretPlace,
 } from './sealed-secret.ts';
+import { contextEnds, endsIn, type HeaderEnds, withEnds } from './value-ends.ts';
 import { nextVersion } from './version.ts';
 
 export interface SealedKeyStoreOptions {
@@ -87,7 +88,12 @@ export class SealedKeyStore implements KeyStore {
     this.#checkReplaceable(address, { existing, header }, options);
     // Not what the Secret says of itself, which nobody has authenticated.
     const gen = nextVersion(this.#options.now(), Math.max(options.replaces ?? 0, options.versionAbove ?? 0));
-    const context: EnvelopeContext = { ...this.#expected(address), slot: slotOf(headers), gen };
+    const context: EnvelopeContext = {
+      ...this.#expected(address),
+      slot: slotOf(headers),
+      gen,
+      ...contextEnds(headers),
+    };
     const envelope = await this.#seal(context, headers);
     try {
       await this.#write(sealedSecret(this.#place(address), envelope), existing);
@@ -125,9 +131,10 @@ export class SealedKeyStore implements KeyStore {
     using opened = await this.#openEnvelope(envelope, this.#expected(address));
     const { slot, gen } = opened.header.context;
     if (gen < versionMin) throw new KeyStoreError('RolledBack');
-    const headers = decodePayload(opened.payload);
+    const ends = endsIn(opened.header.context);
+    const headers = decodePayload(opened.payload).map((header) => withEnds(header, ends));
     const dispose = (): void => headers.forEach(({ value }) => value[Symbol.dispose]());
-    if (slotOf(headers) === slot) return { version: gen, headers, [Symbol.dispose]: dispose };
+    if (slotOf(headers) === slot) return { version: gen, headers, ...knownEnds(ends), [Symbol.dispose]: dispose };
     dispose();
     throw new KeyStoreError('Unreadable');
   }
@@ -225,7 +232,12 @@ function slotOf(headers: readonly Pick<KeyHeader, 'name'>[]): string {
 }
 
 function storedKeyOf({ context, created }: EnvelopeHeader): StoredKey {
-  return { version: context.gen, headerNames: context.slot.split(','), setAt: created };
+  const ends = endsIn(context);
+  return { version: context.gen, headerNames: context.slot.split(','), setAt: created, ...knownEnds(ends) };
+}
+
+function knownEnds(ends: readonly HeaderEnds[]): Pick<StoredKey, 'ends'> {
+  return ends.length === 0 ? {} : { ends };
 }
 
 const placeFields = ['cluster', 'ns', 'name', 'iss', 'sub'] as const;

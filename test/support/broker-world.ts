@@ -18,6 +18,7 @@ import type { Identification, Proof, TrustedIssuer } from '#operator/identity/id
 import { unauthenticated } from '#operator/identity/identification-results.ts';
 import { TokenReviewer } from '#operator/identity/token-review.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
+import type { HeaderEnds } from '#operator/keystore/value-ends.ts';
 import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { silentLog } from '#operator/kube/observers.ts';
@@ -103,7 +104,10 @@ export function userKeyOf(
 
 /** Stored keys in memory. A value is kept as bytes and handed out as a fresh copy, as the real store does. */
 export class MemoryKeyStore implements KeyStore {
-  readonly stored = new Map<string, { version: number; headers: Record<string, Buffer> }>();
+  readonly stored = new Map<
+    string,
+    { version: number; headers: Record<string, Buffer>; ends: readonly HeaderEnds[] }
+  >();
   /** Every value that was handed out, to see whether it was zeroed. */
   readonly opened: SecretBytes[] = [];
   readonly calls: string[] = [];
@@ -121,10 +125,14 @@ export class MemoryKeyStore implements KeyStore {
   set(
     subject: Subject,
     headers: Readonly<Record<string, string | Buffer>>,
-    { version = 1, server = github }: { readonly version?: number; readonly server?: ServerRef } = {},
+    {
+      version = 1,
+      server = github,
+      ends = [],
+    }: Partial<{ version: number; server: ServerRef; ends: readonly HeaderEnds[] }> = {},
   ): void {
     const bytes = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Buffer.from(value)]));
-    this.stored.set(this.#keyOf({ server, subject }), { version, headers: bytes });
+    this.stored.set(this.#keyOf({ server, subject }), { version, headers: bytes, ends });
     this.changed(subject, server);
   }
 
@@ -151,6 +159,7 @@ export class MemoryKeyStore implements KeyStore {
     return Promise.resolve({
       version: found.version,
       headers,
+      ends: found.ends,
       [Symbol.dispose]: () => headers.forEach(({ value }) => value[Symbol.dispose]()),
     });
   }

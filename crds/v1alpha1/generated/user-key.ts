@@ -83,7 +83,12 @@ export interface UserKeyHeader {
   /** Keyed hash of the value; equal values of one user give equal fingerprints. */
   readonly fingerprint?: string;
   readonly setAt?: string;
+  /** The first of declaredExpiresAt, detectedExpiresAt and the age that policies let it have. */
   readonly expiresAt?: string;
+  /** When the value ends, as its user said. */
+  readonly declaredExpiresAt?: string;
+  /** When the value ends, as it says itself, or its upstream does. */
+  readonly detectedExpiresAt?: string;
   readonly checkedAt?: string;
   readonly usedAt?: string;
 }
@@ -112,7 +117,7 @@ export interface UserKeyStatus {
   readonly verification?: UserKeyVerification;
   /** What was last seen of the user. Policies for groups are decided by it while the user is not there. */
   readonly subject?: UserKeyStatusSubject;
-  /** When the key reaches the age that policies let it have. */
+  /** The first of when its user said that it ends, when the value or its upstream says so, and the age that policies let it have. */
   readonly expiresAt?: string;
   /** When the key was last handed to a sidecar. */
   readonly usedAt?: string;

@@ -2,10 +2,11 @@ import type { UserKey, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.t
 import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
+import { nextChangeAtMs } from '#operator/key-state/key-age.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 
 import type { Decision, Step } from '../decision.ts';
-import { ageOf, findingOf, type UserKeyFinding } from './finding.ts';
+import { ageOf, expiryOf, findingOf, type UserKeyFinding } from './finding.ts';
 import type { ObservedUserKey } from './observe.ts';
 import { userKeyStatus } from './status.ts';
 
@@ -28,12 +29,11 @@ export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDeci
   if (finding.kind === 'rolledBack' && isRecent(object, now)) {
     return { steps: finalizerSteps(object, finding), requeueAfterMs: sealedSecretLagMs };
   }
+  const changesAtMs = nextChangeAtMs(age);
   return {
     steps: finalizerSteps(object, finding),
-    status: userKeyStatus(object, { finding, age, now }),
-    ...(age.kind === 'fresh' || age.kind === 'expiring'
-      ? { requeueAfterMs: Math.min(age.nextChangeAtMs - now.getTime(), timerMsMax) }
-      : {}),
+    status: userKeyStatus(object, { finding, age, expiry: expiryOf(observed), now }),
+    ...(changesAtMs === undefined ? {} : { requeueAfterMs: Math.min(changesAtMs - now.getTime(), timerMsMax) }),
   };
 }
 

@@ -2,7 +2,7 @@ import { type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
-import { expiryRules } from '#operator/policy/expiry-rules.ts';
+import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
 import { validationRules } from '#operator/validation/rules.ts';
 import { type ProbeStanding, probeStanding } from '#operator/validation/standing.ts';
 
@@ -71,9 +71,14 @@ function kindOf(standing: ProbeStanding, age: KeyAge): 'failing' | 'expiredInUse
 type UsableKind = 'unverified' | 'lacking' | 'configured';
 
 /** By what is stored and the policies of now; unbounded where there is nothing to be old. */
-export function ageOf({ server, policies, stored }: ObservedUserKey, now: Date): KeyAge {
+export function ageOf(observed: ObservedUserKey, now: Date): KeyAge {
+  const { server, stored } = observed;
   if (server === undefined || stored === undefined) return { kind: 'unbounded' };
-  return keyAge(stored.version, expiryRules(policiesOf(server, policies)), now.getTime());
+  return keyAge(stored, expiryOf(observed), now.getTime());
+}
+
+export function expiryOf({ server, policies }: ObservedUserKey): ExpiryRules | undefined {
+  return server === undefined ? undefined : expiryRules(policiesOf(server, policies));
 }
 
 /** Whether the stored key has a value for `header`. */

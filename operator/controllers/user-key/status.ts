@@ -1,9 +1,12 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { UserKey, UserKeyHeader, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
 import { setCommandOf } from '#contract/set-command.ts';
+import { headerAge, knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge } from '#operator/key-state/key-age.ts';
+import { expirySentences } from '#operator/key-state/key-ends.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
 
 import { someOf, stampConditions } from '../conditions.ts';
 import { has, type UserKeyFinding } from './finding.ts';
@@ -11,6 +14,7 @@ import { has, type UserKeyFinding } from './finding.ts';
 export interface UserKeyOutcome {
   readonly finding: UserKeyFinding;
   readonly age: KeyAge;
+  readonly expiry: ExpiryRules | undefined;
   readonly now: Date;
 }
 
@@ -18,7 +22,7 @@ export interface UserKeyOutcome {
  * All but `version`, which makes a rolled-back Secret worthless: only who has sealed a version puts it on record; and but `rejected`,
  * which the broker writes that hears of it.
  */
-export function userKeyStatus(userKey: UserKey, { finding, age, now }: UserKeyOutcome): UserKeyStatus {
+export function userKeyStatus(userKey: UserKey, { finding, age, expiry, now }: UserKeyOutcome): UserKeyStatus {
   const { generation } = userKey.metadata;
   const previous = userKey.status?.conditions;
   const expiresAt = 'stored' in finding ? expiresAtOf(age) : undefined;
@@ -27,9 +31,9 @@ export function userKeyStatus(userKey: UserKey, { finding, age, now }: UserKeyOu
     state: states[finding.kind],
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...('headers' in finding
-      ? { headers: finding.headers.map((header) => headerStatus(header, finding, expiresAt)) }
+      ? { headers: finding.headers.map((header) => headerStatus(header, finding, { expiry, now })) }
       : {}),
-    conditions: stampConditions(conditionsOf(userKey, finding, expiresAt), { previous, generation, now }),
+    conditions: stampConditions(conditionsOf(userKey, finding, age), { previous, generation, now }),
   };
 }
 
@@ -62,25 +66,45 @@ const headerStates: Readonly<
   headersMissing: { state: 'Configured' },
   lacking: { state: 'Configured', reason: 'ScopeMissing' },
   unverified: { state: 'Unverified' },
-  expiring: { state: 'Expiring', reason: 'MaxAge' },
-  expired: { state: 'Expired', reason: 'MaxAge' },
-  expiredInUse: { state: 'Expired', reason: 'MaxAge' },
+  expiring: { state: 'Expiring' },
+  expired: { state: 'Expired' },
+  expiredInUse: { state: 'Expired' },
   rejected: { state: 'Invalid', reason: 'KeyRejected' },
   failing: { state: 'Invalid', reason: 'ProbeFailed' },
 };
 
-function headerStatus(header: EffectiveHeader, finding: UserKeyFinding, expiresAt: string | undefined): UserKeyHeader {
+function headerStatus(
+  header: EffectiveHeader,
+  finding: UserKeyFinding,
+  at: Pick<UserKeyOutcome, 'expiry' | 'now'>,
+): UserKeyHeader {
   const { name, required } = header;
   const state = headerStates[finding.kind];
   if (state !== undefined && 'stored' in finding && has(finding.stored, header)) {
+    const age = headerAge(finding.stored, name, at);
+    const expiresAt = expiresAtOf(age);
     return {
       ...configured(name, finding.stored),
-      ...state,
+      ...(isAged(finding.kind) ? agedState(age) : state),
       ...(expiresAt === undefined ? {} : { expiresAt }),
+      ...knownEnds(finding.stored, name),
     };
   }
   if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };
   return { name, state: 'Missing', reason: required ? 'NotSet' : 'OptionalNotSet' };
+}
+
+/** What ends another header of the key says nothing of this one. */
+function agedState(age: KeyAge): { readonly state: State; readonly reason?: string } {
+  switch (age.kind) {
+    case 'unbounded':
+    case 'fresh':
+      return { state: 'Configured' };
+    case 'expiring':
+      return { state: 'Expiring', reason: age.reason };
+    case 'expired':
+      return { state: 'Expired', reason: age.reason };
+  }
 }
 
 function configured(name: string, stored: StoredKey): UserKeyHeader {
@@ -95,14 +119,10 @@ const probeConditions: Readonly<Record<ProbedKind, Omit<KeyringCondition, 'type'
   failing: { status: 'False', reason: 'ProbeFailed', message: 'Probes of the key fail' },
 };
 
-function conditionsOf(
-  userKey: UserKey,
-  finding: UserKeyFinding,
-  expiresAt: string | undefined,
-): readonly KeyringCondition[] {
+function conditionsOf(userKey: UserKey, finding: UserKeyFinding, age: KeyAge): readonly KeyringCondition[] {
   const { kind } = finding;
   if (kind === 'expiring' || kind === 'expired' || kind === 'expiredInUse') {
-    return [aged(userKey, kind, expiresAt ?? '')];
+    return age.kind === 'unbounded' ? [] : [aged(userKey, kind, age)];
   }
   if (kind === 'unverified' || kind === 'lacking' || kind === 'failing')
     return [probed(userKey, probeConditions[kind])];
@@ -171,22 +191,23 @@ function rejected(userKey: UserKey): KeyringCondition {
 type AgedKind = Extract<UserKeyFinding['kind'], 'expiring' | 'expired' | 'expiredInUse'>;
 
 const agedConditions: Readonly<Record<AgedKind, Pick<KeyringCondition, 'status' | 'reason'> & { sentence: string }>> = {
-  expiring: { status: 'True', reason: 'KeyExpiring', sentence: 'The key reaches its maximum age' },
-  expired: {
-    status: 'False',
-    reason: 'KeyExpired',
-    sentence: 'The key is not used any more: it reached its maximum age',
-  },
+  expiring: { status: 'True', reason: 'KeyExpiring', sentence: 'The key is used until' },
+  expired: { status: 'False', reason: 'KeyExpired', sentence: 'The key is not used any more since' },
   expiredInUse: {
     status: 'True',
     reason: 'KeyExpired',
-    sentence: 'The key is still used, as the policy only warns: it reached its maximum age',
+    sentence: 'The key is still used, as the policy only warns, and has been expired since',
   },
 };
 
-function aged(userKey: UserKey, kind: AgedKind, expiresAt: string): KeyringCondition {
+function isAged(kind: UserKeyFinding['kind']): kind is AgedKind {
+  return Object.hasOwn(agedConditions, kind);
+}
+
+function aged(userKey: UserKey, kind: AgedKind, age: Exclude<KeyAge, { kind: 'unbounded' }>): KeyringCondition {
   const { sentence, status, reason } = agedConditions[kind];
-  return { type: 'Ready', status, reason, message: `${sentence} at ${expiresAt}. ${setCommand(userKey)}` };
+  const when = `${expiresAtOf(age)} (${age.reason}): ${expirySentences[age.reason]}`;
+  return { type: 'Ready', status, reason, message: `${sentence} ${when}. ${setCommand(userKey)}` };
 }
 
 /** What the last probe said, and who can do something about it. */

@@ -102,6 +102,23 @@ describe('a lease', () => {
     expect(allZeroed(world)).toBe(true);
   });
 
+  test('ends when its user said that it does, without any policy, and whatever its status says', async () => {
+    const world = worldWithKey();
+    const nowMs = world.now().getTime();
+    const askBefore = async (ms: number, onExpired?: 'Warn') => {
+      if (onExpired) world.sources.userKeyPolicies.put(policyOf('age', { expiry: { onExpired } }));
+      const ends = [{ name: 'authorization', declaredAtMs: nowMs + ms }];
+      world.keyStore.set(alice, { Authorization: key }, { version: nowMs - 5, ends });
+      world.sources.userKeys.put(userKeyOf(alice, github, { version: nowMs - 5, state: 'Configured' }));
+      return readAnswer(await ask(world)) as { decision: string; ttlMs: number };
+    };
+    expect(await askBefore(60_000)).toMatchObject({ decision: 'granted', ttlMs: 30_000 });
+    expect(await askBefore(20_000)).toMatchObject({ decision: 'granted', ttlMs: 20_000 });
+    expect(await askBefore(0)).toMatchObject({ decision: 'expired' });
+    expect(await askBefore(0, 'Warn')).toMatchObject({ decision: 'granted', ttlMs: 30_000 });
+    expect(allZeroed(world)).toBe(true);
+  });
+
   test('is opened at the address of this very server and not below the version on record', async () => {
     const world = worldWithKey();
     world.keyStore.set(alice, { Authorization: key }, { version: 5 });

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { askOperator } from '#cli/ask-operator.ts';
-import { list, remove, set, type World } from '#cli/commands.ts';
+import { list, remove, set, status, type World } from '#cli/commands.ts';
 import { testKey } from '#cli/commands/test-key.ts';
+import type { KeyEnd } from '#cli/contract/expiry-text.ts';
 import type { KeyCheck } from '#cli/contract/responses.ts';
 import { CliError } from '#cli/errors.ts';
 import { hintsFor, Kubectl } from '#cli/kubectl.ts';
@@ -45,9 +46,14 @@ function operatorFor(subject: typeof alice, refuses: Readonly<Record<string, Cli
   });
 }
 
-function typed(): { readonly server: string; readonly headers: []; readonly source: { kind: 'pipe'; input: never } } {
+function typed(end?: KeyEnd): Parameters<typeof set>[1] {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return { server: 'notes', headers: [], source: { kind: 'pipe', input: [Buffer.from('ghp_1')] as never } };
+  return {
+    server: 'notes',
+    headers: [],
+    end,
+    source: { kind: 'pipe', input: [Buffer.from('ghp_1')] as never },
+  };
 }
 
 beforeEach(() => {
@@ -88,6 +94,52 @@ describe('whose keys these are', () => {
     await list(world, { namespaces: ['team-a'], everywhere: false });
     expect(world.said).toEqual(['keys of alice (https://idp.example)\n']);
     expect(world.printed.join('')).toMatch(/^SERVER .*\nnotes /u);
+  });
+});
+
+describe('when a key ends', () => {
+  const ending = { ...key, expiresAt: '2027-01-31T00:00:00.000Z', expiryReason: 'DeclaredExpiry' } as const;
+  const answerOf = (operation: string) => ({
+    v: 1,
+    outcome: 'ok',
+    operation,
+    subject: alice,
+    key: ending,
+    notices: [],
+  });
+
+  test('set sends what its user says of it, and says until when the key is used', async () => {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    operator.mockImplementation((_world, { control }) => Promise.resolve(answerOf(control.operation) as never));
+    const world = terminal();
+    await set(world, typed({ kind: 'at', at: '2999-01-31T00:00:00.000Z' }));
+    await set(world, typed({ kind: 'after', seconds: 2_592_000 }));
+    const controls = operator.mock.calls
+      .map(([, { control }]) => control)
+      .filter(({ operation }) => operation === 'set');
+    expect(controls).toEqual([
+      { v: 1, operation: 'set', server: 'notes', expiresAt: '2999-01-31T00:00:00.000Z' },
+      { v: 1, operation: 'set', server: 'notes', lifeSeconds: 2_592_000 },
+    ]);
+    expect(world.printed).toContain('expires: 2027-01-31T00:00:00.000Z, as you said');
+  });
+
+  test('set refuses a time that has passed before anybody types a key', async () => {
+    const past = set(terminal(), typed({ kind: 'at', at: '2020-01-31T00:00:00.000Z' }));
+    await expect(past).rejects.toThrow('--expires: 2020-01-31T00:00:00.000Z is in the past');
+    expect(operator).not.toHaveBeenCalled();
+  });
+
+  test('status says it of each header', async () => {
+    const headers = [
+      { ...header, declaredExpiresAt: '2027-01-31T00:00:00.000Z', detectedExpiresAt: '2026-12-24T00:00:00.000Z' },
+    ];
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    operator.mockResolvedValue({ ...answerOf('status'), key: { ...ending, expiryReason: 'MaxAge', headers } } as never);
+    const world = terminal();
+    await status(world, 'notes');
+    expect(world.printed.join('\n')).toContain('expires: 2027-01-31T00:00:00.000Z, by policy');
+    expect(world.printed.join('\n')).toMatch(/EXPIRES.*\nAuthorization .* 2026-12-24/u);
   });
 });
 

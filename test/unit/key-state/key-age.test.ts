@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import type { UserKeyPolicyExpiry } from '#crds/v1alpha1/generated/user-key-policy.ts';
-import { blockedAtMs, expiresAtOf, keyAge } from '#operator/key-state/key-age.ts';
+import { headerAge, knownEnds } from '#operator/key-state/header-age.ts';
+import { blockedAtMs, expiresAtOf, keyAge, nextChangeAtMs } from '#operator/key-state/key-age.ts';
 import { expiryRules } from '#operator/policy/expiry-rules.ts';
 import { verifies } from '#test/requirements.ts';
 import { policy } from '#test/unit/controllers/fixtures.ts';
@@ -63,24 +64,94 @@ describe('the age of a key', () => {
     fc.assert(
       fc.property(version, expiry, fc.tuple(fc.nat(), fc.nat()), (sealed, one, [early, later]) => {
         const rules = rulesOf(one);
-        const before = keyAge(sealed, rules, early * 1_000);
-        const after = keyAge(sealed, rules, (early + later) * 1_000);
+        const before = keyAge({ version: sealed }, rules, early * 1_000);
+        const after = keyAge({ version: sealed }, rules, (early + later) * 1_000);
         expect(order.indexOf(after.kind)).toBeGreaterThanOrEqual(order.indexOf(before.kind));
-        const renewed = keyAge(sealed + 1 + later, rules, early * 1_000);
+        const renewed = keyAge({ version: sealed + 1 + later }, rules, early * 1_000);
         expect(order.indexOf(renewed.kind)).toBeLessThanOrEqual(order.indexOf(before.kind));
         expect(Date.parse(expiresAtOf(before) ?? '')).not.toBeNaN();
         if (!('nextChangeAtMs' in before)) return;
-        expect(keyAge(sealed, rules, before.nextChangeAtMs - 1).kind).toBe(before.kind);
-        expect(keyAge(sealed, rules, before.nextChangeAtMs).kind).not.toBe(before.kind);
+        expect(keyAge({ version: sealed }, rules, before.nextChangeAtMs - 1).kind).toBe(before.kind);
+        expect(keyAge({ version: sealed }, rules, before.nextChangeAtMs).kind).not.toBe(before.kind);
       }),
     );
   });
 
   test('ends every copy where policies block, and none where they warn', () => {
     for (const nowMs of [0, 25 * dayMs, 99 * dayMs]) {
-      expect(blockedAtMs(keyAge(1, rulesOf({ maxAge: '30d' }), nowMs))).toBe(1 + 30 * dayMs);
-      expect(blockedAtMs(keyAge(1, rulesOf({ maxAge: '30d', onExpired: 'Warn' }), nowMs))).toBeUndefined();
+      expect(blockedAtMs(keyAge({ version: 1 }, rulesOf({ maxAge: '30d' }), nowMs))).toBe(1 + 30 * dayMs);
+      expect(blockedAtMs(keyAge({ version: 1 }, rulesOf({ maxAge: '30d', onExpired: 'Warn' }), nowMs))).toBeUndefined();
     }
-    expect(blockedAtMs(keyAge(1, undefined, 0))).toBeUndefined();
+    expect(blockedAtMs(keyAge({ version: 1 }, undefined, 0))).toBeUndefined();
+  });
+});
+
+describe('what ends a key', () => {
+  const end = fc.integer({ min: 1, max: 4_000 }).map((days) => days * dayMs);
+  const value = fc.record({ declaredAtMs: end, detectedAtMs: end }, { requiredKeys: [] });
+
+  test(verifies('expiry:least'), () => {
+    fc.assert(
+      fc.property(
+        fc.array(value, { maxLength: 4 }),
+        fc.option(expiry, { nil: undefined }),
+        fc.nat(5_000),
+        (ends, one, day) => {
+          const rules = one === undefined ? undefined : rulesOf(one);
+          const age = keyAge({ version: 1, ends }, rules, day * dayMs);
+          const known = ends.flatMap(({ declaredAtMs, detectedAtMs }) => [
+            ...(declaredAtMs === undefined ? [] : [{ reason: 'DeclaredExpiry', atMs: declaredAtMs }]),
+            ...(detectedAtMs === undefined ? [] : [{ reason: 'DetectedExpiry', atMs: detectedAtMs }]),
+          ]);
+          const all = [
+            ...known,
+            ...(rules === undefined ? [] : [{ reason: 'MaxAge', atMs: 1 + rules.maxAgeMs.value }]),
+          ];
+          if (age.kind === 'unbounded') {
+            expect(all).toEqual([]);
+            return;
+          }
+          const leastMs = Math.min(...all.map(({ atMs }) => atMs));
+          expect(all).toContainEqual({ reason: age.reason, atMs: age.expiresAtMs });
+          expect(age.kind === 'expired').toBe(day * dayMs >= leastMs);
+          const blocking = all.filter(({ reason }) => reason === 'DetectedExpiry' || rules?.onExpired.value !== 'Warn');
+          const blockedMs = blocking.length === 0 ? undefined : Math.min(...blocking.map(({ atMs }) => atMs));
+          expect(blockedAtMs(age)).toBe(blockedMs);
+          // Only what a policy lets pass is passed over, for what it does not.
+          if (age.kind !== 'expired' || !age.isBlocked) expect(age.expiresAtMs).toBe(leastMs);
+          else expect(age.expiresAtMs).toBe(blockedMs);
+        },
+      ),
+    );
+  });
+
+  test('is warned of 14 days ahead, and not for more than half of what the key had', () => {
+    const kindAt = (declaredAtMs: number, nowMs: number) =>
+      keyAge({ version: 10 * dayMs, ends: [{ declaredAtMs }] }, undefined, nowMs).kind;
+    expect(kindAt(100 * dayMs, 86 * dayMs - 1)).toBe('fresh');
+    expect(kindAt(100 * dayMs, 86 * dayMs)).toBe('expiring');
+    expect(kindAt(100 * dayMs, 100 * dayMs)).toBe('expired');
+    expect(kindAt(14 * dayMs, 12 * dayMs - 1)).toBe('fresh');
+    expect(kindAt(14 * dayMs, 12 * dayMs)).toBe('expiring');
+  });
+
+  test('is looked at again when something that is only warned of is followed by something that is not', () => {
+    const ends = [{ declaredAtMs: 20 * dayMs, detectedAtMs: 30 * dayMs }];
+    const age = keyAge({ version: 1, ends }, rulesOf({ onExpired: 'Warn' }), 25 * dayMs);
+    expect(age).toMatchObject({ kind: 'expired', isBlocked: false, reason: 'DeclaredExpiry' });
+    expect(nextChangeAtMs(age)).toBe(30 * dayMs);
+    const later = keyAge({ version: 1, ends }, rulesOf({ onExpired: 'Warn' }), 30 * dayMs);
+    expect(later).toMatchObject({ kind: 'expired', isBlocked: true, reason: 'DetectedExpiry' });
+    expect(nextChangeAtMs(later)).toBeUndefined();
+  });
+
+  test('is each header’s own', () => {
+    const stored = { version: 1, ends: [{ name: 'x-short', declaredAtMs: 20 * dayMs }] };
+    const at = { expiry: undefined, now: new Date(25 * dayMs) };
+    expect(headerAge(stored, 'X-Short', at).kind).toBe('expired');
+    expect(headerAge(stored, 'X-Long', at).kind).toBe('unbounded');
+    expect(keyAge(stored, undefined, 25 * dayMs).kind).toBe('expired');
+    expect(knownEnds(stored, 'X-Short')).toEqual({ declaredExpiresAt: '1970-01-21T00:00:00.000Z' });
+    expect(knownEnds(stored, 'X-Long')).toEqual({});
   });
 });

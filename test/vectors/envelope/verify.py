@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CONTEXT_TEXTS = ["cluster", "org", "ns", "name", "iss", "sub", "server", "slot"]
 EXPECTED = CONTEXT_TEXTS[:-1]
+ENDS = ["exp", "det"]
+END_MAX = 253402300799999
 
 
 class Refused(Exception):
@@ -57,12 +59,21 @@ def only(fields, required, optional=()):
         raise Refused("HEADER_MALFORMED")
 
 
+def whole_if_it_is(text):
+    return int(float(text)) if float(text).is_integer() else float(text)
+
+
+def are_ends(ends, slot):
+    fits = all(isinstance(end, int) and 0 <= end <= END_MAX for end in ends)
+    return fits and len(ends) == len(slot.split(",")) and any(ends)
+
+
 def parse(raw):
     if len(raw) > 4096:
         raise Refused("HEADER_TOO_LARGE")
     try:
         # RFC 8785 writes 7.0 as 7.
-        header = json.loads(raw.decode("utf-8"), parse_float=lambda text: int(float(text)))
+        header = json.loads(raw.decode("utf-8"), parse_float=whole_if_it_is)
     except ValueError:
         raise Refused("HEADER_MALFORMED") from None
     if not isinstance(header, dict):
@@ -73,7 +84,11 @@ def parse(raw):
         raise Refused("SUITE_UNKNOWN")
     only(header, ["v", "suite", "ctx", "salt", "commit", "keks", "created", "mac"])
     ctx, keks = header["ctx"], header["keks"]
-    only(ctx, [*CONTEXT_TEXTS, "gen"])
+    only(ctx, [*CONTEXT_TEXTS, "gen"], ENDS)
+    for name in ENDS:
+        ends = ctx.get(name, [])
+        if not isinstance(ends, list) or not all(isinstance(end, (int, float)) for end in ends):
+            raise Refused("HEADER_MALFORMED")
     for name in ("salt", "commit", "mac"):
         b64(header[name], 32)
     if not isinstance(keks, list) or not 1 <= len(keks) <= 4:
@@ -87,6 +102,8 @@ def parse(raw):
     if not isinstance(gen, int):
         raise Refused("HEADER_MALFORMED")
     if gen < 1 or any(ctx[name] == "" for name in CONTEXT_TEXTS):
+        raise Refused("CONTEXT_INVALID")
+    if any(not are_ends(ctx[name], ctx["slot"]) for name in ENDS if name in ctx):
         raise Refused("CONTEXT_INVALID")
     if jcs(header) != raw:
         raise Refused("HEADER_MALFORMED")

@@ -67,8 +67,12 @@ function wrapperOf(label: string, ...keks: readonly [Kek, ...Kek[]]): LocalKekWr
 const payloadOf = (list: typeof fields) =>
   encodePayload(list.map(({ name, value }) => ({ name, value: SecretBytes.takeFrom(Buffer.from(value)) })));
 
-async function sealed(label: string, payload = payloadOf(fields), kek = oldKek): Promise<Envelope> {
-  return sealEnvelope(payload, context, { wrappers: [wrapperOf(label, kek)], randomness: deterministic(label), now });
+async function sealed(
+  label: string,
+  payload = payloadOf(fields),
+  { kek = oldKek, at = context }: { readonly kek?: Kek; readonly at?: EnvelopeContext } = {},
+): Promise<Envelope> {
+  return sealEnvelope(payload, at, { wrappers: [wrapperOf(label, kek)], randomness: deterministic(label), now });
 }
 
 type Draft = Omit<EnvelopeVector, 'name' | 'keks' | 'expected'> & Partial<EnvelopeVector>;
@@ -76,6 +80,9 @@ const vector = (name: string, draft: Draft): EnvelopeVector => ({ name, keks: [o
 
 const good = await sealed('basic');
 const goodHeader = parseHeader(good.header);
+const ending = await sealed('ending', payloadOf(fields), {
+  at: { ...context, exp: [1_795_651_200_000, 0], det: [1_798_243_200_000, 1_800_000_000_000] },
+});
 
 function text(change: (json: string) => string): Buffer {
   return Buffer.from(change(good.header.toString()));
@@ -142,6 +149,7 @@ async function positive(): Promise<readonly EnvelopeVector[]> {
       keks: [newKek],
       why: 'two wrapped seeds',
     }),
+    vector('opens-with-ends', { ...opened, ...ending, why: 'declared and detected ends of values' }),
     vector('opens-without-headers', {
       ...none,
       expect: 'success',
@@ -156,6 +164,39 @@ async function positive(): Promise<readonly EnvelopeVector[]> {
       fields: long,
       why: 'a value of 8192 bytes',
     }),
+  ];
+}
+
+function negativeEnds(): readonly EnvelopeVector[] {
+  const from = '"exp":[1795651200000,0]';
+  const header = (name: string, ...[expect, why, to]: readonly [EnvelopeVector['expect'], string, string]) => {
+    const edited = Buffer.from(ending.header.toString().replace(from, to));
+    return vector(name, { expect, why, header: edited, ciphertext: ending.ciphertext });
+  };
+  const invalid = 'ERR_ENVELOPE_CONTEXT_INVALID';
+  const malformed = 'ERR_ENVELOPE_HEADER_MALFORMED';
+  return [
+    header('end-edited', 'ERR_ENVELOPE_NOT_AUTHENTIC', 'made to last longer', '"exp":[1895651200000,0]'),
+    header('end-moved', 'ERR_ENVELOPE_NOT_AUTHENTIC', 'the end given to another header', '"exp":[0,1795651200000]'),
+    vector('ends-removed', {
+      expect: 'ERR_ENVELOPE_NOT_AUTHENTIC',
+      why: 'made to last for ever',
+      header: Buffer.from(ending.header.toString().replace(`${from},`, '')),
+      ciphertext: ending.ciphertext,
+    }),
+    vector('ends-added', {
+      expect: 'ERR_ENVELOPE_NOT_AUTHENTIC',
+      why: 'made to end',
+      header: text((t) => t.replace('"gen":7', `${from},"gen":7`)),
+      ciphertext: good.ciphertext,
+    }),
+    header('ends-too-few', invalid, 'fewer ends than headers', '"exp":[1795651200000]'),
+    header('ends-all-unknown', invalid, 'the field says nothing', '"exp":[0,0]'),
+    header('end-beyond-9999', invalid, 'the year 10000', '"exp":[253402300800000,0]'),
+    header('end-negative', invalid, 'before 1970', '"exp":[-1,1795651200000]'),
+    header('end-of-half-a-millisecond', invalid, 'not whole', '"exp":[1795651200000.5,0]'),
+    header('ends-as-text', malformed, 'a text', '"exp":"1795651200000,0"'),
+    header('end-as-text', malformed, 'a text in the list', '"exp":["1795651200000",0]'),
   ];
 }
 
@@ -404,7 +445,7 @@ async function negativeCrypto(): Promise<readonly EnvelopeVector[]> {
 
 /** Every vector by the name of its file. */
 export async function makeVectors(): Promise<ReadonlyMap<string, string>> {
-  const all = [...(await positive()), ...negativeFormat(), ...(await negativeCrypto())];
+  const all = [...(await positive()), ...negativeFormat(), ...negativeEnds(), ...(await negativeCrypto())];
   return new Map(all.map((one) => [`${one.name}.txt`, writeVector(one)]));
 }
 
