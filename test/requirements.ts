@@ -125,6 +125,8 @@ export const requirements = {
     'an end in the past, beyond the year 9999 or that is no time at all is refused, and nothing is stored',
   'expiry:least':
     'the first of what its user said, what was detected and the maximum age ends a key, and the reason tells which',
+  'expiry:detected-jwt':
+    'the end that a JSON Web Token has in it is found when it is set, whatever else is in it, and nothing of it is in any text',
   'expiry:everywhere': 'Expiring and Expired stand in UserKey, McpServer, metrics and command line within 2 s alike',
   'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
   'validation:no-other-place':

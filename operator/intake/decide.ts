@@ -8,7 +8,7 @@ import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
-import { declaredEnd } from './declared-end.ts';
+import { declaredEnd, endedValue } from './declared-end.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import {
   headerMissing,
@@ -133,6 +133,8 @@ function decideSet(target: ObservedServer, control: SetControl, given: readonly 
   if (read.kind === 'refused') return refuse(read.refusal);
   const end = declaredEnd(control, target.now);
   if (end.kind === 'refused') return refuse(end.refusal);
+  const ended = endedValue(read.fields, target.now);
+  if (ended !== undefined) return refuse(ended);
   if (target.userKey?.metadata.deletionTimestamp !== undefined) return { kind: 'wait' };
   const { fields, notices } = read;
   const declaredEndMs = end.kind === 'ends' ? end.atMs : undefined;

@@ -1,8 +1,10 @@
 import { keyEndMsMax } from '#cli/contract/expiry-text.ts';
 import type { SetControl } from '#cli/contract/request-control.ts';
+import type { HeaderField } from '#cli/contract/header-list.ts';
 import type { Refusal } from '#cli/contract/responses.ts';
+import { jwtExpiryMs } from '#operator/key-state/jwt-expiry.ts';
 
-import { endInThePast, refusals } from './refusals.ts';
+import { endInThePast, hasEnded, refusals } from './refusals.ts';
 
 export type DeclaredEnd =
   | { readonly kind: 'ends'; readonly atMs: number }
@@ -16,4 +18,13 @@ export function declaredEnd({ expiresAt, lifeSeconds }: SetControl, now: Date): 
   if (Number.isNaN(atMs) || atMs > keyEndMsMax) return { kind: 'refused', refusal: refusals.endTooFar };
   if (atMs <= now.getTime()) return { kind: 'refused', refusal: endInThePast(new Date(atMs), now) };
   return { kind: 'ends', atMs };
+}
+
+/** Pure. Why not even to store the values: one of them says itself that it has ended, so its upstream would refuse it. */
+export function endedValue(fields: readonly HeaderField[], now: Date): Refusal | undefined {
+  for (const { name, value } of fields) {
+    const atMs = jwtExpiryMs(value);
+    if (atMs !== undefined && atMs <= now.getTime()) return hasEnded(name, new Date(atMs));
+  }
+  return undefined;
 }

@@ -1,7 +1,9 @@
 import type { HeaderField } from '#cli/contract/header-list.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
+import { jwtExpiryMs } from '#operator/key-state/jwt-expiry.ts';
 import { KeyStoreError, type KeyStoreErrorCode } from '#operator/keystore/errors.ts';
 import type { KeyHeader, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
+import type { ValueEnds } from '#operator/keystore/value-ends.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import type { ObservedServer } from './observe.ts';
@@ -29,8 +31,11 @@ export async function mergeValues(keyStore: Pick<KeyStore, 'open'>, merge: Merge
   const existing = await openExisting(keyStore, target, onRecord);
   if (existing.kind === 'opened') building.use(existing.key);
   const kept = existing.kind === 'opened' ? keptHeaders(existing.key, target, fields) : [];
-  const ends = declaredEndMs === undefined ? {} : { ends: { declaredAtMs: declaredEndMs } };
-  const set = fields.map(({ name, value }) => ({ name, value: building.use(copyOf(value)), ...ends }));
+  const set = fields.map(({ name, value }) => ({
+    name,
+    value: building.use(copyOf(value)),
+    ends: endsOf(value, declaredEndMs),
+  }));
   const owned = building.move();
   return {
     values: [...kept, ...set],
@@ -84,6 +89,14 @@ function keptHeaders(key: OpenedKey, target: ObservedServer, fields: readonly He
       target.headers.some((declared) => sameHeader(declared.name, name)) &&
       !fields.some((field) => sameHeader(field.name, name)),
   );
+}
+
+function endsOf(value: Uint8Array, declaredAtMs: number | undefined): ValueEnds {
+  const detectedAtMs = jwtExpiryMs(value);
+  return {
+    ...(declaredAtMs === undefined ? {} : { declaredAtMs }),
+    ...(detectedAtMs === undefined ? {} : { detectedAtMs }),
+  };
 }
 
 function copyOf(value: Uint8Array): SecretBytes {

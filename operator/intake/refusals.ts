@@ -120,6 +120,14 @@ export function endInThePast(at: Date, now: Date): Refusal {
   );
 }
 
+/** The time is one that the value says itself. */
+export function hasEnded(header: string, at: Date): Refusal {
+  return refusal(
+    'ExpiryRefused',
+    `${header}: this key ended at ${at.toISOString()}, as it says itself. Make a new one where you got it. Nothing was stored.`,
+  );
+}
+
 /** `message` comes from `checkKeyValue` and holds nothing of the value. */
 export function invalidFormat(header: string, message: string): Refusal {
   return refusal('InvalidFormat', `${header}: ${message}`);

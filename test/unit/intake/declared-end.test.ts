@@ -122,3 +122,37 @@ test('no other server is touched by it', async () => {
   await world.ask(set(jira.metadata.name), { 'X-Jira-Email': 'ada@example.com', 'X-Jira-Token': 'one' });
   expect((await keyOf(world, 'jira')).expiresAt).toBeUndefined();
 });
+
+describe('a key that has its end in it', () => {
+  const token = (expSeconds: number) =>
+    [{ alg: 'none' }, { sub: 'ada-is-nobodys-business', exp: expSeconds }]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .concat('c2ln')
+      .join('.');
+
+  test('ends then, and earlier where its user says so', async () => {
+    const world = await testIntake();
+    const inDays = (days: number) => new Date(world.clock.now.getTime() + days * dayMs).toISOString();
+    const endSeconds = (world.clock.now.getTime() + 20 * dayMs) / 1_000;
+    const values = { 'X-Jira-Email': 'ada@example.com', 'X-Jira-Token': token(endSeconds) };
+    const answer = await world.ask(set('jira'), values);
+    expect(answer).toMatchObject({ key: { expiresAt: inDays(20), expiryReason: 'DetectedExpiry' } });
+    expect(await keyOf(world, 'jira')).toMatchObject({
+      headers: [{ name: 'X-Jira-Email' }, { name: 'X-Jira-Token', detectedExpiresAt: inDays(20) }],
+    });
+    const earlier = await world.ask(set('jira', { lifeSeconds: 86_400 }), values);
+    expect(earlier).toMatchObject({ key: { expiresAt: inDays(1), expiryReason: 'DeclaredExpiry' } });
+    expect(JSON.stringify([world.audited, answer, [...world.cluster.objects]])).not.toContain('nobodys-business');
+  });
+
+  test('is not stored when it has ended, and nothing of it is in the answer', async () => {
+    const world = await testIntake();
+    const ended = token(world.clock.now.getTime() / 1_000);
+    const answer = await world.ask(set('jira'), { 'X-Jira-Email': 'ada@example.com', 'X-Jira-Token': ended });
+    expect(answer).toMatchObject({
+      code: 'ExpiryRefused',
+      message: `X-Jira-Token: this key ended at ${world.clock.now.toISOString()}, as it says itself. Make a new one where you got it. Nothing was stored.`,
+    });
+    expect([...world.cluster.objects.values()].some(({ metadata }) => metadata.namespace === keyNamespace)).toBe(false);
+  });
+});
