@@ -11,6 +11,7 @@ import { FileSource } from './leases/file-source.ts';
 import { ladderLimits } from './ladder/limits.ts';
 import { HoldingPlaces } from './ladder/places.ts';
 import { type Options, parseOptions, type Serving } from './options.ts';
+import { Backlog } from './http1/backlog.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
 import { type Bounds, boundsInForce } from './proxy/bounds-in-force.ts';
 import { Drain } from './proxy/drain.ts';
@@ -41,6 +42,8 @@ const fileBytesMax = 1_048_576;
 const bodiesBytesMax = 33_554_432;
 /** Of one user: half of it. */
 const userBodiesBytesMax = 16_777_216;
+/** Most bytes that wait in memory for slow clients, behind what the kernel holds: an eighth of the memory limit. Of one of them: half. */
+const backlogLimits = { bytesMax: 16_777_216, accountBytesMax: 8_388_608 };
 /** Requests and streams of one user that are under way; the audit log has places for 10 000 of all. */
 const userRequestsMax = 2_000;
 const bodyMsMax = 30_000;
@@ -94,8 +97,9 @@ function main(): void {
 function start(options: Options): void {
   warnOfFewConnections();
   const drain = new Drain();
-  const proxy = createProxy(options, drain);
-  const servers = listen(options, proxy, drain);
+  const backlog = new Backlog(backlogLimits);
+  const proxy = createProxy(options, { drain, backlog });
+  const servers = listen(options, proxy, { drain, backlog });
   proxy.start();
   log('info', 'serving', { mode: options.serving.mode, port: servers.ingress.port });
   process.on(drainSignal, () => drain.begin());
@@ -106,13 +110,19 @@ function start(options: Options): void {
 /** What answers requests, in whichever mode. */
 interface Proxy {
   readonly handler: Handler<IncomingRequest>;
-  readonly metrics: Pick<SidecarMetrics, 'expose' | 'unreadable'>;
+  readonly metrics: Pick<SidecarMetrics, 'expose' | 'unreadable' | 'connectionCut'>;
   readonly notReady: () => readonly string[];
   readonly start: () => void;
   readonly stop: (flushMsMax: number) => Promise<number>;
 }
 
-function createProxy(options: Options, drain: Drain): Proxy {
+/** What server and layers share. */
+interface Shared {
+  readonly drain: Drain;
+  readonly backlog: Backlog;
+}
+
+function createProxy(options: Options, { drain, backlog }: Shared): Proxy {
   const { serving, connectMsMax, bodyBytesMax } = options;
   const most: Bounds = { connectMsMax, bodyBytesMax, answerMsMax: orNone(options.answerMsMax) };
   const common = {
@@ -131,7 +141,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
     ...surroundings,
     ...common,
     most,
-    createRemote,
+    createRemote: remoteFactory(backlog),
     relay: createRelay(),
     notReady: () => [],
   };
@@ -147,7 +157,7 @@ function createProxy(options: Options, drain: Drain): Proxy {
         endpoint: { path, prefix: '' },
         allowed,
         bounds,
-        upstream: createUpstream({ origin: upstream, waits: bounds, nowMs }),
+        upstream: createUpstream({ origin: upstream, waits: bounds, backlog, nowMs }),
         clock: { nowMs },
       });
       return { ...sidecar, handler };
@@ -179,19 +189,21 @@ function file(path: string, ageMsMax: number): FileSource {
   return new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
 }
 
-function createRemote(server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds): Upstream {
-  const named = { server: `${server.namespace}/${server.name}` };
-  const destination = new Destination({
-    hostname: new URL(remote.url).hostname,
-    allowPrivateAddresses: remote.allowPrivateAddresses,
-    lookup: lookupAll,
-    nowMs,
-    refused: (address) =>
-      log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
-  });
-  const failed = (error: unknown): void =>
-    log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
-  return createRemoteUpstream(remote, { destination, waits: bounds, nowMs, failed });
+function remoteFactory(backlog: Backlog) {
+  return (server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds): Upstream => {
+    const named = { server: `${server.namespace}/${server.name}` };
+    const destination = new Destination({
+      hostname: new URL(remote.url).hostname,
+      allowPrivateAddresses: remote.allowPrivateAddresses,
+      lookup: lookupAll,
+      nowMs,
+      refused: (address) =>
+        log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
+    });
+    const failed = (error: unknown): void =>
+      log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
+    return createRemoteUpstream(remote, { destination, waits: bounds, backlog, nowMs, failed });
+  };
 }
 
 function reportUnexpected(error: unknown): void {
@@ -204,20 +216,19 @@ async function lookupAll(hostname: string): Promise<readonly string[]> {
 
 type Servers = ReturnType<typeof listen>;
 
-function listen({ address, ports, serving }: Options, proxy: Proxy, drain: Drain) {
+function listen({ address, ports, serving }: Options, proxy: Proxy, { drain, backlog }: Shared) {
   const notReady = (): readonly string[] => [...proxy.notReady(), ...(drain.begun ? ['draining'] : [])];
-  const { handler, metrics } = proxy;
-  const refused = (status: number): void => metrics.unreadable(status);
+  const { handler, metrics: observer } = proxy;
   const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
     ingress: at(ports.ingress, (port) =>
-      serveIngress({ address: clients, port, handler, drain, nowMs, refused, reportUnexpected }),
+      serveIngress({ address: clients, port, handler, drain, backlog, nowMs, observer, reportUnexpected }),
     ),
     health: at(ports.health, (port) =>
       serveEndpoints({ address, port, answer: (path) => answerHealth({ notReady }, path) }),
     ),
     metrics: at(ports.metrics, (port) =>
-      serveEndpoints({ address, port, answer: (path) => answerMetrics(() => metrics.expose(), path) }),
+      serveEndpoints({ address, port, answer: (path) => answerMetrics(() => observer.expose(), path) }),
     ),
   };
 }

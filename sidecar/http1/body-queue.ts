@@ -7,6 +7,8 @@ export interface BodySource {
   resume(): void;
   /** Nobody reads on. */
   abandon(): void;
+  /** So many bytes wait here for whoever reads. */
+  waits(bytes: number): void;
 }
 
 /** A body on its way: what came and was not asked for yet, bounded by making the sender wait. */
@@ -26,7 +28,7 @@ export class BodyQueue {
   read(): Promise<Uint8Array | undefined> {
     const next = this.#queue.shift();
     if (next !== undefined) {
-      this.#queuedBytes -= next.byteLength;
+      this.#count(-next.byteLength);
       if (this.#paused && this.#queuedBytes === 0) this.#resume();
       return Promise.resolve(next);
     }
@@ -40,7 +42,7 @@ export class BodyQueue {
   cancel(): void {
     if (this.#state === 'open') this.#source.abandon();
     this.#state = 'cancelled';
-    this.#queue = [];
+    this.#empty();
     this.#settle((waiting) => waiting.resolve(undefined));
   }
 
@@ -48,7 +50,7 @@ export class BodyQueue {
     if (this.#state !== 'open') return;
     if (this.#waiting !== undefined) return this.#settle((waiting) => waiting.resolve(bytes));
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.byteLength;
+    this.#count(bytes.byteLength);
     if (this.#queuedBytes > queuedBytesMax) this.#pause();
   }
 
@@ -63,6 +65,26 @@ export class BodyQueue {
     if (this.#state !== 'open') return;
     this.#state = { error };
     this.#settle((waiting) => waiting.reject(error));
+  }
+
+  /** What has come is not handed out any more. */
+  drop(error: Error): void {
+    if (this.#state === 'cancelled') return;
+    if (this.#state === 'open') this.#source.abandon();
+    this.#state = { error };
+    this.#empty();
+    this.#settle((waiting) => waiting.reject(error));
+  }
+
+  #empty(): void {
+    this.#queue = [];
+    this.#count(-this.#queuedBytes);
+  }
+
+  #count(byBytes: number): void {
+    if (byBytes === 0) return;
+    this.#queuedBytes += byBytes;
+    this.#source.waits(this.#queuedBytes);
   }
 
   #pause(): void {

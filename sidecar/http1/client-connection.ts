@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { type AnswerFraming, writeAnswerHead } from './answer-head.ts';
+import type { Backlog, Waiting } from './backlog.ts';
 import { Fields } from './fields.ts';
 import { HeadCollector } from './head-collector.ts';
 import { Http1Error } from './http1-error.ts';
@@ -34,11 +35,17 @@ export interface Answer {
   readonly body: Uint8Array | AnswerChunks | undefined;
 }
 
+/** `account`: whose memory it is while it waits to be read. Absent: the peer's. */
+export type OwnedAnswer = Answer & { readonly account?: string | undefined };
+
 export interface ClientConnectionOwner {
+  readonly backlog: Backlog;
   /** Never rejects. */
-  answer(request: ReceivedRequest): Promise<Answer>;
+  answer(request: ReceivedRequest): Promise<OwnedAnswer>;
   /** What came was no request, and was answered with `status`. */
   refused(status: number): void;
+  /** Its client was too slow for the memory that this took. */
+  cut(): void;
   gone(connection: ClientConnection): void;
   /** Monotonic. */
   nowMs(): number;
@@ -84,6 +91,11 @@ export class ClientConnection implements SocketListener {
   #aheadBytes = 0;
   #isLast = false;
   readonly #outbox: Outbox;
+  #account: string;
+  /** What the client has sent and nobody has taken. */
+  readonly #untaken: Waiting;
+  #untakenBodyBytes = 0;
+  #isReceiving = false;
 
   /** `peer` is where the connection comes from. */
   constructor(owner: ClientConnectionOwner, socket: AcceptedSocket, peer: string) {
@@ -96,16 +108,22 @@ export class ClientConnection implements SocketListener {
       () => owner.nowMs(),
       () => this.terminate(),
     );
+    this.#account = peer;
+    this.#untaken = owner.backlog.waiting(peer, () => this.#cut());
+    this.#outbox.countAt(owner.backlog.waiting(peer, () => this.#cut()));
   }
 
   received(bytes: Buffer): void {
     if (this.#phase === 'lingering' || this.#phase === 'gone') return;
+    this.#isReceiving = true;
     try {
       if (this.#exchange === undefined) this.#receiveHead(bytes);
       else this.#receiveBody(this.#exchange, bytes);
     } catch (error) {
       this.#refuse(statusOf(error));
     }
+    this.#isReceiving = false;
+    this.#countUntaken();
   }
 
   drained(): void {
@@ -170,6 +188,9 @@ export class ClientConnection implements SocketListener {
         resume: () => this.#resumeBody(exchange),
         // What nobody reads is not kept, and makes this the last request.
         abandon: () => this.#socket.resume(),
+        waits: (waitingBytes) => {
+          if (exchange === this.#exchange) this.#countBody(waitingBytes);
+        },
       }),
       gone: new AbortController(),
       isTold: !head.waits,
@@ -206,12 +227,27 @@ export class ClientConnection implements SocketListener {
     this.#ahead = [];
   }
 
-  #answer(exchange: Exchange, { status, headers, body }: Answer): void {
+  #countBody(waitingBytes: number): void {
+    this.#untakenBodyBytes = waitingBytes;
+    // Nearly always it is taken before all that came is looked at.
+    if (!this.#isReceiving) this.#countUntaken();
+  }
+
+  #countUntaken(): void {
+    if (this.#phase === 'gone') return;
+    let bytes = this.#heads.heldBytes + this.#untakenBodyBytes;
+    // A part of what came keeps the memory of all of it.
+    for (const { buffer } of this.#ahead) bytes += buffer.byteLength;
+    this.#untaken.hold(bytes);
+  }
+
+  #answer(exchange: Exchange, { status, headers, body, account = this.#peer }: OwnedAnswer): void {
     const isStream = body !== undefined && !(body instanceof Uint8Array);
     if (this.#exchange !== exchange || this.#phase !== 'busy') {
       if (isStream) body.cancel();
       return;
     }
+    this.#countFor(account);
     if (!mayStay(exchange, headers)) this.#isLast = true;
     const { head } = exchange;
     const framing = framingOf({ status, headers, body }, head);
@@ -225,6 +261,13 @@ export class ClientConnection implements SocketListener {
     if (isStream) body.cancel();
     this.#outbox.writeWhole(text, isStream || framing.kind === 'none' ? undefined : body);
     this.#finish();
+  }
+
+  /** From now on what waits in the outbox is theirs. */
+  #countFor(account: string): void {
+    if (account === this.#account) return;
+    this.#account = account;
+    this.#outbox.countAt(this.#owner.backlog.waiting(account, () => this.#cut()));
   }
 
   /** Hands on each chunk when the kernel has taken the one before it: a slow client slows its upstream down. */
@@ -266,7 +309,8 @@ export class ClientConnection implements SocketListener {
     this.#enter('idle');
     // Paused by a body that nobody has read.
     this.#socket.resume();
-    if (this.#aheadBytes === 0) return;
+    this.#untakenBodyBytes = 0;
+    if (this.#aheadBytes === 0) return this.#countUntaken();
     const ahead = Buffer.concat(this.#ahead);
     this.#ahead = [];
     this.#aheadBytes = 0;
@@ -301,12 +345,19 @@ export class ClientConnection implements SocketListener {
     if (this.#phase !== 'gone') this.#linger();
   }
 
+  /** What waits for it is needed elsewhere. */
+  #cut(): void {
+    this.#owner.cut();
+    this.terminate();
+  }
+
   #leave(error: Http1Error): void {
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#ahead = [];
+    this.#untaken.hold(0);
     this.#socket.terminate();
     this.#owner.gone(this);
     exchange?.body.fail(error);

@@ -1,4 +1,5 @@
 import { type Answer, Connection, type ConnectionOwner, type SentRequest, Unanswered } from './connection.ts';
+import type { Backlog } from './backlog.ts';
 import { Http1Error } from './http1-error.ts';
 import type { Dial } from './socket.ts';
 
@@ -9,6 +10,8 @@ export interface PoolOptions {
   readonly limits: PoolLimits;
   /** Asked for each request. */
   readonly waits: () => Waits;
+  /** Shared by everything that waits for clients. */
+  readonly backlog: Backlog;
   /** Monotonic. */
   readonly nowMs: () => number;
 }
@@ -41,6 +44,10 @@ export class ConnectionPool implements ConnectionOwner {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+  }
+
+  get backlog(): Backlog {
+    return this.#options.backlog;
   }
 
   get open(): number {

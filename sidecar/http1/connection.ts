@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { Backlog } from './backlog.ts';
 import type { Fields } from './fields.ts';
 import { Http1Error } from './http1-error.ts';
 import { type WireRequest, writeRequest } from './request-head.ts';
@@ -26,17 +27,21 @@ export class Unanswered extends Http1Error {
 }
 
 export interface ConnectionOwner {
+  readonly backlog: Backlog;
   /** It may carry the next request. */
   idle(connection: Connection): void;
   gone(connection: Connection): void;
 }
 
 export interface SentRequest extends WireRequest {
+  /** Whose memory it is that waits for the answer to be read. */
+  readonly account: string;
   /** Aborts when the client goes away: the connection is cut, which is all that HTTP/1.1 has to say so. */
   readonly signal: AbortSignal;
 }
 
 interface Exchange {
+  readonly account: string;
   readonly signal: AbortSignal;
   timer: ReturnType<typeof setTimeout> | undefined;
   readonly answered: PromiseWithResolvers<Answer>;
@@ -76,9 +81,10 @@ export class Connection implements SocketListener {
 
   /** Sends a request; resolves its answer as soon as the head is here, with a short body even when that is. */
   send(request: SentRequest, answerMsMax: number | undefined): Promise<Answer> {
-    const { signal } = request;
+    const { account, signal } = request;
     const answered = Promise.withResolvers<Answer>();
     this.#exchange = {
+      account,
       signal,
       answered,
       timer: answerMsMax === undefined ? undefined : setTimeout(this.#beLate, answerMsMax),
@@ -171,14 +177,23 @@ export class Connection implements SocketListener {
     const { reader, answered } = exchange;
     if (reader.done) return answered.resolve({ status, headers, body: content });
     if (framing.kind === 'length' && content === undefined) return;
+    const body = this.#queue(exchange.account);
+    if (content !== undefined) body.push(content);
+    exchange.body = body;
+    answered.resolve({ status, headers, body });
+  }
+
+  #queue(account: string): BodyQueue {
     const body = new BodyQueue({
       pause: () => this.#socket?.pause(),
       resume: () => this.#socket?.resume(),
       abandon: () => this.#close(),
+      waits: (bytes) => waiting.hold(bytes),
     });
-    if (content !== undefined) body.push(content);
-    exchange.body = body;
-    answered.resolve({ status, headers, body });
+    const waiting = this.#owner.backlog.waiting(account, () =>
+      body.drop(new Http1Error('Cancelled', 'nobody read it')),
+    );
+    return body;
   }
 
   #finish(exchange: Exchange, head: ResponseHead): void {

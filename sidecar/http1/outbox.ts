@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { AnswerFraming } from './answer-head.ts';
 import { headAndBody, joinedBytesMax } from './head-and-body.ts';
 import type { Socket } from './socket.ts';
+import type { Waiting } from './backlog.ts';
 
 const lastChunk = Buffer.from('0\r\n\r\n');
 const lineEnd = Buffer.from('\r\n');
@@ -16,6 +17,7 @@ export class Outbox {
   #progressMs = 0;
   #tell: (() => void) | undefined;
   #isClosed = false;
+  #waiting: Waiting | undefined;
 
   /** `broken` is called when nobody takes anything any more. */
   constructor(socket: Pick<Socket, 'write'>, nowMs: () => number, broken: () => void) {
@@ -33,6 +35,13 @@ export class Outbox {
     return this.isEmpty ? 0 : nowMs - this.#progressMs;
   }
 
+  /** Where what is written from now on counts while it is here; what is here is counted where it was. */
+  countAt(waiting: Waiting): void {
+    this.#waiting?.hold(0);
+    this.#waiting = waiting;
+    this.#count();
+  }
+
   /** Calls `tell` once, when everything is taken: at once where it is. */
   whenEmpty(tell: () => void): void {
     if (this.isEmpty) tell();
@@ -42,7 +51,7 @@ export class Outbox {
   write(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     this.#unsent.push(bytes);
-    if (this.#unsent.length > 1) return;
+    if (this.#unsent.length > 1) return this.#count();
     this.#progressMs = this.#nowMs();
     this.flush();
   }
@@ -95,10 +104,11 @@ export class Outbox {
       if (written > 0) this.#progressMs = this.#nowMs();
       if (written < bytes.byteLength) {
         this.#unsent[0] = bytes.subarray(written);
-        return;
+        return this.#count();
       }
       this.#unsent.shift();
     }
+    this.#count();
     this.#told();
   }
 
@@ -107,7 +117,15 @@ export class Outbox {
     this.#isClosed = true;
     this.#unsent = [];
     this.#head = undefined;
+    this.#count();
     this.#told();
+  }
+
+  /** A rest keeps the memory of all that it is the rest of. */
+  #count(): void {
+    let bytes = 0;
+    for (const { buffer } of this.#unsent) bytes += buffer.byteLength;
+    this.#waiting?.hold(bytes);
   }
 
   #told(): void {

@@ -45,13 +45,16 @@ export class ReceivedBody {
   /** The whole body where all of it is here and nobody has begun to read it. */
   here(): Uint8Array | undefined {
     if (!this.isComplete || this.#queue !== undefined) return undefined;
+    if (this.#first !== undefined) this.#source.waits(0);
     return this.#first ?? nothing;
   }
 
   /** To be read once. */
   chunks(): BodyQueue {
     this.#source.resume();
-    return this.#open();
+    const queue = this.#open();
+    if (this.isComplete) queue.end();
+    return queue;
   }
 
   #counted(bytes: Buffer): Buffer | undefined {
@@ -76,10 +79,15 @@ export class ReceivedBody {
 
   #take(content: Buffer): void {
     if (content.byteLength > 0) {
-      if (this.#first === undefined && this.#queue === undefined) this.#first = content;
+      if (this.#first === undefined && this.#queue === undefined) this.#keep(content);
       else this.#open().push(content);
     }
     if (this.isComplete) this.#queue?.end();
+  }
+
+  #keep(content: Buffer): void {
+    this.#first = content;
+    this.#source.waits(content.byteLength);
   }
 
   #open(): BodyQueue {
@@ -89,7 +97,6 @@ export class ReceivedBody {
     if (this.#first !== undefined) queue.push(this.#first);
     this.#first = undefined;
     if (this.#error !== undefined) queue.fail(this.#error);
-    else if (this.isComplete) queue.end();
     return queue;
   }
 }

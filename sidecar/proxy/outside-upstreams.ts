@@ -2,6 +2,7 @@
 import type { Destination } from '../destinations/destination.ts';
 import type { Relay } from '../gateway/relay.ts';
 import type { RemoteUpstream } from '../gateway/remote.ts';
+import type { Backlog } from '../http1/backlog.ts';
 import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import { Http1Error } from '../http1/http1-error.ts';
 import { Fields } from '../http1/fields.ts';
@@ -21,6 +22,7 @@ const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: fa
 export interface RemoteUpstreamOptions {
   readonly destination: Destination;
   readonly waits: () => Waits;
+  readonly backlog: Backlog;
   readonly nowMs: () => number;
   /** For the log. */
   readonly failed: (error: unknown) => void;
@@ -38,7 +40,7 @@ const connectionsMax = 4_096;
  * so a key can reach nobody else.
  */
 export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpstreamOptions): Upstream {
-  const { destination, waits, nowMs, failed } = options;
+  const { destination, waits, backlog, nowMs, failed } = options;
   const declared = new URL(remote.url);
   const { host, port } = declared;
   const dial = dialTls({
@@ -53,13 +55,15 @@ export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpst
     host,
     limits: { idleMsMax, connectionsMax },
     waits,
+    backlog,
     nowMs,
   });
-  return async ({ isEndpoint, path, query, method, headers, body, signal, repeatable }) => {
+  return async ({ isEndpoint, path, query, method, headers, body, user: account, signal, repeatable }) => {
     const target = isEndpoint ? `${declared.pathname}${joinQuery(declared.search, query)}` : `${path}${query}`;
     // Refused here for a reason that the user can be told.
     await destination.addresses();
-    const answer = await pool.send({ method, target, headers, body, signal, repeatable }).catch((error: unknown) => {
+    const request = { method, target, headers, body, account, signal, repeatable };
+    const answer = await pool.send(request).catch((error: unknown) => {
       if (isUnconnected(error)) destination.forget();
       if (!signal.aborted) failed(error);
       throw error;

@@ -1,27 +1,30 @@
 /** Sockets that clients connect to, and `Bun.serve` for probes: with upstream.ts the only file here that knows Bun's network. */
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../health.ts';
+import type { Backlog } from '../http1/backlog.ts';
 import {
-  type Answer,
   ClientConnection,
   type ClientConnectionOwner,
   type ConnectionTimes,
+  type OwnedAnswer,
   type ReceivedRequest,
 } from '../http1/client-connection.ts';
+import type { IngressObserver } from './ingress-observer.ts';
 import { peerOf } from './peer.ts';
 import type { Drain } from './drain.ts';
 import type { Handler, IncomingRequest } from './exchange.ts';
 import { Fields } from '../http1/fields.ts';
 import { newRecord } from './record.ts';
+import { shareOf } from './user-shares.ts';
 
 export interface IngressOptions {
   readonly address: string;
   readonly port: number;
   readonly handler: Handler<IncomingRequest>;
   readonly drain: Drain;
+  readonly backlog: Backlog;
   readonly nowMs: () => number;
-  /** What came was no request that layers could answer. */
-  readonly refused: (status: number) => void;
+  readonly observer: IngressObserver;
   readonly reportUnexpected: (error: unknown) => void;
 }
 
@@ -101,12 +104,16 @@ class Ingress implements ClientConnectionOwner {
     this.#checking.unref();
   }
 
+  get backlog(): Backlog {
+    return this.#options.backlog;
+  }
+
   add(connection: ClientConnection): void {
     this.#connections.add(connection);
     if (this.#isRetired) connection.retire();
   }
 
-  async answer({ head, body, peer, signal }: ReceivedRequest): Promise<Answer> {
+  async answer({ head, body, peer, signal }: ReceivedRequest): Promise<OwnedAnswer> {
     const { handler, drain, reportUnexpected } = this.#options;
     const { method, path, query, headers } = head;
     const record = newRecord(method, { startedMs: this.nowMs(), at: new Date() });
@@ -114,7 +121,7 @@ class Ingress implements ClientConnectionOwner {
     try {
       const answer = await handler({ method, path, query, headers, body, peer, signal, record });
       if (drain.begun) answer.headers.set('connection', 'close');
-      return answer;
+      return { ...answer, account: record.subject === undefined ? undefined : shareOf(record.subject) };
     } catch (error) {
       reportUnexpected(error);
       return { status: 500, headers: new Fields({ connection: 'close' }), body: undefined };
@@ -122,7 +129,11 @@ class Ingress implements ClientConnectionOwner {
   }
 
   refused(status: number): void {
-    this.#options.refused(status);
+    this.#options.observer.unreadable(status);
+  }
+
+  cut(): void {
+    this.#options.observer.connectionCut('tooSlow');
   }
 
   gone(connection: ClientConnection): void {

@@ -1,4 +1,5 @@
 /** Sockets to the MCP server's container and `fetch` to the broker: with server.ts the only file here that knows Bun's network. */
+import type { Backlog } from '../http1/backlog.ts';
 import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import type { Dial, SocketListener } from '../http1/socket.ts';
 import type { BrokerFetch } from '../leases/broker-client.ts';
@@ -14,6 +15,7 @@ export interface UpstreamOptions {
   /** `http://`, host and port; the host is this pod. */
   readonly origin: string;
   readonly waits: () => Waits;
+  readonly backlog: Backlog;
   readonly nowMs: () => number;
 }
 
@@ -23,12 +25,12 @@ const idleMsMax = 1_000;
 const connectionsMax = 16_384;
 
 /** The MCP server's container, over pooled connections of our own. */
-export function createUpstream({ origin, waits, nowMs }: UpstreamOptions): Upstream {
+export function createUpstream({ origin, waits, backlog, nowMs }: UpstreamOptions): Upstream {
   const { hostname, port, host } = new URL(origin);
   const dial = dialTo(hostname.replace(/^\[(.*)\]$/, '$1'), Number(port === '' ? 80 : port));
-  const pool = new ConnectionPool({ dial, host, limits: { idleMsMax, connectionsMax }, waits, nowMs });
-  return ({ method, path, query, headers, body, signal, repeatable }) =>
-    pool.send({ method, target: path + query, headers, body, signal, repeatable });
+  const pool = new ConnectionPool({ dial, host, limits: { idleMsMax, connectionsMax }, waits, backlog, nowMs });
+  return ({ method, path, query, headers, body, user: account, signal, repeatable }) =>
+    pool.send({ method, target: path + query, headers, body, account, signal, repeatable });
 }
 
 function dialTo(hostname: string, port: number): Dial {

@@ -2,6 +2,7 @@ import type { LeaseResponse } from '../contract/lease.ts';
 import type { LeaseErrorCode } from '../leases/lease-error.ts';
 import type { LimitRule, QuotaResponse } from '../contract/quota.ts';
 import type { EndedRequest } from '../proxy/exchange.ts';
+import type { CutReason } from '../proxy/ingress-observer.ts';
 import type { LimitObserver } from '../proxy/layers/limit.ts';
 import { Counter, Histogram, joinLabels, type Metric, Reading } from './exposition.ts';
 import { OperationLabels } from './operation-labels.ts';
@@ -61,6 +62,10 @@ export class SidecarMetrics {
     name: 'mcpkeyring_unreadable_requests_total',
     help: 'What came on connections of clients and was no request in order, by the status of the answer.',
   });
+  readonly #cutConnections = new Counter({
+    name: 'mcpkeyring_connections_cut_total',
+    help: 'Connections of clients that were ended to keep memory and connections within their bounds, by reason.',
+  });
   readonly #labels = new OperationLabels();
   readonly #echoes = new Counter({
     name: 'mcpkeyring_echoes_total',
@@ -95,6 +100,7 @@ export class SidecarMetrics {
       this.#watches,
       this.#echoes,
       this.#unread,
+      this.#cutConnections,
       this.#limited,
       this.#uncounted,
       this.#quotas,
@@ -133,6 +139,10 @@ export class SidecarMetrics {
 
   unreadable(status: number): void {
     this.#unread.add(joinLabels({ code: String(status) }));
+  }
+
+  connectionCut(reason: CutReason): void {
+    this.#cutConnections.add(joinLabels({ reason }));
   }
 
   leaseAnswered(decision: LeaseResponse['decision'] | LeaseErrorCode): void {

@@ -3,6 +3,7 @@ import { Http1Error } from '../../http1/http1-error.ts';
 import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import type { Handler, OutgoingRequest, ProxyResponse } from '../exchange.ts';
+import { shareOf } from '../user-shares.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
@@ -14,6 +15,8 @@ export interface UpstreamRequest {
   readonly query: string;
   readonly headers: Fields;
   readonly body: Uint8Array | undefined;
+  /** As `shareOf` names one. */
+  readonly user: string;
   readonly signal: AbortSignal;
   /** Whether it may be sent again when a connection that was used before breaks off without an answer. */
   readonly repeatable: boolean;
@@ -38,6 +41,7 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
         query,
         headers,
         body,
+        user: shareOf(request.record.subject),
         signal,
         repeatable: mayRepeat(request),
       });

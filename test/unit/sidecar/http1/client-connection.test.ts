@@ -62,6 +62,21 @@ describe("a client's connection", () => {
     );
   });
 
+  test('loses nothing of a body that comes in two pieces before anybody reads it', async () => {
+    const read = Promise.withResolvers<void>();
+    const bodies: string[] = [];
+    const { feed } = clientWorld(async (request) => {
+      await read.promise;
+      bodies.push((await seen(request)).body);
+      return ok();
+    });
+    feed(post.slice(0, -2));
+    feed('lo');
+    read.resolve();
+    await settled();
+    expect(bodies).toEqual(['hello']);
+  });
+
   test('works on one request at a time', async () => {
     const first = Promise.withResolvers<Answer>();
     const { feed, requests } = clientWorld(async () => (requests.length === 1 ? first.promise : ok()));

@@ -1,5 +1,6 @@
 /** A client's connection with a socket of values: what it sent, what it is told, and how much it takes. */
 import { Buffer } from 'node:buffer';
+import { Backlog } from '#sidecar/http1/backlog.ts';
 import { type Answer, ClientConnection, type ReceivedRequest } from '#sidecar/http1/client-connection.ts';
 import { Fields } from '#sidecar/http1/fields.ts';
 
@@ -22,12 +23,16 @@ export interface ClientWorld {
     ended: 'no' | 'shutdown' | 'terminated';
   };
   nowMs: number;
+  cuts: number;
   readonly feed: (text: string) => void;
   /** What the kernel did not take is taken now. */
   readonly drain: () => void;
 }
 
-export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer> | Answer): ClientWorld {
+export function clientWorld(
+  answer: (request: ReceivedRequest) => Promise<Answer> | Answer,
+  backlog = new Backlog({ bytesMax: 16_777_216, accountBytesMax: 8_388_608 }),
+): ClientWorld {
   const wire: ClientWorld['wire'] = {
     sent: '',
     writes: 0,
@@ -36,14 +41,16 @@ export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer
     ended: 'no',
   };
   const requests: ReceivedRequest[] = [];
-  const world = { nowMs: 0 };
+  const world = { nowMs: 0, cuts: 0 };
   const connection = new ClientConnection(
     {
+      backlog,
       answer: async (request) => {
         requests.push(request);
         return answer(request);
       },
       refused: () => {},
+      cut: () => void (world.cuts += 1),
       gone: () => {},
       nowMs: () => world.nowMs,
       date: () => 'Wed, 25 Nov 2026 00:00:00 GMT',
@@ -67,7 +74,8 @@ export function clientWorld(answer: (request: ReceivedRequest) => Promise<Answer
     connection,
     requests,
     wire,
-    feed: (text: string) => connection.received(Buffer.from(text, 'latin1')),
+    // In memory of its own, as sockets hand bytes over.
+    feed: (text: string) => connection.received(Buffer.from(Uint8Array.from(Buffer.from(text, 'latin1')).buffer)),
     drain: () => {
       wire.takes = Number.POSITIVE_INFINITY;
       connection.drained();

@@ -6,7 +6,7 @@ import { verifies } from '#test/requirements.ts';
 import { type ConnectionPool, ConnectionPool as Pool, type PooledRequest } from '#sidecar/http1/connection-pool.ts';
 import { BodyQueue } from '#sidecar/http1/body-queue.ts';
 import type { Socket, SocketListener } from '#sidecar/http1/socket.ts';
-import { limits, waits, poolTo, RawServer } from './node-dial.ts';
+import { limits, poolTo, unbounded as backlog, RawServer, waits } from './node-dial.ts';
 import { Fields } from '#sidecar/http1/fields.ts';
 
 const answerText = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -17,6 +17,7 @@ function request(more: Partial<PooledRequest> = {}): PooledRequest {
     target: '/mcp',
     headers: new Fields({ 'content-type': 'application/json' }),
     body: Buffer.from('{}'),
+    account: 'alice',
     repeatable: false,
     signal: new AbortController().signal,
     ...more,
@@ -134,6 +135,7 @@ describe('connections', () => {
       host: 'x',
       limits,
       waits: () => waits,
+      backlog,
       nowMs: () => performance.now(),
     });
     expect(await sendText(pool)).toBe('ok');
@@ -163,6 +165,7 @@ describe('a connection that ends instead of answering', () => {
       host: 'x',
       limits,
       waits: () => waits,
+      backlog,
       nowMs: () => performance.now(),
     });
     expect(await sendText(pool)).toBe('ok');
@@ -382,6 +385,7 @@ describe('a server that is not there', () => {
       dial: () => late.promise,
       host: 'x',
       limits,
+      backlog,
       waits: () => ({ ...waits, connectMsMax: 20 }),
       nowMs: () => performance.now(),
     });

@@ -1,6 +1,7 @@
 /** Node's sockets as the client needs them; in the sidecar they are Bun's. */
 import { Buffer } from 'node:buffer';
 import { connect, createServer, type AddressInfo, type Server, type Socket as NodeSocket } from 'node:net';
+import { Backlog } from '#sidecar/http1/backlog.ts';
 import { ConnectionPool, type PoolLimits, type Waits } from '#sidecar/http1/connection-pool.ts';
 import type { Dial, Socket } from '#sidecar/http1/socket.ts';
 
@@ -87,13 +88,15 @@ export const limits: PoolLimits = {
 };
 
 export const waits: Waits = { connectMsMax: 1_000, answerMsMax: undefined };
+export const unbounded = new Backlog({ bytesMax: 16_777_216, accountBytesMax: 8_388_608 });
 
-export function poolTo(port: number, more: Partial<PoolLimits & Waits> = {}): ConnectionPool {
+export function poolTo(port: number, more: Partial<PoolLimits & Waits> = {}, backlog = unbounded): ConnectionPool {
   return new ConnectionPool({
     dial: nodeDial(port),
     host: `127.0.0.1:${port}`,
     limits: { ...limits, ...more },
     waits: () => ({ ...waits, ...more }),
+    backlog,
     nowMs: () => performance.now(),
   });
 }
