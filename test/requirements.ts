@@ -43,6 +43,9 @@ export const requirements = {
   'rights:can-i': 'kubectl auth can-i and the operator say the same',
   'rights:take-back': 'users list what they may use, and delete what is their own without any further right',
   'organizations:separate': 'what belongs to one organization is of no use in another',
+  'policy:subjects':
+    'a policy for some users holds for them alone: at the broker, in the tools they may call and list, in their limits',
+  'policy:strictest': 'of several policies the strictest value of each field holds, whatever their order',
   'identity:rotation': 'no token of a key that its issuer publishes is refused while the keys are rotated under load',
   'identity:garbage-issuer': 'an issuer that answers garbage identifies nobody and breaks nothing',
   'identity:groups': 'the groups of a user are read from the claim that the organization names, all of them or none',

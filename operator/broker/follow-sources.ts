@@ -39,8 +39,7 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
   sources.userKeyPolicies.onChange((change) => {
     if (!specMatters(change)) return;
     const isThere = ({ namespace }: ServerRef): boolean => namespace === change.object.metadata.namespace;
-    // When keys expire is not in the snapshot, but in every lease.
-    if (boundsAge(change)) hub.invalidateAll(isThere);
+    if (reachesLeases(change)) hub.invalidateAll(isThere);
     hub.refresh(isThere);
   });
 
@@ -80,10 +79,13 @@ export function followSources({ sources, keyStore, hub }: FollowOptions): void {
   }
 }
 
-/** Whether the policy says, or said, how old keys may get. */
-function boundsAge(change: Change<UserKeyPolicy>): boolean {
-  const before = change.kind === 'updated' ? change.previous.spec.expiry : undefined;
-  return change.object.spec.expiry !== undefined || before !== undefined;
+/** Whether the policy says, or said, what is not in the snapshot, but in every lease. */
+function reachesLeases(change: Change<UserKeyPolicy>): boolean {
+  return isInLeases(change.object) || (change.kind === 'updated' && isInLeases(change.previous));
+}
+
+function isInLeases({ spec: { subjects, expiry, approval } }: UserKeyPolicy): boolean {
+  return subjects !== undefined || expiry !== undefined || approval !== undefined;
 }
 
 /** Status changes all the time and decides nothing here. */

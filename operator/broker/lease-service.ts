@@ -1,6 +1,6 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
-import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject } from '#contract/lease.ts';
+import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject, UserRules } from '#contract/lease.ts';
 import { leaseTtlMsMax } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
 import type { TokenIdentifier } from '#operator/access-tokens/identify-token.ts';
@@ -15,8 +15,10 @@ import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-sto
 import { KubeError } from '#operator/kube/errors.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
-import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
+import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import { type EffectivePolicy, effectivePolicy } from '#operator/policy/effective-policy.ts';
+import { userRules } from '#operator/policy/user-rules.ts';
 import type { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -71,8 +73,9 @@ interface Case {
   readonly pod: VerifiedPod;
   readonly organization: Organization;
   readonly server: McpServer;
-  readonly headers: readonly EffectiveHeader[];
-  readonly expiry: ExpiryRules | undefined;
+  readonly policy: EffectivePolicy;
+  /** For the proxy. */
+  readonly rules: { readonly userRules?: UserRules };
   readonly user: Identified;
   readonly subjectKey: string;
   readonly address: KeyAddress;
@@ -107,10 +110,8 @@ export class LeaseService {
     if (server === undefined || serverUid === undefined) return this.#deny(pod, place, 'ServerNotFound');
 
     if (this.#options.probes.isFor(credential)) {
-      const headers = effectiveHeaders(
-        server,
-        this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace),
-      );
+      // Whichever headers the key has: they were chosen when the probe began.
+      const headers = effectiveHeaders(bind(server, [], { kind: 'everyUser' }));
       return this.#options.probes.lease({ pod, organization: organization.name, server, headers, credential });
     }
     const issuers = withResource(organization.issuers, this.#options.resourceOf(ref));
@@ -124,9 +125,10 @@ export class LeaseService {
 
     const address = { organization: organization.name, server: ref, serverUid, subject: user.subject };
     const policies = this.#options.sources.userKeyPolicies.store.listNamespace(ref.namespace);
-    const headers = effectiveHeaders(server, policies);
-    const expiry = expiryRules(policiesOf(server, policies));
-    return this.#decide({ pod, organization, server, headers, expiry, user, subjectKey, address });
+    const policy = effectivePolicy(server, policies, user);
+    const rules = userRules(server, policies, user);
+    const alone = rules === undefined ? {} : { userRules: rules };
+    return this.#decide({ pod, organization, server, policy, rules: alone, user, subjectKey, address });
   }
 
   async #decide(asked: Case): Promise<LeaseAnswer> {
@@ -140,7 +142,7 @@ export class LeaseService {
       case 'mismatch':
         return this.#denyKey(asked);
       case 'refused':
-        return this.#refuse(asked, opening.refusal, asked.headers);
+        return this.#refuse(asked, opening.refusal, asked.policy.headers);
       case 'nothingStored':
         return this.#release(asked, undefined);
       case 'open':
@@ -170,10 +172,10 @@ export class LeaseService {
 
   async #release(asked: Case, key: OpenedKey | undefined): Promise<LeaseAnswer> {
     const age = this.#ageOf(asked, key);
-    if (age.kind === 'expired' && age.isBlocked) return this.#refuse(asked, 'expired', asked.headers);
+    if (age.kind === 'expired' && age.isBlocked) return this.#refuse(asked, 'expired', asked.policy.headers);
     const stored = key?.headers ?? [];
     const release = decideRelease(
-      asked.headers,
+      asked.policy.headers,
       stored.map(({ name }) => name),
     );
     if (release.kind === 'missing') return this.#refuse(asked, 'missing', release.headers);
@@ -183,8 +185,8 @@ export class LeaseService {
   }
 
   /** By the version and the ends that the opened key was sealed with. */
-  #ageOf({ expiry }: Case, key: OpenedKey | undefined): KeyAge {
-    return key === undefined ? { kind: 'unbounded' } : keyAge(key, expiry, this.#options.now().getTime());
+  #ageOf({ policy }: Case, key: OpenedKey | undefined): KeyAge {
+    return key === undefined ? { kind: 'unbounded' } : keyAge(key, policy.expiry, this.#options.now().getTime());
   }
 
   /** No audit, no key: the event is on disk before there is a body that holds the key. */
@@ -204,6 +206,7 @@ export class LeaseService {
         reason: 'AuditUnavailable',
         message: denyMessages.AuditUnavailable,
         subject: asked.user.subject,
+        ...asked.rules,
       });
     }
     const { subject, expiresAtMs } = asked.user;
@@ -212,7 +215,8 @@ export class LeaseService {
     const ttlMs = leaseTtlMs(leaseTtlMsMax, endsAtMs, now().getTime());
     const receipt = this.#options.receipts.issue({ server: address.server, subjectKey, keyVersion, podUid: pod.uid });
     const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ttlMs, receipt } as const;
-    return { kind: 'granted', body: encodeGranted({ ...terms, ...credentialLeft(asked.user, now()) }, headers) };
+    const open = { ...terms, ...asked.rules, ...credentialLeft(asked.user, now()) };
+    return { kind: 'granted', body: encodeGranted(open, headers) };
   }
 
   #record(
@@ -263,16 +267,18 @@ export class LeaseService {
       subjectKey: asked.subjectKey,
       ...explainRefusal(refusal, { server: asked.server, subject }, headers),
       ttlMs: brokerLimits.refusalTtlMs,
+      ...asked.rules,
       ...credentialLeft(asked.user, this.#options.now()),
     });
   }
 
-  async #denyKey({ pod, organization, address, user: { subject } }: Case): Promise<LeaseAnswer> {
+  async #denyKey({ pod, organization, address, rules, user: { subject } }: Case): Promise<LeaseAnswer> {
     const reason = 'KeyUnreadable';
     const message = denyMessages[reason];
     const place = { server: address.server, organization: organization.name, subject };
     await this.#options.denials.record(pod.uid, { ...place, action: 'lease', reason, message });
-    return keyless({ decision: 'denied', reason, message: describeSetCommand(address.server, subject), subject });
+    const what = describeSetCommand(address.server, subject);
+    return keyless({ decision: 'denied', reason, message: what, subject, ...rules });
   }
 
   async #deny(pod: VerifiedPod, place: Place, reason: DenyReason): Promise<LeaseAnswer> {

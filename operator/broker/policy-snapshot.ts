@@ -4,6 +4,7 @@ import type { HeaderHint } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import { limitRules } from '#operator/limits/limit-rules.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import { requestBounds } from '#operator/policy/request-bounds.ts';
 import { toolRules } from '#operator/policy/tool-rules.ts';
@@ -21,14 +22,15 @@ export function policySnapshot(
   extras: SnapshotExtras = {},
 ): PolicySnapshot {
   const { name, namespace = '' } = server.metadata;
-  const tools = toolRules(server, policies);
-  const limits = limitRules(server, policies);
+  const bound = bind(server, policies, { kind: 'everyUser' });
+  const tools = toolRules(bound);
+  const limits = limitRules(bound);
   const bounds = requestBounds(server);
   return {
     server: { namespace, name },
     title: server.spec.title ?? name,
     ...(server.spec.transport === 'SSE' ? { transport: 'SSE' as const } : {}),
-    headers: effectiveHeaders(server, policies).map((header) => ({ ...hintOf(header), required: header.required })),
+    headers: effectiveHeaders(bound).map((header) => ({ ...hintOf(header), required: header.required })),
     ...(tools.length === 0 ? {} : { tools }),
     ...(limits === undefined ? {} : { limits }),
     ...(bounds === undefined ? {} : { bounds }),

@@ -1,9 +1,11 @@
 import type { QuotaRequest, QuotaResponse } from '#contract/quota.ts';
 import type { LimitMetrics } from '#operator/limits/metrics.ts';
-import { countedRules } from '#operator/limits/limit-rules.ts';
+import { countableRules } from '#operator/limits/limit-rules.ts';
 import { type LimitStore, LimitStoreError } from '#operator/limits/limit-store.ts';
 import { takeAll } from '#operator/limits/take-all.ts';
 import type { Log } from '#operator/kube/observers.ts';
+
+import { bind } from '#operator/policy/bound-policies.ts';
 
 import { BrokerError } from './errors.ts';
 import type { PodGate } from './pod-gate.ts';
@@ -38,7 +40,9 @@ export class QuotaService {
     userGate.admitSubject(subjectBudget(pod, ref), subjectKey);
     const server = sources.mcpServers.store.get(ref.namespace, ref.name);
     if (server === undefined) throw new BrokerError('ERR_SERVER_NOT_FOUND');
-    const rules = countedRules(server, sources.userKeyPolicies.store.listNamespace(ref.namespace));
+    const policies = sources.userKeyPolicies.store.listNamespace(ref.namespace);
+    // Which of them are about this user the proxy was told with the lease.
+    const rules = countableRules(bind(server, policies, { kind: 'someUser' }));
     let response: QuotaResponse = { kind: 'granted', blocks: [] };
     await this.#counted(() =>
       store.update(`${ref.namespace}/${ref.name}/${subjectKey}`, (counts) => {

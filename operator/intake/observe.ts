@@ -9,13 +9,11 @@ import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
 import type { Store } from '#operator/kube/informer.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { versionToOpen } from '#operator/keystore/revoked.ts';
-import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
-import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
+import { type EffectivePolicy, effectivePolicy } from '#operator/policy/effective-policy.ts';
 import type { AccessReviews, ClusterUser } from '#operator/rights/access-reviews.ts';
 import { grantedOf, type Permission, permissionFor } from '#operator/rights/permission.ts';
 import { namedGroups } from '#operator/subjects/groups-on-record.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
-import { type ValidationRules, validationRules } from '#operator/validation/rules.ts';
 
 import { rightsOf } from './rights-of-orders.ts';
 
@@ -28,11 +26,8 @@ export type Requester =
   | { readonly kind: 'unavailable' };
 
 /** One server as the order is about it, with what is stored for the subject. */
-export interface ObservedServer {
+export interface ObservedServer extends EffectivePolicy {
   readonly server: McpServer;
-  readonly headers: readonly EffectiveHeader[];
-  readonly validation: ValidationRules;
-  readonly expiry: ExpiryRules | undefined;
   /** When it was looked at. */
   readonly now: Date;
   /** Absent also when it is older than what is on record, or revoked, because it is not used then. */
@@ -176,10 +171,8 @@ function observeServers(from: OrderObserver, owner: Owner): readonly ObservedSer
       const address = { organization, server: ref, serverUid: server.metadata.uid ?? '', subject };
       const userKey = from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address));
       const stored = usable(from.keyStore.find(address), userKey);
-      const headers = effectiveHeaders(server, policies);
-      const bound = policiesOf(server, policies);
-      const rules = { validation: validationRules(bound), expiry: expiryRules(bound) };
-      return { server, headers, ...rules, now, stored, userKey, address, groups };
+      const effective = effectivePolicy(server, policies, owner);
+      return { ...effective, server, now, stored, userKey, address, groups };
     });
 }
 

@@ -8,7 +8,7 @@ import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts
 import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
 import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
-import type { ValidationRules } from '#operator/validation/rules.ts';
+import type { ValidationRules } from '#operator/policy/validation-rules.ts';
 import { probeStanding } from '#operator/validation/standing.ts';
 
 /** What a user may know of one server and their key for it. Never a value. */

@@ -1,8 +1,7 @@
-import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import type { LimitPeriod, LimitRule, LimitRules } from '#contract/quota.ts';
 import { limitRulesMax } from '#contract/quota.ts';
-import { policiesOf } from '#operator/policy/effective-headers.ts';
+import type { Bound } from '#operator/policy/bound-policies.ts';
 
 import type { BucketRule } from './bucket.ts';
 import { endOfDay, isTimeZone } from './calendar-day.ts';
@@ -24,14 +23,21 @@ const defaultTimeZone = 'UTC';
 type Limits = NonNullable<UserKeyPolicy['spec']['limits']>;
 type Declared = NonNullable<Limits['requests']>[number];
 
-/** Every limit of the policies that are for `server`: all of them hold. More than a sidecar can hold lets nobody through. */
-export function countedRules(server: McpServer, policies: readonly UserKeyPolicy[]): readonly CountedRule[] {
-  const all = declaredRules(server, policies);
-  return all.length <= limitRulesMax ? all : [counted('too-many-limits', { per: 'Day', max: 0 }, {})];
+type Policies = Pick<Bound, 'policies'>;
+
+/** Pure. Every limit of the policies: all of them hold. More than a sidecar can hold lets nobody through. */
+export function countedRules(bound: Policies): readonly CountedRule[] {
+  const all = declaredRules(bound);
+  return all.length <= limitRulesMax ? all : [tooMany];
 }
 
-function declaredRules(server: McpServer, policies: readonly UserKeyPolicy[]): readonly CountedRule[] {
-  return policiesOf(server, policies).flatMap(({ metadata, spec: { limits } }) => {
+/** Pure. What buckets can be asked for, whoever asks: proxies know which are their user's. */
+export function countableRules(bound: Policies): readonly CountedRule[] {
+  return [...declaredRules(bound), tooMany];
+}
+
+function declaredRules({ policies }: Policies): readonly CountedRule[] {
+  return policies.flatMap(({ metadata, spec: { limits } }) => {
     if (limits === undefined) return [];
     const requests = (limits.requests ?? []).map((declared) =>
       counted(`${metadata.name}/${declared.per}`, declared, limits),
@@ -44,12 +50,11 @@ function declaredRules(server: McpServer, policies: readonly UserKeyPolicy[]): r
   });
 }
 
-/** What a sidecar is told; undefined where nothing is limited. */
-export function limitRules(server: McpServer, policies: readonly UserKeyPolicy[]): LimitRules | undefined {
-  const rules = countedRules(server, policies).map(({ rule }) => rule);
+/** Pure. What a sidecar is told; undefined where nothing is limited. */
+export function limitRules(bound: Policies): LimitRules | undefined {
+  const rules = countedRules(bound).map(({ rule }) => rule);
   if (rules.length === 0) return undefined;
-  const bound = policiesOf(server, policies);
-  const isClosed = bound.some(({ spec }) => spec.limits?.onStoreFailure === 'Closed');
+  const isClosed = bound.policies.some(({ spec }) => spec.limits?.onStoreFailure === 'Closed');
   return { rules, onStoreFailure: isClosed ? 'Closed' : 'Open' };
 }
 
@@ -61,3 +66,5 @@ function counted(bucket: string, { per, max, burst }: Declared, { timeZone = def
   }
   return { rule, bucket: { kind: 'tokens', max, burst: burst ?? Math.max(1, max), periodMs: periodsMs[per] } };
 }
+
+const tooMany = counted('too-many-limits', { per: 'Day', max: 0 }, {});

@@ -1,6 +1,6 @@
-import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
-import { selects } from '#operator/tenancy/label-selector.ts';
+
+import type { Bound } from './bound-policies.ts';
 
 /** A header that a server reads a user key from, after every policy had its say. */
 export interface EffectiveHeader {
@@ -22,12 +22,10 @@ export type HeaderDecision =
   | { readonly kind: 'policy'; readonly policy: string };
 
 /**
- * The headers of `server` in the order it declares them. Policies of other namespaces or for other servers are left out here, so
- * callers may pass all they have. The strictest wins: required by any policy, else optional by any, else what the server says.
- * A policy cannot add a header that the server does not declare.
+ * Pure. The headers of the server in the order it declares them. The strictest wins: required by any policy, else optional by any,
+ * else what the server says. A policy cannot add a header that the server does not declare.
  */
-export function effectiveHeaders(server: McpServer, policies: readonly UserKeyPolicy[]): readonly EffectiveHeader[] {
-  const bound = policiesOf(server, policies);
+export function effectiveHeaders({ server, policies }: Bound): readonly EffectiveHeader[] {
   return server.spec.authentication.headers.map((declared) => {
     const { name, title, help, helpURL } = declared;
     return {
@@ -36,23 +34,9 @@ export function effectiveHeaders(server: McpServer, policies: readonly UserKeyPo
       ...(title === undefined ? {} : { title }),
       ...(help === undefined ? {} : { help }),
       ...(helpURL === undefined ? {} : { helpURL }),
-      ...decideRequired(name, declared.required, bound),
+      ...decideRequired(name, declared.required, policies),
     };
   });
-}
-
-/** The policies that are for `server`, by name. One that is being deleted binds until it is gone. */
-export function policiesOf(server: McpServer, policies: readonly UserKeyPolicy[]): readonly UserKeyPolicy[] {
-  return policies
-    .filter((policy) => policy.metadata.namespace === server.metadata.namespace && isFor(policy, server))
-    .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1));
-}
-
-/** Whether `policy` names or selects `server`; both are of one namespace. */
-export function isFor(policy: UserKeyPolicy, server: McpServer): boolean {
-  const { names, selector } = policy.spec.servers;
-  if (names !== undefined) return names.includes(server.metadata.name);
-  return selects(selector, server.metadata.labels);
 }
 
 /** HTTP field names are compared without case (RFC 9110, 5.1). */

@@ -1,12 +1,8 @@
-import type { UserKeyPolicy, UserKeyPolicyExpiry } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKeyPolicyExpiry } from '#crds/v1alpha1/generated/user-key-policy.ts';
 
+import type { Bound } from './bound-policies.ts';
+import type { Decided } from './decided.ts';
 import { durationMs } from './duration.ts';
-
-/** A value with the UserKeyPolicy that it is from; of several that say the same, the first by name. */
-export interface Decided<T> {
-  readonly value: T;
-  readonly decidedBy: string;
-}
 
 /** How old a key may get. */
 export interface ExpiryRules {
@@ -17,11 +13,11 @@ export interface ExpiryRules {
   readonly onExpired: Decided<'Block' | 'Warn'>;
 }
 
-/** Pure. The strictest of each field, of policies that are for one server and user; undefined when none has `expiry`. */
-export function expiryRules(policies: readonly UserKeyPolicy[]): ExpiryRules | undefined {
-  const asked = policies
-    .flatMap(({ metadata, spec }) => (spec.expiry === undefined ? [] : [rulesOf(metadata.name, spec.expiry)]))
-    .toSorted((left, right) => (left.maxAgeMs.decidedBy < right.maxAgeMs.decidedBy ? -1 : 1));
+/** Pure. The strictest of each field; undefined when no policy has `expiry`. */
+export function expiryRules({ policies }: Pick<Bound, 'policies'>): ExpiryRules | undefined {
+  const asked = policies.flatMap(({ metadata, spec }) =>
+    spec.expiry === undefined ? [] : [rulesOf(metadata.name, spec.expiry)],
+  );
   const [first, ...others] = asked;
   if (first === undefined) return undefined;
   return others.reduce(

@@ -3,7 +3,7 @@ import { isRevoked } from '#operator/keystore/revoked.ts';
 import { isRejected } from '#operator/keystore/version.ts';
 
 import { jitterShare, retryMsMax } from './plan.ts';
-import type { ValidationRules } from './rules.ts';
+import type { ValidationRules } from '#operator/policy/validation-rules.ts';
 
 /** Time in which a key that was just set is tried by whoever set it. */
 export const freshMs = 60_000;

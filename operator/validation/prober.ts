@@ -9,7 +9,7 @@ import { type KeyField, type Lookup, type Network, ProbeFailure } from './checke
 import { probeByHttp } from './http-probe.ts';
 import type { ProbeCredentials } from './probe-credential.ts';
 import { probeTarget, type ProbeTarget } from './probe-target.ts';
-import type { SourcedProbe } from './rules.ts';
+import type { SourcedProbe } from '#operator/policy/validation-rules.ts';
 import { probeByTool } from './tool-probe.ts';
 import { judgeProbe, type ProbeFinding, type ProbeOutcome, worstFinding } from './verdict.ts';
 

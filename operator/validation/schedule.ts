@@ -8,14 +8,14 @@ import type { Store } from '#operator/kube/informer.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
-import { effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
+import { effectivePolicy, policyUserOf } from '#operator/policy/effective-policy.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { budgetLimits, type ProbeBudget } from './budget.ts';
 import { dueAtMs } from './due.ts';
 import { type DueKey, planProbes } from './plan.ts';
 import type { Prober } from './prober.ts';
-import { type ValidationRules, validationRules } from './rules.ts';
+import { type ProbedServer, probedServer, type ProbeTerms } from './probed-server.ts';
 import type { KeyTrials } from './trials.ts';
 
 export interface ProbeScheduleOptions {
@@ -47,18 +47,11 @@ const troubleMs = 60_000;
 const actor = 'mcp-keyring-operator, on schedule';
 
 /** A stored key with what it is probed by. */
-interface Candidate extends DueKey {
+interface Candidate extends DueKey, ProbeTerms {
   readonly userKey: UserKey;
   readonly server: McpServer;
   readonly address: KeyAddress;
   readonly version: number;
-  readonly rules: ValidationRules;
-}
-
-interface ProbedServer {
-  readonly server: McpServer;
-  readonly rules: ValidationRules;
-  readonly upstreams: readonly string[];
 }
 
 interface ProbedNamespace {
@@ -134,9 +127,8 @@ class Schedule {
     const policies = sources.userKeyPolicies.listNamespace(namespace);
     return new Map(
       servers.flatMap((server) => {
-        const rules = validationRules(policiesOf(server, policies));
-        const upstreams = prober.upstreamsOf(server, rules.probes);
-        return rules.probes.length === 0 ? [] : [[server.metadata.name, { server, rules, upstreams }] as const];
+        const probed = probedServer(server, policies, prober);
+        return probed === undefined ? [] : [[server.metadata.name, probed] as const];
       }),
     );
   }
@@ -147,13 +139,15 @@ class Schedule {
       const at = probed.get(userKey.spec.serverRef.name);
       const version = at === undefined ? undefined : versionOnRecord(userKey);
       if (at === undefined || version === undefined) continue;
-      const dueMs = dueAtMs(userKey, { version, rules: at.rules, nowMs });
+      const terms = at.termsOf(userKey);
+      if (terms.rules.probes.length === 0) continue;
+      const dueMs = dueAtMs(userKey, { version, rules: terms.rules, nowMs });
       if (dueMs === undefined || dueMs > nowMs) continue;
       const id = `${namespace}/${userKey.metadata.name}/${version}`;
       if (this.#isHeld(id, nowMs)) continue;
       const { name, uid = '' } = at.server.metadata;
       const address = { organization, server: { namespace, name }, serverUid: uid, subject: userKey.spec.subject };
-      due.push({ ...at, id, dueAtMs: dueMs, userKey, address, version });
+      due.push({ ...terms, server: at.server, id, dueAtMs: dueMs, userKey, address, version });
     }
     return due;
   }
@@ -192,7 +186,7 @@ class Schedule {
     const tried = await trials.try(
       {
         server,
-        headers: effectiveHeaders(server, policies),
+        headers: effectivePolicy(server, policies, policyUserOf(userKey)).headers,
         address,
         version,
         values: key.headers,

@@ -1,6 +1,6 @@
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 
-import type { ValidationRules } from './rules.ts';
+import type { ValidationRules } from '#operator/policy/validation-rules.ts';
 
 /** How a key fares by its probes. Only `failing` keeps it from being used. */
 export type ProbeStanding =

@@ -8,7 +8,7 @@ import type { BudgetLimits } from './budget.ts';
 import { sentenceOf } from './describe.ts';
 import { nextProbeMs, retryProbeMs } from './plan.ts';
 import type { KeyToTry, Prober, Tried } from './prober.ts';
-import type { ValidationRules } from './rules.ts';
+import type { ValidationRules } from '#operator/policy/validation-rules.ts';
 import type { ProbeReason } from './verdict.ts';
 import type { UpstreamSuspicion } from './upstream-suspicion.ts';
 import { nextVerification } from './verification.ts';

@@ -1,3 +1,6 @@
+import type { LimitRules } from './quota.ts';
+import type { ToolRules } from './watch.ts';
+
 /** `POST /v1/leases`: a sidecar asks for the headers of one user at one server. Parsers live in `parse.ts`. */
 
 /** Who a decision is about. `id` is the issuer's stable id (`sub`); `name` is for people. */
@@ -34,6 +37,13 @@ export interface LeasedHeader {
   readonly key?: { readonly start: number; readonly end: number };
 }
 
+/** What holds for this user beside the snapshot, by policies that are not for everybody. A change of it ends the lease. */
+export interface UserRules {
+  /** Every one of these has to let a tool be called, and those of the snapshot. */
+  readonly tools?: readonly ToolRules[];
+  readonly limits?: LimitRules;
+}
+
 /**
  * Durations, not instants: the two clocks need not agree. `subjectKey` is the opaque id that invalidations name.
  * `credentialMs`: how long the credential still lasts, longer than the lease; absent: its end is not known.
@@ -49,6 +59,7 @@ export type LeaseResponse =
       readonly keyVersion: number;
       readonly ttlMs: number;
       readonly credentialMs?: number;
+      readonly userRules?: UserRules;
       /** To be shown with what is told of this key (`POST /v1/outcomes`). */
       readonly receipt?: string;
       /** The operator tries a key: what the upstream says of it is for the operator, as it is. */
@@ -63,10 +74,12 @@ export type LeaseResponse =
       readonly message: string;
       readonly ttlMs: number;
       readonly credentialMs?: number;
+      readonly userRules?: UserRules;
     }
   | {
       readonly decision: 'denied';
       readonly subject?: Subject;
+      readonly userRules?: UserRules;
       readonly reason: DenyReason;
       readonly message: string;
     }
@@ -91,6 +104,8 @@ export const credentialBytesMax = 16_384;
 export const leaseRequestBytesMax = 32_768;
 
 /** Largest `POST /v1/leases` answer, and most headers of one server. */
-export const leaseResponseBytesMax = 524_288;
+export const leaseResponseBytesMax = 786_432;
 export const headersMax = 32;
+/** Largest JSON of the tool rules in a lease. */
+export const userToolRulesBytesMax = 131_072;
 export const receiptCharsMax = 128;

@@ -17,7 +17,7 @@ import {
 } from './fields.ts';
 import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
 import { parseKeyPage, parseSecret } from './key-page.ts';
-import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason } from './lease.ts';
+import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason, UserRules } from './lease.ts';
 import { headersMax, leaseTtlMsMax, receiptCharsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
 import { parseLimitRules } from './parse-quota.ts';
@@ -99,6 +99,7 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
         message: readText(body['message'], 'message', sentence),
         ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
         credentialMs: parseCredentialMs(body),
+        userRules: parseUserRules(body),
       });
     case 'denied':
       return present({
@@ -106,6 +107,7 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
         subject: ifPresent(body['subject'], (subject) => parseSubject(subject, 'subject')),
         reason: readOneOf(body['reason'], 'reason', denyReasons),
         message: readText(body['message'], 'message', sentence),
+        userRules: parseUserRules(body),
       });
     case 'unauthenticated':
       return {
@@ -129,6 +131,7 @@ function parseGranted(body: JsonObject): LeaseResponse {
     keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
     ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
     credentialMs: parseCredentialMs(body),
+    userRules: parseUserRules(body),
     receipt: ifPresent(body['receipt'], (found) => readText(found, 'receipt', { charsMax: receiptCharsMax })),
     probe: body['probe'] === true ? (true as const) : undefined,
   });
@@ -138,6 +141,20 @@ function parseCredentialMs({ credentialMs }: JsonObject): number | undefined {
   return ifPresent(credentialMs, (found) =>
     readInteger(found, 'credentialMs', { min: 0, max: Number.MAX_SAFE_INTEGER }),
   );
+}
+
+function parseUserRules({ userRules }: JsonObject): UserRules | undefined {
+  return ifPresent(userRules, (found) => {
+    const rules = readObject(found, 'userRules');
+    return present({
+      tools: parseToolRulesList(rules['tools'], 'userRules.tools'),
+      limits: ifPresent(rules['limits'], (limits) => parseLimitRules(limits, 'userRules.limits')),
+    });
+  });
+}
+
+function parseToolRulesList(value: unknown, path: string): readonly ToolRules[] | undefined {
+  return ifPresent(value, (found) => readList(found, path, { itemsMax: toolRulesMax, item: parseToolRules }));
 }
 
 /** RFC 9110 token. */
@@ -212,9 +229,7 @@ function parsePolicySnapshot(value: unknown): PolicySnapshot {
         required: readBoolean(readObject(header, path)['required'], `${path}.required`),
       }),
     }),
-    tools: ifPresent(policy['tools'], (rules) =>
-      readList(rules, 'policy.tools', { itemsMax: toolRulesMax, item: parseToolRules }),
-    ),
+    tools: parseToolRulesList(policy['tools'], 'policy.tools'),
     limits: ifPresent(policy['limits'], (limits) => parseLimitRules(limits, 'policy.limits')),
     bounds: ifPresent(policy['bounds'], parseBounds),
     allow: ifPresent(policy['allow'], parseAllowedSources),

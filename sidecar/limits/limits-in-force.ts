@@ -1,3 +1,4 @@
+import type { UserRules } from '../contract/lease.ts';
 import type { LimitRule, LimitRules } from '../contract/quota.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { RequestMessage } from '../mcp/message.ts';
@@ -16,17 +17,38 @@ const free: ReadonlySet<string> = new Set([initialize, 'ping', 'server/discover'
 /** Tools whose limits are remembered. */
 const toolsMax = 1_024;
 
-/** The limits of the policy that is in force at the moment of asking; undefined while there are none. */
-export function limitsInForce(policy: () => PolicySnapshot | undefined): () => Limits | undefined {
+/** The limits that are in force for the user of a request at the moment of asking; undefined while there are none. */
+export type LimitsInForce = (record: { readonly userRules: UserRules | undefined }) => Limits | undefined;
+
+export function limitsInForce(policy: () => PolicySnapshot | undefined): LimitsInForce {
   let compiledOf: PolicySnapshot | undefined;
   let limits: Limits | undefined;
-  return () => {
+  return ({ userRules }) => {
     const current = policy();
     if (current !== compiledOf) {
       compiledOf = current;
       limits = current?.limits === undefined ? undefined : compile(current.limits);
     }
-    return limits;
+    return userRules?.limits === undefined ? limits : both(limits, limitsOfUser(userRules.limits));
+  };
+}
+
+/** Limits of users last as long as leases, and are compiled once for each. */
+const limitsOfUsers = new WeakMap<LimitRules, Limits>();
+
+function limitsOfUser(rules: LimitRules): Limits {
+  const known = limitsOfUsers.get(rules);
+  if (known !== undefined) return known;
+  const compiled = compile(rules);
+  limitsOfUsers.set(rules, compiled);
+  return compiled;
+}
+
+function both(ofAll: Limits | undefined, ofUser: Limits): Limits {
+  if (ofAll === undefined) return ofUser;
+  return {
+    onStoreFailure: ofAll.onStoreFailure === 'Closed' ? 'Closed' : ofUser.onStoreFailure,
+    of: (message) => [...ofAll.of(message), ...ofUser.of(message)],
   };
 }
 

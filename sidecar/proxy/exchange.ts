@@ -1,5 +1,5 @@
 import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
-import type { LeaseResponse, Subject } from '../contract/lease.ts';
+import type { LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { Fields } from '../http1/fields.ts';
 import type { Chunks } from './chunks.ts';
@@ -95,6 +95,8 @@ export interface RequestRecord {
   readonly httpMethod: HttpMethod;
   requestBytes: number;
   subject: Subject | undefined;
+  /** What holds for the user beside the policy of the server; of now, also while a stream is open. */
+  userRules: UserRules | undefined;
   leaseId: string | undefined;
   keyVersion: number | undefined;
   message: Message | undefined;

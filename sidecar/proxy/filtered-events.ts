@@ -17,14 +17,13 @@ import type { ToolFilter } from '../mcp/tool-rules.ts';
 import type { BodyHold } from './body-budget.ts';
 import type { Chunks } from './chunks.ts';
 import { listUnreadable, proxyErrors } from './errors.ts';
-import type { ToolsInForce } from './layers/authorize-tool.ts';
 
 /** Longest list of tools, or event of a stream in which there can be one, in bytes. */
 export const listBytesMax = 8_388_608;
 
 export interface FilteredEventsOptions {
   /** Always undefined where no list of tools can come. */
-  readonly tools: ToolsInForce;
+  readonly tools: () => ToolFilter | undefined;
   /** Whether the user who reads the stream may know of a task. */
   readonly knowsTask: KnowsTask;
   /** Whether a list of tasks can come: as the answer, or as one that is resumed. */

@@ -15,6 +15,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     httpMethod: httpMethods.get(method) ?? 'OTHER',
     requestBytes: 0,
     subject: undefined,
+    userRules: undefined,
     leaseId: undefined,
     keyVersion: undefined,
     message: undefined,

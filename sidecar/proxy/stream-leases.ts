@@ -1,5 +1,5 @@
 import type { RequestDecision } from '../contract/audit.ts';
-import type { LeaseResponse } from '../contract/lease.ts';
+import type { LeaseResponse, UserRules } from '../contract/lease.ts';
 import type { LeaseSource } from './layers/identify.ts';
 import { userOf } from './sessions.ts';
 
@@ -36,12 +36,17 @@ export const streamLeaseLimits: StreamLeaseLimits = {
   checksMax: 16,
 };
 
-/** Ends a stream, and says why on record. */
-export type EndStream = (why: RequestDecision) => void;
+/** What becomes of a stream. */
+export interface StreamFate {
+  /** It may not go on; the reason is for the record. */
+  end(why: RequestDecision): void;
+  /** It goes on, by what holds for its user now. */
+  goOn(userRules: UserRules | undefined): void;
+}
 
 interface Opened {
   readonly hasKey: boolean;
-  readonly end: EndStream;
+  readonly fate: StreamFate;
 }
 
 interface Watched {
@@ -81,9 +86,9 @@ export class StreamLeases {
     return this.#watched.size;
   }
 
-  /** Calls `end` when the stream may not go on; the result takes that back. */
-  add(lease: StreamLease, end: EndStream): () => void {
-    const stream = { hasKey: lease.hasKey, end };
+  /** Tells `fate` what becomes of the stream; the result takes that back. */
+  add(lease: StreamLease, fate: StreamFate): () => void {
+    const stream = { hasKey: lease.hasKey, fate };
     const known = this.#watched.get(lease.credential);
     const watched = known ?? { lease, streams: new Set(), wake: () => {}, judgedAtMs: this.#options.nowMs() };
     watched.streams.add(stream);
@@ -126,6 +131,8 @@ export class StreamLeases {
       return checkMsMin;
     }
     if (verdict.kind === 'end') this.#end(watched, verdict.why, verdict.onlyWithKey);
+    const rules = lease === undefined || lease.decision === 'unauthenticated' ? undefined : lease.userRules;
+    for (const stream of watched.streams) stream.fate.goOn(rules);
     const leftMs = verdict.kind === 'keep' ? verdict.credentialMs : undefined;
     return leftMs === undefined ? checkMsMax : Math.min(checkMsMax, Math.max(checkMsMin, leftMs + afterEndMs));
   }
@@ -134,7 +141,7 @@ export class StreamLeases {
     for (const stream of watched.streams) {
       if (onlyWithKey && !stream.hasKey) continue;
       this.#drop(watched, stream);
-      stream.end(why);
+      stream.fate.end(why);
     }
   }
 

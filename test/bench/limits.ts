@@ -44,7 +44,7 @@ const limiter = new Limiter({
 });
 
 function rulesOf() {
-  return inForce()?.of(message) ?? [];
+  return inForce({ userRules: undefined })?.of(message) ?? [];
 }
 
 for (let user = 0; user < users; user += 1) await limiter.take(`user-${user}`, rulesOf());

@@ -22,7 +22,9 @@ export interface UserKeyPolicyServiceAccount {
 }
 
 export interface UserKeyPolicySubjects {
+  /** As the identity provider names them; the Organization says where it does. */
   readonly groups?: readonly string[];
+  /** Stable ids, as in spec.subject.id of UserKeys: the name that people see may change. */
   readonly users?: readonly string[];
   readonly serviceAccounts?: readonly UserKeyPolicyServiceAccount[];
 }
@@ -137,7 +139,7 @@ export interface UserKeyPolicyAudit {
 export interface UserKeyPolicySpec {
   /** The McpServers of this namespace that the policy is for. */
   readonly servers: UserKeyPolicyServers;
-  /** Whose keys it is about; absent means everybody's. */
+  /** Whose keys it is about: those of users in one of the groups, and those that are named. Absent means everybody's. */
   readonly subjects?: UserKeyPolicySubjects;
   /** Overrides `required` of the headers that the McpServer declares. */
   readonly keys?: UserKeyPolicyKeys;

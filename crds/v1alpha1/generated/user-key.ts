@@ -59,6 +59,18 @@ export interface UserKeyVerification {
   readonly nextAt?: string;
 }
 
+export interface UserKeyApproval {
+  readonly state: 'Requested' | 'Granted' | 'Refused';
+  /** When it was asked for or decided. */
+  readonly at: string;
+  /** Who decided, as the API server or the issuer names them. */
+  readonly by?: string;
+  /** When a grant ends; absent means never. */
+  readonly until?: string;
+  /** In the words of who asked or decided. Never a value. */
+  readonly reason?: string;
+}
+
 export interface UserKeyStatusSubject {
   /** Those of the user's groups that policies of this namespace name. */
   readonly groups: readonly string[];
@@ -115,6 +127,8 @@ export interface UserKeyStatus {
   readonly revoked?: UserKeyRevoked;
   /** What the last probe of the key found out at the upstream. */
   readonly verification?: UserKeyVerification;
+  /** Whether the user may have a key here, where a policy asks for approval. It is about the user at the server, not about one key. */
+  readonly approval?: UserKeyApproval;
   /** What was last seen of the user. Policies for groups are decided by it while the user is not there. */
   readonly subject?: UserKeyStatusSubject;
   /** The first of when its user said that it ends, when the value or its upstream says so, and the age that policies let it have. */

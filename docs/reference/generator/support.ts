@@ -30,7 +30,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'spec.authentication.discoveryKeySecretRef': refused,
   },
   UserKeyPolicy: {
-    'spec.subjects': refused,
     'spec.approval': refused,
     'spec.audit': refused,
   },

@@ -4,7 +4,7 @@ import { gatewayName, labels, serviceName } from '#crds/v1alpha1/names.ts';
 import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 import type { Deployment, NetworkPolicy, PartialObjectMetadata, Service } from '#operator/kube/resources.ts';
 import { remoteCaBundle } from '#operator/policy/server-upstream.ts';
-import { policiesOf } from '#operator/policy/effective-headers.ts';
+import { policiesOf } from '#operator/policy/bound-policies.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { RequestKey } from '#operator/kube/request-key.ts';

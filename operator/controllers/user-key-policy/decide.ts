@@ -1,9 +1,10 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyPolicy, UserKeyPolicyStatus } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { isTimeZone } from '#operator/limits/calendar-day.ts';
-import { isFor, policiesOf, sameHeader } from '#operator/policy/effective-headers.ts';
+import { bind, isFor } from '#operator/policy/bound-policies.ts';
+import { sameHeader } from '#operator/policy/effective-headers.ts';
 import type { ProbeProblem } from '#operator/validation/probe-problems.ts';
-import { validationRules } from '#operator/validation/rules.ts';
+import { validationRules } from '#operator/policy/validation-rules.ts';
 
 import type { Decision } from '../decision.ts';
 import type { ObservedPolicy } from './observe.ts';
@@ -46,7 +47,7 @@ function findProbe({ object, policies, probeProblems }: ObservedPolicy, bound: r
   const asks =
     validation !== undefined && (validation.schedule !== undefined || (validation.onSave ?? 'Off') !== 'Off');
   const without = asks
-    ? bound.filter((server) => validationRules(policiesOf(server, policies)).probes.length === 0)
+    ? bound.filter((server) => validationRules(bind(server, policies, { kind: 'someUser' })).probes.length === 0)
     : [];
   return without.length > 0
     ? { kind: 'probeMissing', servers: without.map(({ metadata }) => metadata.name) }

@@ -4,7 +4,7 @@ import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts'
 import type { RequestKey } from '#operator/kube/request-key.ts';
 import { probeTarget } from '#operator/validation/probe-target.ts';
 import type { ProbeProblem, ProbeProblems } from '#operator/validation/probe-problems.ts';
-import { isFor } from '#operator/policy/effective-headers.ts';
+import { isFor } from '#operator/policy/bound-policies.ts';
 
 import type { Sources } from '../sources.ts';
 

@@ -1,9 +1,9 @@
 import { type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
-import { type EffectiveHeader, effectiveHeaders, policiesOf } from '#operator/policy/effective-headers.ts';
-import { type ExpiryRules, expiryRules } from '#operator/policy/expiry-rules.ts';
-import { validationRules } from '#operator/validation/rules.ts';
+import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
+import { effectivePolicy, policyUserOf } from '#operator/policy/effective-policy.ts';
+import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
 import { type ProbeStanding, probeStanding } from '#operator/validation/standing.ts';
 
 import type { ObservedUserKey } from './observe.ts';
@@ -47,7 +47,7 @@ export function findingOf(observed: ObservedUserKey, age: KeyAge): UserKeyFindin
   if (tenancy.kind === 'none') return { kind: 'noOrganization' };
   if (tenancy.kind === 'conflict') return { kind: 'conflict', organizations: tenancy.organizations };
   if (server === undefined) return { kind: 'serverNotFound' };
-  const headers = effectiveHeaders(server, policies);
+  const { headers, validation } = effectivePolicy(server, policies, policyUserOf(object));
   if (stored === undefined) return { kind: 'keyMissing', headers };
   const onRecord = versionOnRecord(object);
   if (onRecord === undefined) return { kind: 'notOnRecord', headers };
@@ -56,7 +56,7 @@ export function findingOf(observed: ObservedUserKey, age: KeyAge): UserKeyFindin
   if (age.kind === 'expired' && age.isBlocked) return { kind: 'expired', stored, headers };
   const missing = headers.filter((header) => header.required && !has(stored, header)).map(({ name }) => name);
   if (missing.length > 0) return { kind: 'headersMissing', stored, headers, missing };
-  const standing = probeStanding(object, stored.version, validationRules(policiesOf(server, policies)));
+  const standing = probeStanding(object, stored.version, validation);
   return { kind: kindOf(standing, age), stored, headers };
 }
 
@@ -77,8 +77,8 @@ export function ageOf(observed: ObservedUserKey, now: Date): KeyAge {
   return keyAge(stored, expiryOf(observed), now.getTime());
 }
 
-export function expiryOf({ server, policies }: ObservedUserKey): ExpiryRules | undefined {
-  return server === undefined ? undefined : expiryRules(policiesOf(server, policies));
+export function expiryOf({ object, server, policies }: ObservedUserKey): ExpiryRules | undefined {
+  return server === undefined ? undefined : effectivePolicy(server, policies, policyUserOf(object)).expiry;
 }
 
 /** Whether the stored key has a value for `header`. */

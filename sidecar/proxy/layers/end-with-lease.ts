@@ -34,10 +34,13 @@ function endable(source: Chunks, request: OutgoingRequest, streams: StreamLeases
         subjectKey: permission.subjectKey,
         hasKey: permission.decision === 'granted',
       },
-      (why) => {
-        isEnded = true;
-        record.decision = why;
-        source.cancel();
+      {
+        end: (why) => {
+          isEnded = true;
+          record.decision = why;
+          source.cancel();
+        },
+        goOn: (userRules) => (record.userRules = userRules),
       },
     );
   const watched = tellingEnd(source, isOpenEnded(request) ? watch() : later(watch));

@@ -42,7 +42,7 @@ type Filter = (text: string) => FilteredMessage;
 function filterOf({ message, record }: OutgoingRequest, { tools, ownership }: FilterListsOptions): Filter | undefined {
   if (message?.kind !== 'request') return undefined;
   if (message.method === taskList) return (text) => filterTaskList(text, (id) => ownership.ownsTask(record, id));
-  const inForce = message.method === toolList ? tools() : undefined;
+  const inForce = message.method === toolList ? tools(record) : undefined;
   return inForce === undefined ? undefined : (text) => filterToolList(text, inForce, message.era);
 }
 
@@ -108,7 +108,7 @@ function filteringOf(request: OutgoingRequest, options: FilterListsOptions): Fil
   const asked = message?.kind === 'request' ? message : undefined;
   const isForAll = method === 'GET';
   return {
-    tools: isForAll || asked?.method === toolList ? tools : noTools,
+    tools: isForAll || asked?.method === toolList ? () => tools(record) : noTools,
     // A stream for all carries whatever the server sends there; one that answers a request may tell of the task that it begins.
     knowsTask: (id) =>
       isForAll || asked?.method === taskList ? ownership.ownsTask(record, id) : ownership.mayUseTask(record, id),

@@ -94,7 +94,10 @@ function permitDenied(lease: Extract<LeaseResponse, { decision: 'denied' }>): Pe
 }
 
 function remember(record: RequestRecord, lease: LeaseResponse): void {
-  if (lease.decision !== 'unauthenticated') record.subject = lease.subject;
+  if (lease.decision !== 'unauthenticated') {
+    record.subject = lease.subject;
+    record.userRules = lease.userRules;
+  }
   if (lease.decision !== 'granted') return;
   record.leaseId = lease.leaseId;
   record.keyVersion = lease.keyVersion;

@@ -1,12 +1,12 @@
 import type { LimitRule } from '../../contract/quota.ts';
 import type { Limiter, LimitVerdict } from '../../limits/limiter.ts';
-import type { Limits } from '../../limits/limits-in-force.ts';
+import type { Limits, LimitsInForce } from '../../limits/limits-in-force.ts';
 import { toolCall } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import type { ClassifiedRequest, Handler, Layer, Permission, ProxyResponse } from '../exchange.ts';
 
 export interface LimitParts {
-  readonly limits: () => Limits | undefined;
+  readonly limits: LimitsInForce;
   readonly limiter: Pick<Limiter, 'take'>;
   readonly observer: LimitObserver;
   readonly now: () => Date;
@@ -23,7 +23,7 @@ export function limit<R extends ClassifiedRequest>(parts: LimitParts): Layer<R> 
   return (inner) =>
     function limitRequest(request) {
       const { message } = request;
-      const limits = message === undefined || message.kind === 'response' ? undefined : parts.limits();
+      const limits = message === undefined || message.kind === 'response' ? undefined : parts.limits(request.record);
       if (message === undefined || message.kind === 'response' || limits === undefined) return inner(request);
       // A server may take it for a call all the same, which nobody would count.
       if (message.kind === 'notification') {

@@ -253,7 +253,7 @@ const kinds = [
         validation: { schedule: '24h', probe: { tool: { name: 'whoami' } } },
       },
     },
-    unsupported: ['subjects', 'approval', 'audit'].map((field) => [field, field, {}] as const),
+    unsupported: ['approval', 'audit'].map((field) => [field, field, {}] as const),
   },
 ] as const;
 

@@ -113,6 +113,13 @@ const policyCases: readonly Case[] = [
     refusedWith: 'write either names or selector',
   },
   {
+    what: 'some users',
+    path: 'spec.subjects',
+    value: { groups: ['staff'], users: ['u-1'], serviceAccounts: [{ namespace: 'team-a', name: 'agent' }] },
+  },
+  { what: 'users who are nobody', path: 'spec.subjects', value: {}, refusedWith: 'name a group, a user or a' },
+  { what: 'no user', path: 'spec.subjects', value: { users: [] }, refusedWith: 'name a group, a user or a' },
+  {
     what: 'a header required and optional',
     path: 'spec.keys.optional',
     value: ['authorization'],

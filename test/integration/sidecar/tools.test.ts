@@ -1,4 +1,5 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { setTimeout } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import type { PolicySnapshot } from '#contract/watch.ts';
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
@@ -118,6 +119,40 @@ test('what a UserKeyPolicy says of tools reaches a sidecar through the broker, w
   expect(await send(call('whoami'))).toContain(`"authorization":"Bearer ${'*'.repeat('key-of-alice'.length)}"`);
   await eventually(() => real.requests().some(({ decision }) => decision === 'toolDenied'));
   await eventually(() => real.requests().some(({ echoes }) => echoes === 1));
+});
+
+test(verifies('policy:subjects'), async () => {
+  await using real = await startRealBroker();
+  let generation = 0;
+  const write = (subjects: UserKeyPolicy['spec']['subjects'], tools: UserKeyPolicy['spec']['tools']): void => {
+    const written = policyOf('some', {
+      ...(subjects === undefined ? {} : { subjects }),
+      ...(tools === undefined ? {} : { tools }),
+    });
+    generation += 1;
+    real.world.sources.userKeyPolicies.put({ ...written, metadata: { ...written.metadata, generation } });
+  };
+  await using upstream = await Upstream.recording((_request, response, body) => {
+    const { id } = JSON.parse(body) as { id: unknown };
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { tools: [{ name: 'whoami' }] } }));
+  });
+  await using sidecar = await SidecarProcess.start({ broker: real.broker, upstreamPort: upstream.port });
+  const send = async (body: string): Promise<string> =>
+    (await post(sidecar.url, body, { headers: { authorization: real.authorization } })).text();
+  const isDenied = async (): Promise<boolean> => (await send(call('whoami'))).includes('"code":1010');
+  expect(await isDenied()).toBe(false);
+  write({ users: ['somebody-else'] }, { deny: ['whoami'] });
+  await setTimeout(300);
+  expect(await isDenied()).toBe(false);
+  write({ users: [real.alice.id] }, { deny: ['whoami'] });
+  await eventually(isDenied, 1_000);
+  expect(await send(rpc('tools/list'))).toContain('"tools":[]');
+  write(undefined, { deny: ['whoami'] });
+  // From the lease into the snapshot: at no moment may it be called.
+  for (const untilMs = performance.now() + 500; performance.now() < untilMs;) expect(await isDenied()).toBe(true);
+  write({ users: [real.alice.id] }, undefined);
+  await eventually(async () => !(await isDenied()), 1_000);
 });
 
 async function read(response: Response, take: (text: string) => void): Promise<void> {

@@ -84,7 +84,7 @@ export async function probeWorld({
       const found = await prober.try(
         {
           server: tried,
-          headers: effectiveHeaders(tried, []),
+          headers: effectiveHeaders({ server: tried, policies: [] }),
           address,
           version: 0,
           values: [{ name: 'Authorization', value }],

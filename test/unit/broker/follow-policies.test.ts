@@ -4,7 +4,7 @@ import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts'
 import { followSources } from '#operator/broker/follow-sources.ts';
 import { brokerWorld, github, policyOf } from '#test/support/broker-world.ts';
 
-test('leases of a namespace end when a policy there begins, changes or stops to say how old keys may get', () => {
+test('leases of a namespace end when a policy there begins, changes or stops to say what only leases say', () => {
   const { sources, keyStore } = brokerWorld();
   const ended: boolean[] = [];
   const nothing = (): void => undefined;
@@ -29,6 +29,10 @@ test('leases of a namespace end when a policy there begins, changes or stops to 
   expect(write({ keys: { optional: ['A'] } })).toEqual([]);
   expect(write({ expiry: { maxAge: '30d' } })).toEqual([true, false]);
   expect(write({ expiry: { maxAge: '1d' } })).toEqual([true, false]);
+  expect(write({})).toEqual([true, false]);
+  expect(write({ subjects: { users: ['a'] } })).toEqual([true, false]);
+  expect(write({ subjects: { users: ['a'] }, tools: { deny: ['b'] } })).toEqual([true, false]);
+  expect(write({ approval: { required: true } })).toEqual([true, false]);
   expect(write({})).toEqual([true, false]);
   expect(write({ keys: { required: ['A'] } })).toEqual([]);
 });

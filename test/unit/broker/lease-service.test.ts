@@ -47,6 +47,34 @@ function allZeroed(world: BrokerWorld): boolean {
 }
 
 describe('a lease', () => {
+  test('says what holds for its user alone, granted or not', async () => {
+    const world = worldWithKey();
+    const subjects = { users: [alice.id] };
+    const limits = { requests: [{ per: 'Day' as const, max: 3 }] };
+    world.sources.userKeyPolicies.put(policyOf('mine', { subjects, tools: { deny: ['drop_*'] }, limits }));
+    world.sources.userKeyPolicies.put(policyOf('all', { tools: { deny: ['purge'] } }));
+    const userRules = {
+      tools: [{ deny: ['drop_*'] }],
+      limits: { rules: [{ bucket: 'mine/Day', per: 'Day', max: 3 }], onStoreFailure: 'Open' },
+    };
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'granted', userRules });
+    expect(readAnswer(await ask(world, 'token-of-bob'))).not.toHaveProperty('userRules');
+    world.sources.userKeys.put(userKeyOf(alice, github, {}));
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'missing', userRules });
+  });
+
+  test('follows policies for its user: how old a key may get, and what has to be set', async () => {
+    const world = worldWithKey();
+    world.sources.userKeyPolicies.put(
+      policyOf('mine', { subjects: { users: [alice.id] }, keys: { required: ['X-Client-ID'] } }),
+    );
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'missing', hints: [{ name: 'X-Client-ID' }] });
+    world.sources.userKeyPolicies.put(
+      policyOf('mine', { subjects: { users: [bob.id] }, keys: { required: ['X-Client-ID'] } }),
+    );
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'granted' });
+  });
+
   test('has the headers of the user, and is on record', async () => {
     const world = worldWithKey();
     const answer = readAnswer(await ask(world));

@@ -70,30 +70,20 @@ export function managedServer(change: Partial<NonNullable<McpServer['spec']['ups
   return server({ upstream: { managed } });
 }
 
-interface PolicyChange {
+interface PolicyChange extends Partial<UserKeyPolicy['spec']> {
   readonly name?: string;
   readonly namespace?: string;
-  readonly servers?: UserKeyPolicy['spec']['servers'];
-  readonly keys?: UserKeyPolicy['spec']['keys'];
-  readonly tools?: UserKeyPolicy['spec']['tools'];
-  readonly validation?: UserKeyPolicy['spec']['validation'];
-  readonly expiry?: UserKeyPolicy['spec']['expiry'];
-  readonly limits?: UserKeyPolicy['spec']['limits'];
 }
 
 export function policy(change: PolicyChange = {}): UserKeyPolicy {
-  const { name = 'strict', namespace: ns = 'team-a', servers, keys, tools, validation, expiry, limits } = change;
+  const { name = 'strict', namespace: ns = 'team-a', servers, ...spec } = change;
   return {
     apiVersion,
     kind: 'UserKeyPolicy',
     metadata: { name, namespace: ns, uid: `uid-${name}`, generation: 1 },
     spec: {
       servers: servers ?? { selector: {} },
-      ...(keys === undefined ? {} : { keys }),
-      ...(tools === undefined ? {} : { tools }),
-      ...(validation === undefined ? {} : { validation }),
-      ...(limits === undefined ? {} : { limits }),
-      ...(expiry === undefined ? {} : { expiry }),
+      ...spec,
     },
   };
 }

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import type { UserKeyPolicyExpiry } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKeyPolicy, UserKeyPolicyExpiry } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { headerAge, knownEnds } from '#operator/key-state/header-age.ts';
 import { blockedAtMs, expiresAtOf, keyAge, nextChangeAtMs } from '#operator/key-state/key-age.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
 import { expiryRules } from '#operator/policy/expiry-rules.ts';
 import { verifies } from '#test/requirements.ts';
-import { policy } from '#test/unit/controllers/fixtures.ts';
+import { policy, server } from '#test/unit/controllers/fixtures.ts';
 
 const dayMs = 86_400_000;
 const duration = fc
@@ -18,13 +19,17 @@ const expiry = fc.record(
 );
 const version = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 
+function rulesOfAll(policies: readonly UserKeyPolicy[]) {
+  return expiryRules(bind(server(), policies, { kind: 'everyUser' }));
+}
+
 function rulesOf(...expiries: readonly UserKeyPolicyExpiry[]) {
-  return expiryRules(expiries.map((one, index) => policy({ name: `p${index}`, expiry: one })));
+  return rulesOfAll(expiries.map((one, index) => policy({ name: `p${index}`, expiry: one })));
 }
 
 describe('how old keys may get', () => {
   test('is unbounded without a policy that says something of it, and by default 90 days, with a warning 14 before', () => {
-    expect(expiryRules([policy()])).toBeUndefined();
+    expect(rulesOfAll([policy()])).toBeUndefined();
     expect(rulesOf({})).toEqual({
       maxAgeMs: { value: 90 * dayMs, decidedBy: 'p0' },
       warnBeforeMs: { value: 14 * dayMs, decidedBy: 'p0' },
@@ -45,9 +50,9 @@ describe('how old keys may get', () => {
     fc.assert(
       fc.property(fc.array(expiry, { minLength: 1, maxLength: 5 }), expiry, (some, more) => {
         const policies = some.map((one, index) => policy({ name: `p${index}`, expiry: one }));
-        const before = expiryRules(policies);
-        expect(expiryRules(policies.toReversed())).toEqual(before);
-        const after = expiryRules([...policies, policy({ name: 'more', expiry: more })]);
+        const before = rulesOfAll(policies);
+        expect(rulesOfAll(policies.toReversed())).toEqual(before);
+        const after = rulesOfAll([...policies, policy({ name: 'more', expiry: more })]);
         if (before === undefined || after === undefined) throw new Error('there are rules');
         expect(after.maxAgeMs.value).toBeLessThanOrEqual(before.maxAgeMs.value);
         expect(after.warnBeforeMs.value).toBeGreaterThanOrEqual(before.warnBeforeMs.value);

@@ -1,22 +1,28 @@
 import { describe, expect, test } from 'vitest';
 
-import { limitRulesMax } from '#contract/quota.ts';
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { type LimitRules, limitRulesMax } from '#contract/quota.ts';
 import { parseLimitRules } from '#contract/parse-quota.ts';
-import { countedRules, limitRules } from '#operator/limits/limit-rules.ts';
+import { countedRules, limitRules as rulesOf } from '#operator/limits/limit-rules.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
 import { takeAll } from '#operator/limits/take-all.ts';
 import { mcpServer, policyOf } from '#test/support/broker-world.ts';
 
 const server = mcpServer();
 
+function limitRules(policies: readonly UserKeyPolicy[]): LimitRules | undefined {
+  return rulesOf(bind(server, policies, { kind: 'everyUser' }));
+}
+
 describe('the limits of a server', () => {
   test('are none where no policy has any, so that nobody has to look', () => {
-    expect(limitRules(server, [policyOf('keys', { keys: { required: ['Authorization'] } })])).toBeUndefined();
-    expect(limitRules(server, [policyOf('limits', { limits: { onStoreFailure: 'Closed' } })])).toBeUndefined();
+    expect(limitRules([policyOf('keys', { keys: { required: ['Authorization'] } })])).toBeUndefined();
+    expect(limitRules([policyOf('limits', { limits: { onStoreFailure: 'Closed' } })])).toBeUndefined();
   });
 
   test('are those of every policy, each counted for itself, and Closed wins', () => {
     const minute = { requests: [{ per: 'Minute', max: 60 } as const] };
-    const limits = limitRules(server, [
+    const limits = limitRules([
       policyOf('b', { limits: { ...minute, onStoreFailure: 'Closed' } }),
       policyOf('a', { limits: { ...minute, tools: [{ match: 'create_*', per: 'Minute', max: 5 }] } }),
     ]);
@@ -33,7 +39,7 @@ describe('the limits of a server', () => {
 
   test('let a user have max at once where no burst is said', () => {
     const limits = { requests: [{ per: 'Minute', max: 60 } as const, { per: 'Hour', max: 90, burst: 7 } as const] };
-    const rules = countedRules(server, [policyOf('a', { limits })]);
+    const rules = countedRules({ policies: [policyOf('a', { limits })] });
     expect(rules.map(({ bucket }) => ('burst' in bucket ? bucket.burst : undefined))).toEqual([60, 7]);
   });
 
@@ -42,9 +48,9 @@ describe('the limits of a server', () => {
     const policies = Array.from({ length: limitRulesMax / 32 + 1 }, (_, index) =>
       policyOf(`p${index}`, { limits: { tools } }),
     );
-    expect(limitRules(server, policies)?.rules).toEqual([{ bucket: 'too-many-limits', per: 'Day', max: 0 }]);
+    expect(limitRules(policies)?.rules).toEqual([{ bucket: 'too-many-limits', per: 'Day', max: 0 }]);
     const wishes = [{ bucket: 'too-many-limits', wanted: 1 }];
-    const { response } = takeAll(countedRules(server, policies), undefined, { wishes, nowMs: 0 });
+    const { response } = takeAll(countedRules({ policies }), undefined, { wishes, nowMs: 0 });
     expect(response.kind).toBe('limited');
   });
 });

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 
 import { header, policy, server } from '../controllers/fixtures.ts';
@@ -9,9 +11,13 @@ const declared = server({
   headers: [header('Authorization'), header('X-Client-ID', { required: false, title: 'Client' })],
 });
 
-function requiredOf(policies: Parameters<typeof effectiveHeaders>[1]): Record<string, string> {
+function headersOf(policies: readonly UserKeyPolicy[]) {
+  return effectiveHeaders(bind(declared, policies, { kind: 'everyUser' }));
+}
+
+function requiredOf(policies: readonly UserKeyPolicy[]): Record<string, string> {
   return Object.fromEntries(
-    effectiveHeaders(declared, policies).map(({ name, required, decidedBy }) => [
+    headersOf(policies).map(({ name, required, decidedBy }) => [
       name,
       `${required ? 'required' : 'optional'} by ${decidedBy.kind === 'server' ? 'server' : decidedBy.policy}`,
     ]),
@@ -21,7 +27,7 @@ function requiredOf(policies: Parameters<typeof effectiveHeaders>[1]): Record<st
 describe('effective headers', () => {
   test('are as the server declares them without a policy', () => {
     expect(requiredOf([])).toEqual({ Authorization: 'required by server', 'X-Client-ID': 'optional by server' });
-    expect(effectiveHeaders(declared, [])[1]).toEqual({
+    expect(headersOf([])[1]).toEqual({
       name: 'X-Client-ID',
       template: '{value}',
       title: 'Client',

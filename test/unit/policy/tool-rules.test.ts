@@ -2,24 +2,26 @@ import { describe, expect, test } from 'vitest';
 
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import { parseWatchMessage } from '#contract/parse.ts';
-import { watchLineBytesMax } from '#contract/watch.ts';
+import { type ToolRules, watchLineBytesMax } from '#contract/watch.ts';
 import { policySnapshot } from '#operator/broker/policy-snapshot.ts';
-import { toolRules } from '#operator/policy/tool-rules.ts';
+import { bind } from '#operator/policy/bound-policies.ts';
+import { toolRules as toolRulesOf } from '#operator/policy/tool-rules.ts';
 
 import { policy, server } from '../controllers/fixtures.ts';
 
 type Tools = NonNullable<UserKeyPolicy['spec']['tools']>;
 
+function toolRules(policies: readonly UserKeyPolicy[]): readonly ToolRules[] {
+  return toolRulesOf(bind(server(), policies, { kind: 'everyUser' }));
+}
+
 function rulesOf(...tools: readonly Tools[]): unknown {
-  return toolRules(
-    server(),
-    tools.map((one, index) => policy({ name: `p-${index}`, tools: one })),
-  );
+  return toolRules(tools.map((one, index) => policy({ name: `p-${index}`, tools: one })));
 }
 
 describe('tool rules', () => {
   test('are none where no policy speaks of tools', () => {
-    expect(toolRules(server(), [policy(), policy({ name: 'other', keys: { required: ['A'] } })])).toEqual([]);
+    expect(toolRules([policy(), policy({ name: 'other', keys: { required: ['A'] } })])).toEqual([]);
     expect(rulesOf({})).toEqual([]);
     expect(policySnapshot(server(), [policy()])).not.toHaveProperty('tools');
   });
@@ -39,7 +41,7 @@ describe('tool rules', () => {
   test('leave out policies of other servers and namespaces', () => {
     const tools = { deny: ['a'] };
     const others = [policy({ namespace: 'team-b', tools }), policy({ servers: { names: ['gitlab'] }, tools })];
-    expect(toolRules(server(), others)).toEqual([]);
+    expect(toolRules(others)).toEqual([]);
   });
 
   test('that are too many for a snapshot let nobody call anything', () => {

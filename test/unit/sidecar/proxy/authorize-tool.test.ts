@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import type { LeaseResponse } from '#contract/lease.ts';
 import type { PolicySnapshot } from '#contract/watch.ts';
-import { json, jsonOf, missing, policy, rpc, toolCall, world } from './world.ts';
+import { granted, json, jsonOf, missing, policy, rpc, toolCall, world } from './world.ts';
 
 const restricted: PolicySnapshot = { ...policy, tools: [{ deny: ['drop_*'] }, { allow: ['search', 'drop_it'] }] };
 
@@ -9,6 +10,23 @@ function call(name: unknown): string {
 }
 
 describe('a tool call', () => {
+  test('is judged by what holds for its user beside what holds for all', async () => {
+    const lease: LeaseResponse = { ...granted, userRules: { tools: [{ deny: ['search'] }] } };
+    const { send, forwarded } = world({ policy: () => ({ ...policy, tools: [{ deny: ['drop_*'] }] }), lease });
+    for (const name of ['search', 'drop_it'])
+      expect(await jsonOf(await send({ body: call(name) }))).toMatchObject({ error: { code: 1010 } });
+    expect(forwarded).toHaveLength(0);
+    await send({ body: call('other') });
+    const alone = world({ lease });
+    expect(await jsonOf(await alone.send({ body: call('search') }))).toMatchObject({ error: { code: 1010 } });
+    const list = { result: { tools: [{ name: 'search' }, { name: 'other' }] }, jsonrpc: '2.0', id: 'l' };
+    const listing = world({ lease, respond: () => json(200, list) });
+    expect(await jsonOf(await listing.send({ body: rpc('tools/list', {}, 'l') }))).toMatchObject({
+      result: { tools: [{ name: 'other' }] },
+    });
+    expect(forwarded).toHaveLength(1);
+  });
+
   test('that the policy allows goes on', async () => {
     const { send, forwarded, events } = world({ policy: () => restricted });
     expect((await send()).status).toBe(200);

@@ -48,6 +48,21 @@ describe('a request over its limit', () => {
 });
 
 describe('what counts', () => {
+  test('is counted by the limits of its user too, and nobody passes uncounted where one of them is Closed', async () => {
+    const own: LimitRule = { bucket: 'own/Day', per: 'Day', max: 3 };
+    const lease: LeaseResponse = {
+      ...granted,
+      userRules: { limits: { rules: [own], onStoreFailure: 'Closed' } },
+    };
+    const { send, taken } = limitedWorld({ kind: 'granted' }, 'Open', lease);
+    await send({ body: rpc('tools/call', { name: 'create_it' }) });
+    expect(taken).toEqual([[requests.bucket, creating.bucket, own.bucket]]);
+    const uncounted = limitedWorld({ kind: 'unknown' }, 'Open', lease);
+    const response = await uncounted.send({ body: rpc('tools/list', {}) });
+    expect(await jsonOf(response)).toMatchObject({ error: { code: expect.any(Number) } });
+    expect(uncounted.forwarded).toHaveLength(0);
+  });
+
   test('is every request, and for limits of tools the calls that match', async () => {
     const { send, taken } = limitedWorld({ kind: 'granted' });
     await send({ body: rpc('tools/list', {}) });

@@ -31,10 +31,26 @@ function setUp() {
   });
   const streams = new StreamLeases({ leases, nowMs });
   const ends: string[] = [];
-  const open = (lease: StreamLease = ofAlice) => streams.add(lease, (why) => ends.push(why));
+  const rules: unknown[] = [];
+  const fate = { end: (why: string) => ends.push(why), goOn: (now: unknown) => rules.push(now) };
+  const open = (lease: StreamLease = ofAlice) => streams.add(lease, fate);
   const pass = (ms = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
-  return { broker, leases, streams, ends, open, pass };
+  return { broker, leases, streams, ends, rules, open, pass };
 }
+
+test('an open stream goes on by what holds for its user now', async () => {
+  vi.useFakeTimers();
+  const { broker, leases, rules, ends, open, pass } = setUp();
+  open();
+  await pass();
+  broker.lease = { ...granted, userRules: { tools: [{ deny: ['drop_*'] }] } };
+  leases.invalidate('all');
+  await pass();
+  broker.lease = undefined;
+  leases.invalidate('all');
+  await pass(6_000);
+  expect([rules.at(-1), ends]).toEqual([{ tools: [{ deny: ['drop_*'] }] }, []]);
+});
 
 const expiredToken: LeaseResponse = { decision: 'unauthenticated', reason: 'TokenExpired', message: '' };
 
@@ -139,7 +155,7 @@ describe('an open stream', () => {
     const streams = new StreamLeases({ leases, nowMs: () => Date.now() });
     const ends: string[] = [];
     for (let user = 0; user < 200; user += 1) {
-      streams.add({ ...ofAlice, credential: `c-${user}` }, (why) => ends.push(why));
+      streams.add({ ...ofAlice, credential: `c-${user}` }, { end: (why) => ends.push(why), goOn: () => {} });
     }
     await vi.advanceTimersByTimeAsync(1_000);
     expect([most, ends.length, streams.size]).toEqual([streamLeaseLimits.checksMax, 200, 0]);
