@@ -41,6 +41,11 @@ export const requirements = {
   'rights:taken-away': 'a right that is taken away is gone for the next order',
   'rights:unanswered': 'when the API server cannot be asked what a user may do, nothing is done',
   'rights:can-i': 'kubectl auth can-i and the operator say the same',
+  'rights:roles': 'each role may do exactly its row of the table, in the namespace where it is bound and nowhere else',
+  'rights:own-only': 'users reach their own keys, requests and access tokens only',
+  'rights:no-values': 'administrators see and end keys, and can neither read nor write one',
+  'rights:key-state': 'only the operator writes what stands in a UserKey',
+  'rights:hand-on': 'whoever administers a namespace can make users of it, and nothing more than they are',
   'rights:take-back': 'users list what they may use, and delete what is their own without any further right',
   'organizations:separate': 'what belongs to one organization is of no use in another',
   'policy:subjects':

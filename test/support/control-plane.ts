@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -23,6 +23,8 @@ export interface ControlPlane extends AsyncDisposable {
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
   restartApiServer(): Promise<void>;
+  /** Runs controllers of the cluster beside it, by the names of kube-controller-manager, until the whole is disposed. */
+  startControllers(names: readonly string[]): void;
   /** Ends the API server in the middle of whatever it does. `startApiServer` brings it back. */
   killApiServer(): Promise<void>;
 }
@@ -43,8 +45,15 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const kubectlPath = join(await binaries(), 'kubectl');
   const kubectl = (args: readonly string[], input?: string): Promise<string> =>
     run(kubectlPath, ['--kubeconfig', kubeconfig, ...args], input === undefined ? {} : { input });
+  const controllers: ChildProcess[] = [];
+  const managerPath = join(await binaries(), 'kube-controller-manager');
   return {
     kubeconfig,
+    startControllers: (names) => {
+      const flags = [`--kubeconfig=${kubeconfig}`, `--controllers=${names.join(',')}`];
+      const rest = ['--leader-elect=false', '--secure-port=0'];
+      controllers.push(spawn(managerPath, [...flags, ...rest], { stdio: 'ignore' }));
+    },
     source: kubeconfigConnection(kubeconfig),
     kubectl,
     installCrds: () => installCrds(kubectl),
@@ -52,7 +61,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     startApiServer: async () => void (await command('start-apiserver')),
     restartApiServer: async () => void (await command('restart-apiserver')),
     killApiServer: () => kill(join(folder, 'run/apiserver.pid')),
-    [Symbol.asyncDispose]: async () => void (await command('down')),
+    [Symbol.asyncDispose]: async () => {
+      for (const child of controllers) child.kill('SIGKILL');
+      await command('down');
+    },
   };
 }
 
