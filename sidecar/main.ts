@@ -142,7 +142,7 @@ function createProxy(options: Options, { drain, backlog }: Shared): Proxy {
     ...common,
     most,
     createRemote: remoteFactory(backlog),
-    relay: createRelay(),
+    createRelay: (bounds: () => Bounds) => createRelay(bounds, { backlog, nowMs }),
     notReady: () => [],
   };
   switch (serving.mode) {
@@ -320,10 +320,7 @@ function forbidMemoryDumps(): void {
 /** Bun reads this before any of our code runs, so it can only be set from outside; the image does. */
 function warnOfFewConnections(): void {
   if (process.env['BUN_CONFIG_MAX_HTTP_REQUESTS'] !== undefined) return;
-  log(
-    'warn',
-    'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 calls to the broker and to Services of the cluster at a time',
-  );
+  log('warn', 'BUN_CONFIG_MAX_HTTP_REQUESTS is not set: at most 256 calls to the broker at a time');
 }
 
 main();

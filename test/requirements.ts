@@ -117,6 +117,13 @@ export const requirements = {
   'mcp:26-host-is-the-upstreams': 'the upstream sees its own Host',
   'gateway:handshake-limit':
     'a server that accepts a connection and never ends the TLS handshake is given up in time, and its connection closed',
+  'gateway:own-ca-only':
+    'the CA that an McpServer names takes the place of the public roots: a certificate of those is refused',
+  'gateway:http2-only': 'a server that speaks HTTP/2 only is told by a code of its own, with what to do',
+  'gateway:relay-connect-limit': 'a sidecar that accepts no connection is waited for no longer than the McpServer says',
+  'gateway:relay-streams-bodies': 'a body for a server of the cluster goes on as it comes, and is never kept whole',
+  'availability:silent-broker':
+    'a broker that accepts connections and says nothing holds no request for longer than 8 s',
   'gateway:oauth-flow': "the official client's OAuth flow leads from the gateway's challenge to the tool result",
   'gateway:serves': 'the gateway of the chart serves a remote server and a server of the cluster',
   'mcp:27-tls-verified': 'a remote upstream is verified by its name and its CA, and by nothing else',

@@ -36,7 +36,7 @@ export interface GatewayParts {
   readonly belongings: ServerParts['belongings'];
   readonly held: ServerParts['held'];
   readonly createRemote: (server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds) => Upstream;
-  readonly relay: Relay;
+  readonly createRelay: (bounds: () => Bounds) => Relay;
   readonly reportUnexpected: (error: unknown) => void;
 }
 
@@ -128,7 +128,7 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     belongings,
     held,
     externalUrl,
-    relay,
+    createRelay,
     createRemote,
     nowMs,
   } = around.parts;
@@ -163,7 +163,7 @@ function serve(server: ServerRef, followed: FollowedServer, around: Surroundings
     policy,
     allowed,
     bounds,
-    relay,
+    relay: createRelay(bounds),
     drain,
     audit: { queue: around.reporting.spool, server, clock: { nowMs } },
   });

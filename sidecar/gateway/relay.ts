@@ -1,7 +1,7 @@
 import { Fields } from '../http1/fields.ts';
+import type { StreamedBody } from '../http1/request-head.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { Bounds } from '../proxy/bounds-in-force.ts';
-import { streamOf } from '../proxy/chunks.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type { Handler, IncomingRequest, ProxyResponse } from '../proxy/exchange.ts';
 import { type AuditOptions, auditRefusals } from '../proxy/layers/audit.ts';
@@ -12,6 +12,7 @@ import { limitHead } from '../proxy/layers/limit-head.ts';
 import { prefixHeader, publicPrefix } from '../proxy/message-chunks.ts';
 import { serveMetadata } from '../proxy/layers/serve-metadata.ts';
 import { metadataParameter, type ProtectedResource } from '../proxy/protected-resource.ts';
+import { unanswered } from '../proxy/unanswered.ts';
 
 /** To the Service of a server in the cluster. `path` is the server's own, with the query. */
 export type Relay = (request: RelayedRequest) => Promise<ProxyResponse>;
@@ -20,7 +21,9 @@ export interface RelayedRequest {
   readonly url: string;
   readonly method: string;
   readonly headers: Fields;
-  readonly body: ReadableStream<Uint8Array> | undefined;
+  readonly body: Uint8Array | StreamedBody | undefined;
+  /** Where it comes from: who the user is, is read by the sidecar only. */
+  readonly peer: string;
   readonly signal: AbortSignal;
 }
 
@@ -47,7 +50,7 @@ export function relayToSidecar(parts: RelayParts): Handler<IncomingRequest> {
 
 function relayed({ policy, relay, resource, drain }: RelayParts): Handler<IncomingRequest> {
   return async function relayRequest(request) {
-    const { method, signal } = request;
+    const { method, peer, signal } = request;
     const headers = new Fields(request.headers);
     dropHopByHopFields(headers);
     // The HTTP client writes these two for the new connection.
@@ -55,22 +58,28 @@ function relayed({ policy, relay, resource, drain }: RelayParts): Handler<Incomi
     headers.delete('content-length');
     // Where a server of the transport of 2024-11-05 names a URL for messages, its sidecar has to know what stands before it here.
     if (method === 'GET') headers.set(prefixHeader, publicPrefix(request.headers, resource.endpoint));
-    const body = hasBody(request) ? streamOf(request.body.chunks()) : undefined;
+    const body = bodyOf(request);
     const url = urlOf(policy(), request, resource.endpoint.path);
     try {
-      const response = await relay({ url, method, headers, body, signal });
+      const response = await relay({ url, method, headers, body, peer, signal });
       const answer = withOurChallenge(response, resource, request);
       // Whatever else streams may still have a result to bring.
       return method === 'GET' ? endWithDrain(answer, drain) : answer;
     } catch (cause) {
       if (signal.aborted) throw new ProxyError('ClientClosed', 'The client has gone.', { cause });
-      throw new ProxyError('UpstreamUnavailable', 'The MCP server did not answer.', { cause });
+      throw unanswered(cause);
     }
   };
 }
 
-function hasBody({ method, body }: IncomingRequest): boolean {
-  return method === 'POST' && body.declaredBytes !== 0;
+/** As far as it is here: the rest goes on as it comes. */
+function bodyOf({ method, body }: IncomingRequest): Uint8Array | StreamedBody | undefined {
+  if (method !== 'POST') return undefined;
+  const whole = body.here();
+  if (whole !== undefined) return whole;
+  const { declaredBytes } = body;
+  const chunks = body.chunks();
+  return { declaredBytes, read: () => chunks.read(), cancel: () => chunks.cancel() };
 }
 
 /** The endpoint has the server's own path; whatever else there is keeps the path that the server gave it. */

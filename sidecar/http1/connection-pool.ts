@@ -1,6 +1,7 @@
 import { type Answer, Connection, type ConnectionOwner, type SentRequest, Unanswered } from './connection.ts';
 import type { Backlog } from './backlog.ts';
 import { Http1Error } from './http1-error.ts';
+import { isStreamed } from './request-head.ts';
 import type { Dial } from './socket.ts';
 
 export interface PoolOptions {
@@ -121,6 +122,7 @@ export class ConnectionPool implements ConnectionOwner {
       if (connection !== undefined) return connection;
     } catch (cause) {
       this.#open -= 1;
+      if (cause instanceof Http1Error) throw cause;
       throw new Http1Error('ConnectFailed', 'the server accepts no connection', { cause });
     } finally {
       timeout.clear();
@@ -133,8 +135,9 @@ export class ConnectionPool implements ConnectionOwner {
   }
 }
 
-function mayRepeat(error: unknown, { repeatable, signal }: PooledRequest): boolean {
-  return error instanceof Unanswered && (error.unread || repeatable) && !signal.aborted;
+function mayRepeat(error: unknown, { repeatable, signal, body }: PooledRequest): boolean {
+  // A streamed body cannot be read again.
+  return error instanceof Unanswered && (error.unread || repeatable) && !signal.aborted && !isStreamed(body);
 }
 
 function tooOld(): Http1Error {

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { Backlog } from './backlog.ts';
 import type { Fields } from './fields.ts';
 import { Http1Error } from './http1-error.ts';
-import { type WireRequest, writeRequest } from './request-head.ts';
+import { isStreamed, type StreamedBody, type WireRequest, writePiece, writeRequest } from './request-head.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { ResponseHead } from './response-head.ts';
 import { ResponseReader } from './response-reader.ts';
@@ -48,6 +48,10 @@ interface Exchange {
   readonly reader: ResponseReader;
   /** What is still to be sent. */
   unsent: readonly Uint8Array[];
+  /** Where more of the request comes from, until all of it has come. */
+  streamed: StreamedBody | undefined;
+  /** Whether that was asked for more. */
+  asking: boolean;
   body: BodyQueue | undefined;
   /** Whether a byte of the answer came. */
   heard: boolean;
@@ -90,6 +94,8 @@ export class Connection implements SocketListener {
       timer: answerMsMax === undefined ? undefined : setTimeout(this.#beLate, answerMsMax),
       reader: new ResponseReader(),
       unsent: writeRequest(request, this.#host),
+      streamed: isStreamed(request.body) ? request.body : undefined,
+      asking: false,
       body: undefined,
       heard: false,
     };
@@ -158,7 +164,30 @@ export class Connection implements SocketListener {
       }
       exchange.unsent = later;
     }
+    this.#ask(exchange);
     return true;
+  }
+
+  /** Only once all before it is out: a slow server makes the client wait. */
+  #ask(exchange: Exchange): void {
+    const { streamed } = exchange;
+    if (streamed === undefined || exchange.asking) return;
+    exchange.asking = true;
+    streamed.read().then(
+      (bytes) => this.#sendOn(exchange, streamed, bytes),
+      (cause: unknown) => {
+        if (this.#exchange !== exchange) return;
+        this.#fail(new Http1Error('Cancelled', 'the client did not send its whole body', { cause }));
+      },
+    );
+  }
+
+  #sendOn(exchange: Exchange, streamed: StreamedBody, bytes: Uint8Array | undefined): void {
+    if (this.#exchange !== exchange) return;
+    exchange.asking = false;
+    if (bytes === undefined) exchange.streamed = undefined;
+    exchange.unsent = writePiece(streamed, bytes);
+    this.#flush(exchange);
   }
 
   #deliver(exchange: Exchange, content: Uint8Array | undefined): void {
@@ -198,7 +227,8 @@ export class Connection implements SocketListener {
 
   #finish(exchange: Exchange, head: ResponseHead): void {
     this.#release();
-    if (!head.keptAlive || exchange.reader.excess || exchange.unsent.length > 0) return this.#close();
+    const isSent = exchange.unsent.length === 0 && exchange.streamed === undefined;
+    if (!head.keptAlive || exchange.reader.excess || !isSent) return this.#close();
     if (exchange.body !== undefined) this.#socket?.resume();
     this.#owner.idle(this);
   }
@@ -223,6 +253,7 @@ export class Connection implements SocketListener {
     if (this.#exchange === undefined) return;
     clearTimeout(this.#exchange.timer);
     this.#exchange.signal.removeEventListener('abort', this.#cut);
+    this.#exchange.streamed?.cancel();
     this.#exchange = undefined;
   }
 }

@@ -4,6 +4,8 @@ export type Http1ErrorCode =
   | 'ConnectTimeout'
   /** No complete head in time. */
   | 'AnswerTimeout'
+  /** The server speaks another protocol, which is HTTP/2. */
+  | 'OtherProtocol'
   /** The connection ended before the answer did. */
   | 'BrokenOff'
   /** What came is not HTTP/1.1, or can be read in two ways. */
@@ -22,6 +24,10 @@ export class Http1Error extends Error {
     this.name = 'Http1Error';
     this.code = code;
   }
+}
+
+export function otherProtocol(cause?: Error | null): Http1Error {
+  return new Http1Error('OtherProtocol', 'the server speaks HTTP/2 and not HTTP/1.1', { cause: cause ?? undefined });
 }
 
 export function malformed(message: string): Http1Error {

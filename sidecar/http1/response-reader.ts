@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { ChunkedDecoder } from './chunked.ts';
 import { HeadCollector } from './head-collector.ts';
-import { Http1Error, malformed } from './http1-error.ts';
+import { Http1Error, malformed, otherProtocol } from './http1-error.ts';
 import { type Framing, parseResponseHead, type ResponseHead } from './response-head.ts';
 
 /** Longest head, bytes; answers before the final one (1xx) count in. */
@@ -35,6 +35,7 @@ export class ResponseReader {
    * @throws Http1Error `Malformed`
    */
   feed(bytes: Buffer): Uint8Array | undefined {
+    if (this.#head === undefined && this.#heads.heldBytes === 0 && isSettings(bytes)) throw otherProtocol();
     let rest: Buffer | undefined = bytes;
     while (this.#head === undefined) {
       const found = this.#heads.take(rest);
@@ -84,6 +85,14 @@ export class ResponseReader {
     this.#excess = chunks.consumed < bytes.byteLength;
     return contentBytes === 0 ? undefined : bytes.subarray(0, contentBytes);
   }
+}
+
+const frameHeadBytes = 9;
+const settingsType = 4;
+
+/** What a server of HTTP/2 begins with (RFC 9113, 3.4): a frame SETTINGS of stream 0, which is no status line. */
+function isSettings(bytes: Buffer): boolean {
+  return bytes.byteLength >= frameHeadBytes && bytes[3] === settingsType && bytes.readUInt32BE(5) === 0;
 }
 
 function bytesOf(framing: Framing): number {

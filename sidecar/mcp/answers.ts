@@ -38,6 +38,8 @@ export const rpcCodes = {
   auditUnavailable: 1504,
   overloaded: 1505,
   upstreamTimeout: 1506,
+  upstreamProtocol: 1508,
+  upstreamConnectTimeout: 1509,
 } as const;
 
 export interface RpcError {

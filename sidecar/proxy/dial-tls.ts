@@ -2,7 +2,7 @@
 import type { Buffer } from 'node:buffer';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { Http1Error } from '../http1/http1-error.ts';
+import { Http1Error, otherProtocol } from '../http1/http1-error.ts';
 import type { Dial, Socket, SocketListener } from '../http1/socket.ts';
 
 export interface TlsDialOptions {
@@ -114,6 +114,7 @@ const toAttempt: Bun.SocketHandler<Attempt> = {
 };
 
 function refusalOf(socket: Bun.Socket<Attempt>, success: boolean, error: Error | null): Http1Error | undefined {
+  if (error !== null && noCommonProtocol.test(error.message)) return otherProtocol(error);
   if (!success || error !== null || !socket.authorized) {
     return refused(error === null ? 'the TLS handshake failed' : `the TLS handshake failed: ${error.message}`, error);
   }
@@ -122,10 +123,11 @@ function refusalOf(socket: Bun.Socket<Attempt>, success: boolean, error: Error |
   const mismatch = checkServerIdentity(socket.data.hostname, certificate);
   if (mismatch !== undefined) return refused('the certificate is of another host', mismatch);
   const { alpnProtocol } = socket;
-  return alpnProtocol === 'http/1.1' || alpnProtocol === false || alpnProtocol === null
-    ? undefined
-    : refused('the server does not speak HTTP/1.1', null);
+  return alpnProtocol === 'http/1.1' || alpnProtocol === false || alpnProtocol === null ? undefined : otherProtocol();
 }
+
+/** The alert of a server that takes none of the protocols that it was offered (RFC 7301, 3.2). */
+const noCommonProtocol = /NO_APPLICATION_PROTOCOL/;
 
 function refused(message: string, cause: Error | null | undefined): Http1Error {
   return new Http1Error('ConnectFailed', message, { cause: cause ?? undefined });

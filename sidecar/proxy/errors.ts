@@ -41,6 +41,8 @@ export const proxyErrors = {
   Overloaded: answered(503, 'denied', rpcCodes.overloaded),
   UpstreamUnavailable: answered(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   UpstreamTimeout: answered(504, 'upstreamUnavailable', rpcCodes.upstreamTimeout),
+  UpstreamConnectTimeout: answered(504, 'upstreamUnavailable', rpcCodes.upstreamConnectTimeout),
+  UpstreamProtocol: answered(502, 'upstreamUnavailable', rpcCodes.upstreamProtocol),
   DestinationRefused: answered(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   ListUnreadable: answered(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
   ResponseEncoded: answered(502, 'upstreamUnavailable', rpcCodes.responseEncoded),

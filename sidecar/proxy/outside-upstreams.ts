@@ -1,23 +1,17 @@
-/** For servers that are not in this pod: verified TLS of our own to those outside the cluster, Bun's `fetch` to its Services. */
+/** For servers that are not in this pod: verified TLS to those outside the cluster, TCP to its Services. */
 import type { Destination } from '../destinations/destination.ts';
 import type { Relay } from '../gateway/relay.ts';
 import type { RemoteUpstream } from '../gateway/remote.ts';
 import type { Backlog } from '../http1/backlog.ts';
 import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import { Http1Error } from '../http1/http1-error.ts';
-import { Fields } from '../http1/fields.ts';
-import { chunksOf } from './chunks.ts';
 import { dialTls } from './dial-tls.ts';
+import { dialTo } from './upstream.ts';
 import { ProxyError } from './errors.ts';
-import type { ProxyResponse } from './exchange.ts';
 import type { Upstream } from './layers/forward.ts';
-import { wholeIfSmall } from './whole-body.ts';
 
 /** The sidecar keeps them for 120 s. */
-const relayIdleSeconds = 60;
-
-/** What every call of ours has in common: no proxy of the environment, no redirect, no limit that is not ours, raw bytes. */
-const plain = { redirect: 'manual', proxy: false, timeout: false, decompress: false } as const;
+const relayIdleMsMax = 60_000;
 
 export interface RemoteUpstreamOptions {
   readonly destination: Destination;
@@ -97,18 +91,22 @@ function bare(hostname: string): string {
 }
 
 /** Services of the cluster. The body goes on as it comes. */
-export function createRelay(): Relay {
-  const session = new Bun.FetchSession({ keepAlive: { idleTimeout: relayIdleSeconds } });
-  return async ({ url, method, headers, body, signal }) => {
-    const content = body === undefined ? {} : { body };
-    return proxied(await session.fetch(url, { ...plain, method, headers: [...headers], signal, ...content }));
+export function createRelay(
+  bounds: () => Pick<Waits, 'connectMsMax'>,
+  { backlog, nowMs }: Pick<RemoteUpstreamOptions, 'backlog' | 'nowMs'>,
+): Relay {
+  // The sidecar says when an answer is late, with the id of the request.
+  const waits = (): Waits => ({ connectMsMax: bounds().connectMsMax, answerMsMax: undefined });
+  let current: { readonly host: string; readonly pool: ConnectionPool } | undefined;
+  return async ({ url, method, headers, body, peer: account, signal }) => {
+    const { host, hostname, port, pathname, search } = new URL(url);
+    if (current?.host !== host) {
+      const dial = dialTo(hostname, Number(port === '' ? 80 : port));
+      const limits = { idleMsMax: relayIdleMsMax, connectionsMax };
+      current = { host, pool: new ConnectionPool({ dial, host, limits, waits, backlog, nowMs }) };
+    }
+    const repeatable = method !== 'POST';
+    const target = pathname + search;
+    return current.pool.send({ method, target, headers, body, account, signal, repeatable });
   };
-}
-
-async function proxied({ status, headers: received, body }: Response): Promise<ProxyResponse> {
-  const headers = new Fields(received);
-  if (body === null) return { status, headers, body: undefined };
-  const declaredBytes = Number(headers.get('content-length') ?? 0);
-  const chunks = chunksOf(body);
-  return { status, headers, body: declaredBytes === 0 ? chunks : await wholeIfSmall(chunks, declaredBytes) };
 }

@@ -33,7 +33,7 @@ export function createUpstream({ origin, waits, backlog, nowMs }: UpstreamOption
     pool.send({ method, target: path + query, headers, body, account, signal, repeatable });
 }
 
-function dialTo(hostname: string, port: number): Dial {
+export function dialTo(hostname: string, port: number): Dial {
   return (listener) =>
     Bun.connect<SocketListener>({ hostname, port, data: listener, allowHalfOpen: true, socket: toListener });
 }

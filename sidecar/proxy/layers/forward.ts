@@ -1,7 +1,7 @@
 import type { Fields } from '../../http1/fields.ts';
-import { Http1Error } from '../../http1/http1-error.ts';
 import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
+import { unanswered } from '../unanswered.ts';
 import type { Handler, OutgoingRequest, ProxyResponse } from '../exchange.ts';
 import { shareOf } from '../user-shares.ts';
 
@@ -54,12 +54,6 @@ export function forward(upstream: Upstream, clock: { readonly nowMs: () => numbe
       throw unanswered(cause);
     }
   };
-}
-
-function unanswered(cause: unknown): ProxyError {
-  return cause instanceof Http1Error && cause.code === 'AnswerTimeout'
-    ? new ProxyError('UpstreamTimeout', 'The MCP server behind the proxy did not answer in time.', { cause })
-    : new ProxyError('UpstreamUnavailable', 'The MCP server behind the proxy did not answer.', { cause });
 }
 
 /** HTTP has GET and DELETE safe to repeat (RFC 9110, 9.2.2). */

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { verifies } from '#test/requirements.ts';
@@ -309,4 +310,17 @@ test('does not wait for ever at the end', async () => {
   expect(await world.sidecar.stop()).toBe(0);
   expect(performance.now() - startedMs).toBeLessThan(3_000);
   await eventually(() => world.broker.events.size === 1);
+});
+
+test(verifies('availability:silent-broker'), async () => {
+  await using world = await setUp();
+  expect(await world.send()).toBe(200);
+  await world.broker.kill();
+  // As behind a node that died: what listens there says nothing, not even of TLS.
+  const silent = createServer((socket) => socket.resume().on('error', () => {}));
+  await new Promise<void>((resolve) => silent.listen(world.broker.port, '127.0.0.1', resolve));
+  const startedMs = performance.now();
+  expect(await world.send('bob')).toBe(503);
+  expect(performance.now() - startedMs).toBeLessThan(8_000);
+  silent.close();
 });

@@ -1,7 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createSecureServer as createSecureHttp2Server } from 'node:http2';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { PolicySnapshot, ServerUpstream } from '#contract/watch.ts';
@@ -20,6 +25,7 @@ beforeAll(async () => {
 });
 
 const wiki = { namespace: 'team-b', name: 'wiki' };
+const own = { namespace: 'team-b', name: 'own' };
 
 function snapshotOf(upstream: ServerUpstream, more: Partial<PolicySnapshot> = {}): PolicySnapshot {
   return { ...policy, server: wiki, title: 'Wiki', upstream, ...more };
@@ -188,13 +194,16 @@ describe('a remote server that does not answer', () => {
     const { port } = silent.address() as AddressInfo;
     await using world = await setUp(remote(port, { url: `https://127.0.0.1:${port}/mcp` }));
     const startedMs = performance.now();
-    expect(await codeOf(await post(world.url, call('search'), { token: 'alice' }))).toBe(1502);
+    expect(await codeOf(await post(world.url, call('search'), { token: 'alice' }))).toBe(1509);
     expect(performance.now() - startedMs).toBeLessThan(8_000);
     await eventually(() => open === 0);
     expect(connections).toBe(1);
     silent.close();
   });
 });
+
+/** RFC 9113, 3.4: what such a server says first. */
+const settingsFrame = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 
 describe('a key', () => {
   async function expectRefused(upstream: ServerUpstream, status = 200): Promise<string> {
@@ -217,6 +226,26 @@ describe('a key', () => {
     expect(upstream.received).toEqual([]);
   });
 
+  test(verifies('gateway:own-ca-only'), async () => {
+    // For this gateway the test's authority is among the public roots.
+    const directory = await mkdtemp(join(tmpdir(), 'roots-'));
+    await using _removed = { [Symbol.asyncDispose]: () => rm(directory, { recursive: true }) };
+    const roots = join(directory, 'roots.pem');
+    await writeFile(roots, certificate.ca);
+    await using upstream = await Upstream.recording(undefined, certificate);
+    await using broker = await BrokerDouble.start();
+    broker.setLease('alice', granted('alice', 'key-of-alice'));
+    const { ca: _, ...publicRoots } = remote(upstream.port) as Extract<ServerUpstream, { kind: 'remote' }>;
+    const other = await makeTestCertificate(['localhost']);
+    broker.others.set('team-b/wiki', snapshotOf(publicRoots));
+    broker.others.set('team-b/own', snapshotOf({ ...publicRoots, ca: other.ca }, { server: own }));
+    const env = { NODE_EXTRA_CA_CERTS: roots };
+    await using gateway = await SidecarProcess.start({ broker, upstreamPort: 0, serving: ['--mode=gateway'], env });
+    expect(await codeOf(await post(urlOf(gateway), call('search'), { token: 'alice' }))).toBeUndefined();
+    expect(await codeOf(await post(urlOf(gateway, own), call('search'), { token: 'alice' }))).toBe(1502);
+    expect(upstream.received).toHaveLength(1);
+  });
+
   test('is not sent where the certificate has run out, or is of another address', async () => {
     const old = await makeTestCertificate(['localhost'], { sinceMs: 60_000 });
     await using late = await Upstream.recording(undefined, old);
@@ -236,12 +265,25 @@ describe('a key', () => {
     expect(upstream.received[0]?.headers['x-api-key']).toBe('key-of-alice');
   });
 
-  test('is not sent to a server that speaks HTTP/2 only', async () => {
+  test(verifies('gateway:http2-only'), async () => {
     const server = createSecureHttp2Server({ ...certificate, allowHTTP1: false });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const answer = await expectRefused(remote((server.address() as AddressInfo).port));
+    await using world = await setUp(remote((server.address() as AddressInfo).port));
+    const answer = (await (await post(world.url, call('search'), { token: 'alice' })).json()) as object;
     server.close();
-    expect(answer).toContain('did not answer');
+    expect(answer).toMatchObject({ id: 1, error: { code: 1508, message: expect.stringContaining('HTTP/2 only') } });
+    expect(JSON.stringify(answer)).toContain('Its administrator has to let HTTP/1.1 in');
+    await eventually(() => world.broker.events.size === 1);
+    expect([...world.broker.events.values()]).toMatchObject([{ decision: 'upstreamUnavailable', rpcStatus: 1508 }]);
+    expect(world.gateway.output).toContain('the server speaks HTTP/2 and not HTTP/1.1');
+  });
+
+  test(`${verifies('gateway:http2-only')}: also one that agrees to anything and begins as HTTP/2 does`, async () => {
+    const server = createTlsServer(certificate, (socket) => void socket.on('error', () => {}).write(settingsFrame));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await using world = await setUp(remote((server.address() as AddressInfo).port));
+    expect(await codeOf(await post(world.url, call('search'), { token: 'alice' }))).toBe(1508);
+    server.close();
   });
 
   test(`${verifies('mcp:27-tls-verified')}: a key is not sent in the clear, a snapshot with an http URL is none`, async () => {
@@ -388,6 +430,43 @@ describe('a server of the cluster', () => {
     expect(upstream.received).toHaveLength(1);
   });
 
+  test(verifies('gateway:relay-connect-limit'), async () => {
+    await using deaf = await startDeaf();
+    await using broker = await BrokerDouble.start();
+    const upstream = { kind: 'cluster', url: `http://127.0.0.1:${deaf.port}/mcp` } as const;
+    broker.policy = { ...policy, upstream, bounds: { connectMsMax: 700 } };
+    await using gateway = await startGateway(broker);
+    const startedMs = performance.now();
+    const response = await post(urlOf(gateway, policy.server), call('search'), { token: 'alice' });
+    expect(performance.now() - startedMs).toBeLessThan(3_000);
+    expect([response.status, await codeOf(response)]).toEqual([504, 1509]);
+    await gateway.stop();
+    expect([...broker.events.values()]).toMatchObject([{ decision: 'upstreamUnavailable', rpcStatus: 1509 }]);
+  });
+
+  test(verifies('gateway:relay-streams-bodies'), async () => {
+    await using upstream = await Upstream.recording();
+    await using world = await setUpCluster(upstream, { bounds: { bodyBytesMax: 8_388_608 } });
+    // A chunked body, in pieces that no chunk of the client ends with.
+    const text = call('search', { text: 'x'.repeat(3_000_000) });
+    const pieces = [text.slice(0, 1), text.slice(1, 100_000), text.slice(100_000)];
+    const body = ReadableStream.from(pieces.map((piece) => new TextEncoder().encode(piece)));
+    const headers = { authorization: 'Bearer alice', 'content-type': 'application/json' };
+    const streamed = { method: 'POST', headers, body, duplex: 'half' } as RequestInit;
+    expect((await fetch(world.url, streamed)).status).toBe(200);
+    expect(upstream.received.at(-1)?.body === text).toBe(true);
+
+    // One that breaks off reaches nobody, and the next one is served.
+    const { port } = world.gateway;
+    const half = connect(port, '127.0.0.1');
+    half.write(`POST /team-a/notes/mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n`);
+    half.write(`Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"jsonrpc"`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    half.destroy();
+    expect((await post(world.url, call('search'), { token: 'alice' })).status).toBe(200);
+    expect(upstream.received).toHaveLength(2);
+  });
+
   test('sends strangers to log in under the URL that they know', async () => {
     await using upstream = await Upstream.recording();
     await using world = await setUpCluster(upstream, { issuers: ['https://login.example'] });
@@ -485,4 +564,29 @@ describe('the proxy of an agent', () => {
 
 async function codeOf(response: Response): Promise<number | undefined> {
   return ((await response.json()) as { readonly error?: { readonly code: number } }).error?.code;
+}
+
+/** Listens, and its queue is full: further connections are neither accepted nor refused. */
+async function startDeaf(): Promise<{ readonly port: number } & AsyncDisposable> {
+  const script = [
+    'import socket, sys',
+    's = socket.socket()',
+    's.bind(("127.0.0.1", 0))',
+    's.listen(0)',
+    'print(s.getsockname()[1], flush=True)',
+    'sys.stdin.read()',
+  ];
+  const child = spawn('python3', ['-c', script.join('\n')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const port = Number(line.toString());
+  const waiting = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  await once(waiting[0]!, 'connect');
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of waiting) socket.destroy();
+      child.stdin.end();
+      await once(child, 'exit');
+    },
+  };
 }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { type AddressInfo, createServer, type Socket as NodeSocket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Answer } from '#sidecar/http1/connection.ts';
@@ -310,6 +311,109 @@ describe('an answer', () => {
       setTimeout(() => socket.write('2\r\nok\r\n0\r\n\r\n'), 150);
     });
     expect(await sendText(poolTo(server.port, { answerMsMax: 50 }))).toBe('ok');
+  });
+});
+
+describe('a body that is sent as it comes', () => {
+  function streamed(declaredBytes: number | undefined, pieces: readonly (string | Error)[]) {
+    const left = [...pieces];
+    let cancelled = 0;
+    const body = {
+      declaredBytes,
+      async read() {
+        const piece = left.shift();
+        if (piece instanceof Error) throw piece;
+        return piece === undefined ? undefined : Buffer.from(piece);
+      },
+      cancel: () => void (cancelled += 1),
+    };
+    return { body, cancels: () => cancelled, left };
+  }
+
+  /** Answers when what it got since its last answer ends like this. */
+  async function startAnsweringAt(end: string) {
+    const seen: string[] = [];
+    const sockets = new Set<NodeSocket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      let text = '';
+      socket
+        .on('error', () => {})
+        .on('data', (bytes) => {
+          text += bytes.toString('latin1');
+          if (!text.endsWith(end)) return;
+          seen.push(text);
+          text = '';
+          socket.write(answerText);
+        });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+      seen,
+      sockets,
+      port: (server.address() as AddressInfo).port,
+      async [Symbol.asyncDispose]() {
+        for (const socket of sockets) socket.destroy();
+        await new Promise((resolve) => server.close(resolve));
+      },
+    };
+  }
+
+  test('has the length that was declared', async () => {
+    await using server = await startAnsweringAt('abcdef');
+    const { body, cancels } = streamed(6, ['ab', '', 'cdef']);
+    expect(await sendText(poolTo(server.port), { body })).toBe('ok');
+    expect(server.seen[0]).toContain('\r\ncontent-length: 6\r\n\r\nabcdef');
+    expect(cancels()).toBe(0);
+  });
+
+  test('goes in chunks where no length was, and the connection serves on', async () => {
+    await using server = await startAnsweringAt('0\r\n\r\n');
+    const pool = poolTo(server.port);
+    for (let time = 0; time < 2; time += 1) {
+      const { body } = streamed(undefined, ['ab', '', 'x'.repeat(20)]);
+      expect(await sendText(pool, { body })).toBe('ok');
+    }
+    const framed = `transfer-encoding: chunked\r\n\r\n2\r\nab\r\n14\r\n${'x'.repeat(20)}\r\n0\r\n\r\n`;
+    expect(server.seen[0]).toContain(framed);
+    expect(server.sockets.size).toBe(1);
+  });
+
+  test('that breaks off is never ended as if it were whole', async () => {
+    await using server = await startAnsweringAt('0\r\n\r\n');
+    const { body } = streamed(undefined, ['ab', new Error('gone')]);
+    const pool = poolTo(server.port);
+    await expect(sendText(pool, { body })).rejects.toMatchObject({ code: 'Cancelled' });
+    expect([server.seen, pool.open]).toEqual([[], 0]);
+  });
+
+  test('that is answered early is let go of, and the connection with it', async () => {
+    await using server = await startAnsweringAt('\r\n\r\n');
+    const never = streamed(10, ['ab']);
+    const body = { ...never.body, read: () => new Promise<undefined>(() => {}) };
+    const pool = poolTo(server.port);
+    expect(await sendText(pool, { body })).toBe('ok');
+    expect([never.cancels(), pool.open]).toEqual([1, 0]);
+  });
+
+  test('is not sent again', async () => {
+    await using server = await RawServer.start((socket, text) => {
+      if (text.includes('again')) socket.destroy();
+      else if (text.endsWith('{}')) socket.write(answerText);
+    });
+    const pool = poolTo(server.port);
+    await sendText(pool);
+    const { connections } = server;
+    const { body } = streamed(5, ['again']);
+    await expect(sendText(pool, { body, repeatable: true })).rejects.toMatchObject({ code: 'BrokenOff' });
+    expect(server.connections).toBe(connections);
+  });
+});
+
+describe('a server of HTTP/2', () => {
+  test('is known by how it begins', async () => {
+    await using server = await RawServer.start((socket) => socket.write(Buffer.from('00001204000000000000', 'hex')));
+    await expect(sendText(poolTo(server.port))).rejects.toMatchObject({ code: 'OtherProtocol' });
   });
 });
 
