@@ -47,6 +47,20 @@ export const requirements = {
   'rights:key-state': 'only the operator writes what stands in a UserKey',
   'rights:hand-on': 'whoever administers a namespace can make users of it, and nothing more than they are',
   'rights:take-back': 'users list what they may use, and delete what is their own without any further right',
+  'shared-keys:everybody':
+    'every authenticated user of a server of mode Shared gets the key of the organization, and audit says so',
+  'shared-keys:fallback': 'where both are allowed a user gets their own key, and the shared one only without one',
+  'shared-keys:no-silent-fallback': "no state of a user's own key lets the shared one be used in its place",
+  'shared-keys:in-effect':
+    'a changed Secret is in effect at the sidecar within 5 s; without annotation or right nothing of it is',
+  'shared-keys:agents': 'a shared key goes to no agent outside the namespace of its server',
+  'shared-keys:own-secrets': "no server makes the operator send out one of the operator's own Secrets",
+  'shared-keys:rejected': 'a shared key that the upstream refuses is marked on its server, and no key of a user',
+  'plans:standard': 'where the organization has shared keys only, no stored key of a user is used',
+  'shared-keys:author-reads': 'nobody makes a server that sends out a Secret that they may not read themselves',
+  'shared-keys:no-detour': 'nobody who may not read its Secret leads the key of a server elsewhere',
+  'plans:standard-admission':
+    'a server that wants keys of users is refused where the organization has shared keys only, and nowhere else',
   'organizations:separate': 'what belongs to one organization is of no use in another',
   'policy:subjects':
     'a policy for some users holds for them alone: at the broker, in the tools they may call and list, in their limits',

@@ -17,6 +17,8 @@ export const conditionTypes = {
   SidecarsCurrent: 'McpServer: every pod carries the sidecar that would be injected now.',
   PolicyBound: 'McpServer: at least one UserKeyPolicy is for this server.',
   FormatsUsable: 'McpServer: every rule for values can be used; only there while one cannot.',
+  SharedKeyUsable:
+    'McpServer: the key of the organization can be put into requests; only there where the mode uses one.',
   Complete: 'UserKeyRequest: the request is answered.',
 } as const;
 
@@ -89,6 +91,32 @@ const reasonTable = {
     runbook: 'pattern-too-large',
   },
   NoPolicy: { meaning: 'No policy is for this server; its own declaration counts.' },
+
+  SecretUsable: { meaning: 'McpServer: the Secret can be read and has a value for every required header.' },
+  SecretNotRead: { meaning: 'McpServer: the Secret was not read yet, or the API server does not answer.' },
+  SecretAccessMissing: {
+    meaning: 'McpServer: the operator has no right to read the Secret.',
+    runbook: 'secret-access-missing',
+  },
+  SecretNotFound: { meaning: 'McpServer: the Secret does not exist.', runbook: 'secret-not-found' },
+  SecretNotForServer: {
+    meaning: 'McpServer: the Secret does not say that it is for this server.',
+    runbook: 'secret-not-for-server',
+  },
+  SecretIncomplete: { meaning: 'McpServer: the Secret has no entry for a header.', runbook: 'secret-incomplete' },
+  SecretValuesUnusable: {
+    meaning: 'McpServer: an entry of the Secret cannot stand in a header.',
+    runbook: 'secret-values-unusable',
+  },
+  TooManySecrets: { meaning: 'McpServer: more Secrets are named than are followed.', runbook: 'too-many-secrets' },
+  SharedKeyRejected: {
+    meaning: 'McpServer: the upstream refuses the key of the organization (401).',
+    runbook: 'shared-key-rejected',
+  },
+  PlanHasNoUserKeys: {
+    meaning: 'McpServer: the plan of the organization has shared keys only, and the server wants keys of users.',
+    runbook: 'plan-has-no-user-keys',
+  },
 
   Bound: { meaning: 'UserKeyPolicy: it counts at every server that it is for.' },
   NoServers: { meaning: 'UserKeyPolicy: it is for no McpServer.', runbook: 'policy-without-servers' },

@@ -30,6 +30,8 @@ export const annotations = {
   agentServers: `${group}/agent-servers`,
   /** On an agent pod, by the injector: the servers that its sidecar may ask leases for, in the same form. */
   injectedServers: `${group}/injected-servers`,
+  /** On a Secret with a key of an organization, by its author: the servers, of its namespace, that the key is for, separated by commas. */
+  forServer: `${group}/for-server`,
   /** On a sealed Secret, for people: the namespace of the server it is for. */
   namespace: `${group}/namespace`,
   /** On a sealed Secret, for people: the name of its UserKey in that namespace. */

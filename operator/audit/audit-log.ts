@@ -1,5 +1,5 @@
 import type { RequestDecision, RequestEvent } from '#contract/audit.ts';
-import type { ServerRef, Subject } from '#contract/lease.ts';
+import type { KeySource, ServerRef, Subject } from '#contract/lease.ts';
 
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
 export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | TokenEvent | DenialEvent;
@@ -49,6 +49,8 @@ export interface LeaseEvent extends EventBase {
   readonly type: 'lease';
   readonly leaseId: string;
   readonly keyVersion: number;
+  /** Whose key. Absent: none, as the server needs none. */
+  readonly keySource?: KeySource;
   readonly headerNames: readonly string[];
   readonly pod: PodOnRecord & { readonly node?: string };
   /** `credential-id` (JTI) of the pod token, where the API server gives one. */
@@ -58,6 +60,8 @@ export interface LeaseEvent extends EventBase {
 export interface KeyEvent extends EventBase {
   readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected' | 'key.probed';
   readonly keyVersion?: number;
+  /** Absent: the user's own. */
+  readonly keySource?: 'shared';
   readonly headerNames: readonly string[];
   /** Only of `key.probed`: what was found out (`none`: nothing), and why. */
   readonly verdict?: string;

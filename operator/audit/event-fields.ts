@@ -11,7 +11,7 @@ import {
   readText,
 } from '#contract/fields.ts';
 import { parseServerRef, parseSubject } from '#contract/parse-common.ts';
-import { parseAuditBatch } from '#contract/parse-requests.ts';
+import { keySources, parseAuditBatch } from '#contract/parse-requests.ts';
 
 import { AuditError } from './audit-error.ts';
 import { auditLimits } from './audit-limits.ts';
@@ -161,6 +161,7 @@ function readLease(event: JsonObject): LeaseEvent {
     type: 'lease' as const,
     leaseId: text(event, 'leaseId'),
     keyVersion: readInteger(event['keyVersion'], 'event.keyVersion', version),
+    keySource: ifPresent(event['keySource'], (found) => readOneOf(found, 'event.keySource', keySources)),
     headerNames: readHeaderNames(event),
     pod: present({ ...readPod(pod), node: optionalText(pod, 'node') }),
     podCredentialId: optionalText(event, 'podCredentialId'),
@@ -172,6 +173,7 @@ function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
     ...readBase(event),
     type,
     keyVersion: ifPresent(event['keyVersion'], (found) => readInteger(found, 'event.keyVersion', version)),
+    keySource: ifPresent(event['keySource'], (found) => readOneOf(found, 'event.keySource', { shared: true })),
     headerNames: readHeaderNames(event),
     verdict: optionalText(event, 'verdict'),
     reason: optionalText(event, 'reason'),

@@ -20,6 +20,8 @@ import { allowedSources } from '#operator/policy/request-bounds.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { LimitStore } from '#operator/limits/limit-store.ts';
 import { limitMetrics } from '#operator/limits/metrics.ts';
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
+import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import type { ProbeCredentials } from '#operator/validation/probe-credential.ts';
@@ -29,7 +31,7 @@ import { Denials } from './denials.ts';
 import { followSources } from './follow-sources.ts';
 import { LeaseService } from './lease-service.ts';
 import { type BrokerObserver, createBrokerObserver } from './metrics.ts';
-import { OutcomeIntake } from './outcomes.ts';
+import { OutcomeIntake, type OutcomeIntakeOptions } from './outcomes.ts';
 import { PodGate } from './pod-gate.ts';
 import { QuotaService, type QuotaServiceOptions } from './quota.ts';
 import { createPodIdentifier } from './pod-identifier.ts';
@@ -40,6 +42,7 @@ import { Receipts } from './receipts.ts';
 import { RefusalCounts } from './refusal-counts.ts';
 import { createRoutes } from './routes.ts';
 import { BrokerServer } from './server.ts';
+import { SharedLeases } from './shared-leases.ts';
 import type { BrokerSources } from './sources.ts';
 import { UserGate } from './user-gate.ts';
 import { WatchHub } from './watch-hub.ts';
@@ -53,6 +56,8 @@ export interface BrokerOptions {
   readonly keyStore: KeyStore;
   /** Opens what the leader makes to try keys with. */
   readonly probeCredentials: Pick<ProbeCredentials, 'open'>;
+  /** With keys of organizations. Started and closed by the caller. */
+  readonly referencedSecrets: Pick<ReferencedSecrets, 'stateOf' | 'open' | 'onChange'>;
   readonly audit: AuditLog;
   /** Closed with the broker. */
   readonly limits: LimitStore;
@@ -148,6 +153,23 @@ function createQuotas(options: BrokerOptions, gates: Pick<QuotaServiceOptions, '
   });
 }
 
+function createOutcomes(
+  { sources, tenancy, audit, client, log, monotonicMs, now }: BrokerOptions,
+  parts: Pick<OutcomeIntakeOptions, 'podGate' | 'receipts' | 'observer' | 'sharedKeys'>,
+): OutcomeIntake {
+  return new OutcomeIntake({
+    ...parts,
+    userKeys: sources.userKeys.store,
+    mcpServers: sources.mcpServers.store,
+    tenancy,
+    audit,
+    client,
+    log,
+    monotonicMs,
+    now,
+  });
+}
+
 /** Puts the parts together. They share nothing but what is passed here. */
 export function createBroker(options: BrokerOptions): Broker {
   const { sources, tenancy, keyStore, audit, log, monotonicMs, now } = options;
@@ -159,6 +181,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const subjects = new SubjectRecorder(options);
   const receipts = new Receipts({ key: options.receiptKey, now });
   const tokenUses = new TokenUses(options);
+  const sharedKeys = new SharedKeys(options.referencedSecrets);
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -167,7 +190,9 @@ export function createBroker(options: BrokerOptions): Broker {
     keyStore,
     audit,
     denials,
+    observer,
     receipts,
+    shared: new SharedLeases({ sharedKeys, denials }),
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     subjects,
     accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses: tokenUses, now }),
@@ -178,21 +203,10 @@ export function createBroker(options: BrokerOptions): Broker {
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
-  const outcomes = new OutcomeIntake({
-    podGate,
-    receipts,
-    observer,
-    log,
-    monotonicMs,
-    now,
-    tenancy,
-    audit,
-    client: options.client,
-    userKeys: sources.userKeys.store,
-  });
+  const outcomes = createOutcomes(options, { podGate, receipts, observer, sharedKeys });
   const quotas = createQuotas(options, { podGate, userGate });
   const hub = createHub(options, observer);
-  followSources({ sources, keyStore, hub });
+  followSources({ sources, keyStore, referencedSecrets: options.referencedSecrets, hub });
   const routes = createRoutes({ leases, intake, outcomes, quotas, hub, podGate, observer, monotonicMs });
   const server = new BrokerServer({ routes, identity: options.identity, observer, log });
   return {

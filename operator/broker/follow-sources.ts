@@ -6,18 +6,26 @@ import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Change } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
+
 import type { BrokerSources } from './sources.ts';
 import type { WatchHub } from './watch-hub.ts';
 
 export interface FollowOptions {
   readonly sources: BrokerSources;
   readonly keyStore: Pick<KeyStore, 'onChange' | 'subjectKeyOf'>;
+  readonly referencedSecrets: Pick<ReferencedSecrets, 'onChange'>;
   readonly hub: Pick<WatchHub, 'invalidate' | 'invalidateAll' | 'refresh' | 'endPod'>;
 }
 
 /** Turns what happens in the cluster into what sidecars have to hear. More than needed does no harm; less would. */
-export function followSources({ sources, keyStore, hub }: FollowOptions): void {
+export function followSources({ sources, keyStore, referencedSecrets, hub }: FollowOptions): void {
   keyStore.onChange(({ server, subjectKey }) => hub.invalidate(server, subjectKey));
+
+  // The key of everybody at the server may be another one now, or be of use no more.
+  referencedSecrets.onChange(({ namespace, name }) =>
+    hub.invalidateAll((server) => server.namespace === namespace && server.name === name),
+  );
 
   sources.userKeys.onChange((change) => {
     if (!userKeyMatters(change)) return;

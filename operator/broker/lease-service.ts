@@ -4,7 +4,7 @@ import type { DenyReason, LeaseRequest, LeaseResponse, ServerRef, Subject, UserR
 import { leaseTtlMsMax } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
 import type { TokenIdentifier } from '#operator/access-tokens/identify-token.ts';
-import type { AuditLog } from '#operator/audit/audit-log.ts';
+import type { AuditLog, LeaseEvent } from '#operator/audit/audit-log.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
@@ -19,6 +19,8 @@ import { bind } from '#operator/policy/bound-policies.ts';
 import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
 import { type EffectivePolicy, effectivePolicy } from '#operator/policy/effective-policy.ts';
 import { userRules } from '#operator/policy/user-rules.ts';
+import { type KeyUse, keyUse, takesOwnKeys } from '#operator/shared-keys/key-use.ts';
+import type { ExplainedRefusal } from '#operator/shared-keys/shared-refusal.ts';
 import type { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -30,11 +32,13 @@ import { toLease } from './headers-to-lease.ts';
 import type { Refusal } from './lease.ts';
 import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from './lease.ts';
 import { brokerLimits } from './limits.ts';
+import type { BrokerObserver } from './metrics.ts';
 import type { PodGate } from './pod-gate.ts';
 import { podOnRecord } from './pod-on-record.ts';
 import type { ProbeLeases } from './probe-lease.ts';
 import type { BrokerSources } from './sources.ts';
 import type { Receipts } from './receipts.ts';
+import type { SharedLeases } from './shared-leases.ts';
 import { subjectBudget } from './subject-budget.ts';
 import type { UserGate } from './user-gate.ts';
 
@@ -52,8 +56,10 @@ export interface LeaseServiceOptions {
   readonly tenancy: TenancyIndex;
   readonly sources: Pick<BrokerSources, 'mcpServers' | 'userKeyPolicies' | 'userKeys'>;
   readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
+  readonly shared: Pick<SharedLeases, 'decide'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
+  readonly observer: Pick<BrokerObserver, 'keyReleased'>;
   readonly receipts: Pick<Receipts, 'issue'>;
   readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
   readonly subjects: Pick<SubjectRecorder, 'seen'>;
@@ -79,6 +85,13 @@ interface Case {
   readonly user: Identified;
   readonly subjectKey: string;
   readonly address: KeyAddress;
+}
+
+/** The key that goes out. */
+interface Chosen {
+  readonly version: number;
+  readonly age: KeyAge;
+  readonly keySource?: 'shared';
 }
 
 const denyMessages: Readonly<Record<DenyReason, string>> = {
@@ -134,6 +147,8 @@ export class LeaseService {
   async #decide(asked: Case): Promise<LeaseAnswer> {
     const { keyStore, sources } = this.#options;
     const { server, address, user } = asked;
+    const use = keyUse(server, asked.organization.plan);
+    if (!takesOwnKeys(use)) return this.#share(asked, use);
     const name = keyStore.userKeyNameOf(address);
     const userKey = sources.userKeys.store.get(address.server.namespace, name);
     const opening = decideOpening(userKey, server, user.subject);
@@ -144,6 +159,8 @@ export class LeaseService {
       case 'refused':
         return this.#refuse(asked, opening.refusal, asked.policy.headers);
       case 'nothingStored':
+        // A record without a key is one of a key that goes or comes: whoever has it is not taken for somebody without.
+        if (use === 'ownOrShared' && userKey === undefined) return this.#share(asked, use);
         return this.#release(asked, undefined);
       case 'open':
         return this.#open(asked, opening.versionMin);
@@ -184,6 +201,17 @@ export class LeaseService {
     return this.#grant(asked, headers, { version: key?.version ?? 0, age });
   }
 
+  async #share(asked: Case, use: KeyUse): Promise<LeaseAnswer> {
+    const decided = await this.#options.shared.decide({ ...asked, headers: asked.policy.headers, use });
+    if (decided.kind === 'refused') return this.#answerRefusal(asked, decided.explained);
+    using key = decided.key;
+    return await this.#grant(asked, decided.headers, {
+      version: key.version,
+      age: { kind: 'unbounded' },
+      keySource: 'shared',
+    });
+  }
+
   /** By the version and the ends that the opened key was sealed with. */
   #ageOf({ policy }: Case, key: OpenedKey | undefined): KeyAge {
     return key === undefined ? { kind: 'unbounded' } : keyAge(key, policy.expiry, this.#options.now().getTime());
@@ -193,12 +221,14 @@ export class LeaseService {
   async #grant(
     asked: Case,
     headers: readonly HeaderToLease[],
-    { version: keyVersion, age }: { readonly version: number; readonly age: KeyAge },
+    { version: keyVersion, age, keySource }: Chosen,
   ): Promise<LeaseAnswer> {
-    const { newId, now, log } = this.#options;
+    const { newId, now, log, observer } = this.#options;
     const leaseId = newId();
+    const source = keySource === undefined ? {} : { keySource };
+    const used = headers.length === 0 ? {} : { keySource: keySource ?? ('user' as const) };
     try {
-      await this.#record(asked, { leaseId, keyVersion, headerNames: headers.map(({ name }) => name) });
+      await this.#record(asked, { leaseId, keyVersion, ...used, headerNames: headers.map(({ name }) => name) });
     } catch (error) {
       log.error('a lease could not be recorded', { code: error instanceof AuditError ? error.code : 'unknown' });
       return keyless({
@@ -213,15 +243,17 @@ export class LeaseService {
     const { subjectKey, pod, address } = asked;
     const endsAtMs = Math.min(expiresAtMs ?? Infinity, blockedAtMs(age) ?? Infinity);
     const ttlMs = leaseTtlMs(leaseTtlMsMax, endsAtMs, now().getTime());
-    const receipt = this.#options.receipts.issue({ server: address.server, subjectKey, keyVersion, podUid: pod.uid });
-    const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ttlMs, receipt } as const;
+    const given = { server: address.server, subjectKey, keyVersion, podUid: pod.uid, ...source };
+    const receipt = this.#options.receipts.issue(given);
+    const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ...source, ttlMs, receipt } as const;
+    observer.keyReleased(used.keySource ?? 'none');
     const open = { ...terms, ...asked.rules, ...credentialLeft(asked.user, now()) };
     return { kind: 'granted', body: encodeGranted(open, headers) };
   }
 
   #record(
     { pod, organization, address, user }: Case,
-    lease: { readonly leaseId: string; readonly keyVersion: number; readonly headerNames: readonly string[] },
+    lease: Pick<LeaseEvent, 'leaseId' | 'keyVersion' | 'keySource' | 'headerNames'>,
   ): Promise<void> {
     const { audit, newId, now } = this.#options;
     return audit.append({
@@ -261,14 +293,20 @@ export class LeaseService {
 
   #refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader[]): LeaseAnswer {
     const { subject } = asked.user;
-    return keyless({
+    return this.#answerRefusal(asked, {
       decision: refusal,
-      subject,
-      subjectKey: asked.subjectKey,
       ...explainRefusal(refusal, { server: asked.server, subject }, headers),
+    });
+  }
+
+  #answerRefusal({ user, subjectKey, rules }: Case, explained: Explained | ExplainedRefusal): LeaseAnswer {
+    return keyless({
+      ...explained,
+      subject: user.subject,
+      subjectKey,
       ttlMs: brokerLimits.refusalTtlMs,
-      ...asked.rules,
-      ...credentialLeft(asked.user, this.#options.now()),
+      ...rules,
+      ...credentialLeft(user, this.#options.now()),
     });
   }
 
@@ -298,6 +336,8 @@ function credentialLeft({ expiresAtMs }: Identified, now: Date): { readonly cred
 function isStoreUnavailable(error: unknown): boolean {
   return error instanceof KubeError || (error instanceof KeyStoreError && error.code === 'ViewStale');
 }
+
+type Explained = { readonly decision: Refusal } & ReturnType<typeof explainRefusal>;
 
 interface Place {
   readonly server: LeaseRequest['server'];

@@ -1,11 +1,13 @@
+import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { uuidOf } from '#operator/audit/event-ids.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { Store } from '#operator/kube/informer.ts';
-import { userKeys } from '#operator/kube/keyring-resources.ts';
+import { mcpServers, userKeys } from '#operator/kube/keyring-resources.ts';
 import { userKeyName } from '#operator/keystore/names.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
+import type { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Rejection } from './rejections.ts';
@@ -17,6 +19,8 @@ export interface MarkerOptions {
    */
   readonly client: Pick<KubeClient, 'apply'>;
   readonly userKeys: Pick<Store<UserKey>, 'get'>;
+  readonly mcpServers: Pick<Store<McpServer>, 'get'>;
+  readonly sharedKeys: Pick<SharedKeys, 'versionOf'>;
   readonly tenancy: TenancyIndex;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly now: () => Date;
@@ -25,7 +29,10 @@ export interface MarkerOptions {
 /** `stale`: the key was changed, deleted or marked in the meantime. */
 export type MarkResult = 'marked' | 'stale';
 
-/** Owns `status.rejected` and nothing else. */
+/** In place of a user's: the key is the organization's. No subject key has a star in it. */
+export const sharedKeyOwner = '*';
+
+/** Owns `status.rejected` of UserKeys, `status.sharedKey` of McpServers, and nothing else. */
 const fieldManager = 'mcp-keyring-outcomes';
 
 /** Who is on record for it. */
@@ -37,6 +44,7 @@ const actor = 'mcp-keyring-operator, after the upstream answered 401';
  */
 export async function markRejected(options: MarkerOptions, rejection: Rejection): Promise<MarkResult> {
   const { server, subjectKey, keyVersion } = rejection;
+  if (subjectKey === sharedKeyOwner) return markSharedRejected(options, rejection);
   const userKey = options.userKeys.get(server.namespace, userKeyName(server, subjectKey));
   if (userKey === undefined || !isCurrent(userKey, rejection)) return 'stale';
   await record(options, userKey, rejection);
@@ -47,6 +55,31 @@ export async function markRejected(options: MarkerOptions, rejection: Rejection)
   const status = { rejected: { version: keyVersion, at: options.now().toISOString() } };
   const marked = { apiVersion, kind, spec, metadata: identity, status };
   await options.client.apply(userKeys, marked, { fieldManager, subresource: 'status' });
+  return 'marked';
+}
+
+/** The same on the McpServer, for the key that all its users share. */
+async function markSharedRejected(options: MarkerOptions, { server: ref, keyVersion }: Rejection): Promise<MarkResult> {
+  const server = options.mcpServers.get(ref.namespace, ref.name);
+  if (server === undefined || options.sharedKeys.versionOf(server) !== keyVersion) return 'stale';
+  if (server.status?.sharedKey?.rejected?.version === keyVersion) return 'stale';
+  const { apiVersion, kind, spec, metadata } = server;
+  const owner = options.tenancy.organizationOf(ref.namespace);
+  await options.audit.append({
+    type: 'key.rejected',
+    id: uuidOf(`key.rejected/shared/${metadata.uid}/${keyVersion}`),
+    at: options.now().toISOString(),
+    ...(owner.kind === 'organization' ? { organization: owner.name } : {}),
+    server: ref,
+    keyVersion,
+    keySource: 'shared',
+    headerNames: spec.authentication.headers.map(({ name }) => name),
+    actor,
+  });
+  const identity = { ...ref, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }) };
+  const status = { sharedKey: { rejected: { version: keyVersion, at: options.now().toISOString() } } };
+  const marked = { apiVersion, kind, spec, metadata: identity, status };
+  await options.client.apply(mcpServers, marked, { fieldManager, subresource: 'status' });
   return 'marked';
 }
 

@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
 import { Counter, Gauge, Histogram } from 'prom-client';
 
-import type { LeaseResponse } from '#contract/lease.ts';
+import type { KeySource, LeaseResponse } from '#contract/lease.ts';
 
 import type { BrokerErrorCode } from './errors.ts';
 import type { MarkResult } from './mark-rejected.ts';
@@ -10,6 +10,8 @@ import type { MarkResult } from './mark-rejected.ts';
 export interface BrokerObserver {
   leaseAnswered(result: LeaseResponse['decision'] | 'error', reason: string): void;
   leaseTook(seconds: number): void;
+  /** `none`: the server needs no key. */
+  keyReleased(source: KeySource | 'none'): void;
   streams(count: number): void;
   streamCut(why: StreamEnd): void;
   callFailed(route: string, code: BrokerErrorCode): void;
@@ -32,6 +34,12 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
     name: 'mcpkeyring_lease_duration_seconds',
     help: 'Time from a lease request to the decision, audit included',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  });
+  const sources = new Counter({
+    name: 'mcpkeyring_key_source_total',
+    help: 'Leases that were given, by whose key is in them',
+    labelNames: ['source'],
     registers,
   });
   const streams = new Gauge({ name: 'mcpkeyring_watch_streams', help: 'Open watch streams', registers });
@@ -66,6 +74,7 @@ export function createBrokerObserver(registry: Registry): BrokerObserver {
   return {
     leaseAnswered: (result, reason) => releases.inc({ result, reason }),
     leaseTook: (seconds) => duration.observe(seconds),
+    keyReleased: (source) => sources.inc({ source }),
     streams: (count) => streams.set(count),
     streamCut: (why) => ends.inc({ why }),
     callFailed: (route, code) => failures.inc({ route, code }),

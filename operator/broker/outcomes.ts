@@ -1,8 +1,8 @@
-import type { OutcomeReport } from '#contract/outcome.ts';
+import type { KeyOutcome, OutcomeReport } from '#contract/outcome.ts';
 import type { Log } from '#operator/kube/observers.ts';
 
 import { brokerLimits } from './limits.ts';
-import { markRejected, type MarkerOptions } from './mark-rejected.ts';
+import { markRejected, type MarkerOptions, sharedKeyOwner } from './mark-rejected.ts';
 import type { BrokerObserver } from './metrics.ts';
 import type { PodGate } from './pod-gate.ts';
 import type { Receipts } from './receipts.ts';
@@ -39,7 +39,7 @@ export class OutcomeIntake {
   async take({ server, outcomes }: OutcomeReport, podToken: string | undefined): Promise<number> {
     const pod = await this.#options.podGate.admit({ token: podToken, server, purpose: 'leasing', action: 'outcomes' });
     const proven = outcomes.filter((outcome) => this.#options.receipts.covers({ server, podUid: pod.uid }, outcome));
-    if (proven.length > 0) this.#rejections.take(server, proven);
+    if (proven.length > 0) this.#rejections.take(server, proven.map(ofWhoseKey));
     // Of a sidecar of before receipts, or made up: told again, it would be no better.
     if (proven.length < outcomes.length) this.#options.observer.keyRejection('unproven');
     return proven.length;
@@ -86,6 +86,11 @@ export class OutcomeIntake {
       }
     }
   }
+}
+
+/** The key of an organization is one key, whoever used it. */
+function ofWhoseKey(outcome: KeyOutcome): KeyOutcome {
+  return outcome.keySource === 'shared' ? { ...outcome, subjectKey: sharedKeyOwner } : outcome;
 }
 
 function keyOf({ server, subjectKey }: Rejection): string {

@@ -97,6 +97,7 @@ export class ProbeLeases {
       at: now().toISOString(),
       leaseId,
       keyVersion,
+      keySource: 'user',
       headerNames: headers.map(({ name }) => name),
       organization,
       server,

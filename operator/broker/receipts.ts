@@ -11,6 +11,8 @@ export interface Receipted {
   readonly subjectKey: string;
   readonly keyVersion: number;
   readonly podUid: string;
+  /** Absent: the user's own key. */
+  readonly keySource?: 'shared';
 }
 
 export interface ReceiptsOptions {
@@ -41,13 +43,15 @@ export class Receipts {
     const [, endsAt, mac] = receiptForm.exec(outcome.receipt ?? '') ?? [];
     if (endsAt === undefined || mac === undefined) return false;
     if (Number(endsAt) * 1_000 <= this.#options.now().getTime()) return false;
-    const { subjectKey, keyVersion } = outcome;
-    const due = this.#macOf({ server, podUid, subjectKey, keyVersion }, endsAt);
+    const { subjectKey, keyVersion, keySource } = outcome;
+    const lease = { server, podUid, subjectKey, keyVersion, ...(keySource === undefined ? {} : { keySource }) };
+    const due = this.#macOf(lease, endsAt);
     return timingSafeEqual(due, Buffer.from(mac, 'base64url'));
   }
 
-  #macOf({ server, subjectKey, keyVersion, podUid }: Receipted, endsAt: string): Buffer {
-    const said = JSON.stringify([server.namespace, server.name, subjectKey, keyVersion, podUid, endsAt]);
+  #macOf({ server, subjectKey, keyVersion, podUid, keySource }: Receipted, endsAt: string): Buffer {
+    const source = keySource === undefined ? [] : [keySource];
+    const said = JSON.stringify([server.namespace, server.name, subjectKey, keyVersion, podUid, endsAt, ...source]);
     return createHmac('sha256', this.#options.key).update(said).digest().subarray(0, macBytes);
   }
 }

@@ -6,6 +6,7 @@ import { brokerLimits } from './limits.ts';
 /** A key version that the upstream has refused, and only that one. */
 export interface Rejection {
   readonly server: ServerRef;
+  /** Of a user, or `sharedKeyOwner`. */
   readonly subjectKey: string;
   readonly keyVersion: number;
 }

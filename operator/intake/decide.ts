@@ -6,6 +6,7 @@ import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
+import { takesOwnKeys } from '#operator/shared-keys/key-use.ts';
 import { sameHeader } from '#operator/policy/effective-headers.ts';
 
 import { declaredEnd, endedValue } from './declared-end.ts';
@@ -22,6 +23,7 @@ import {
   rightUnknown,
   serverNeedsNoKey,
   serverNotFound,
+  serverSharesKey,
 } from './refusals.ts';
 import { detailedServerState, formatOf, serverState } from './server-state.ts';
 
@@ -128,6 +130,7 @@ function decideSet(target: ObservedServer, control: SetControl, given: readonly 
   const declared = target.headers.map(({ name }) => name);
   const { name } = target.server.metadata;
   if (declared.length === 0) return refuse(serverNeedsNoKey(name));
+  if (!takesOwnKeys(target.use)) return refuse(serverSharesKey(name));
   if (given.length === 0) return refuse(headerMissing(declared));
   const read = readFields(target, given);
   if (read.kind === 'refused') return refuse(read.refusal);
@@ -142,7 +145,9 @@ function decideSet(target: ObservedServer, control: SetControl, given: readonly 
 }
 
 function decideTry(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {
-  if (target.headers.length === 0) return refuse(serverNeedsNoKey(target.server.metadata.name));
+  const { name } = target.server.metadata;
+  if (target.headers.length === 0) return refuse(serverNeedsNoKey(name));
+  if (!takesOwnKeys(target.use)) return refuse(serverSharesKey(name));
   const read = readFields(target, given);
   return read.kind === 'refused' ? refuse(read.refusal) : { kind: 'try', target, fields: read.fields };
 }

@@ -12,6 +12,7 @@ import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { type EffectivePolicy, effectivePolicy } from '#operator/policy/effective-policy.ts';
 import type { AccessReviews, ClusterUser } from '#operator/rights/access-reviews.ts';
 import { grantedOf, type Permission, permissionFor } from '#operator/rights/permission.ts';
+import { type KeyUse, keyUse } from '#operator/shared-keys/key-use.ts';
 import { namedGroups } from '#operator/subjects/groups-on-record.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
@@ -28,6 +29,7 @@ export type Requester =
 /** One server as the order is about it, with what is stored for the subject. */
 export interface ObservedServer extends EffectivePolicy {
   readonly server: McpServer;
+  readonly use: KeyUse;
   /** When it was looked at. */
   readonly now: Date;
   /** Absent also when it is older than what is on record, or revoked, because it is not used then. */
@@ -85,7 +87,7 @@ export async function observeOrder(
   });
   if (requester.kind !== 'identified') return { ...nobody, requester };
   const { subject, groups } = requester;
-  const owner = { namespace, organization: tenancy.name, subject, groups };
+  const owner = { namespace, organization: tenancy, subject, groups };
   const servers = observeServers(from, owner);
   const seen = await permitted(from.rights, request.spec.requester, { namespace, control: order.control, servers });
   return { ...nobody, requester, ...seen, orphans: orphansOf(from, owner, servers) };
@@ -153,7 +155,7 @@ function requesterOf(identification: Identification): Requester {
 
 interface Owner {
   readonly namespace: string;
-  readonly organization: string;
+  readonly organization: Extract<Tenancy, { kind: 'organization' }>;
   readonly subject: Subject;
   readonly groups: readonly string[];
 }
@@ -168,11 +170,12 @@ function observeServers(from: OrderObserver, owner: Owner): readonly ObservedSer
     .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
     .map((server) => {
       const ref = { namespace, name: server.metadata.name };
-      const address = { organization, server: ref, serverUid: server.metadata.uid ?? '', subject };
+      const address = { organization: organization.name, server: ref, serverUid: server.metadata.uid ?? '', subject };
       const userKey = from.sources.userKeys.get(namespace, from.keyStore.userKeyNameOf(address));
       const stored = usable(from.keyStore.find(address), userKey);
       const effective = effectivePolicy(server, policies, owner);
-      return { ...effective, server, now, stored, userKey, address, groups };
+      const use = keyUse(server, organization.plan);
+      return { ...effective, server, use, now, stored, userKey, address, groups };
     });
 }
 

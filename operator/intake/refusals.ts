@@ -86,6 +86,13 @@ export function serverNeedsNoKey(name: string): Refusal {
   return refusal('ServerNeedsNoKey', `McpServer ${name} takes no user keys. There is nothing to set.`);
 }
 
+export function serverSharesKey(name: string): Refusal {
+  return refusal(
+    'ServerNeedsNoKey',
+    `McpServer ${name} is used with a key of the organization, and no key of a user is used there. There is nothing to set.`,
+  );
+}
+
 export function headerNotDeclared(server: string, header: string, declared: readonly string[]): Refusal {
   const suggestions = nearestNames(header, declared);
   const message = `McpServer ${server} does not take ${header}. It takes ${declared.join(', ')}.`;

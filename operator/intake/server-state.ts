@@ -9,6 +9,7 @@ import { isRejected } from '#operator/keystore/version.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
 import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
 import type { ValidationRules } from '#operator/policy/validation-rules.ts';
+import { type KeyUse, takesOwnKeys } from '#operator/shared-keys/key-use.ts';
 import { probeStanding } from '#operator/validation/standing.ts';
 
 /** What a user may know of one server and their key for it. Never a value. */
@@ -16,6 +17,7 @@ import { probeStanding } from '#operator/validation/standing.ts';
 export interface ServerFacts {
   readonly server: McpServer;
   readonly headers: readonly EffectiveHeader[];
+  readonly use: KeyUse;
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
   readonly validation: ValidationRules;
@@ -62,6 +64,9 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
 }
 
 function stateOf(facts: ServerFacts): ServerState['state'] {
+  if (!takesOwnKeys(facts.use)) return 'NotNeeded';
+  // The organization's is used until there is one.
+  if (facts.use === 'ownOrShared' && facts.userKey === undefined) return 'NotNeeded';
   const state = stateOfStored(facts);
   if (state === 'Expired' && isBlocked(ageOf(facts))) return state;
   if (missingHeaders(facts).length > 0) return 'Missing';

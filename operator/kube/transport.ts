@@ -26,7 +26,7 @@ export interface TransportLimits extends PoolLimits {
 
 export const transportLimits: TransportLimits = {
   requestSocketsMax: 16,
-  watchSocketsMax: 64,
+  watchSocketsMax: 320,
   keepAliveMs: 30_000,
   connectTimeoutMs: 10_000,
   tcpIdleMs: 2_000,

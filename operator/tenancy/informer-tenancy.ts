@@ -37,7 +37,8 @@ export class InformerTenancy implements TenancyIndex {
     if (owner === undefined) return { kind: 'none' };
     if (others.length > 0) return { kind: 'conflict', organizations: owners.map(({ metadata }) => metadata.name) };
     const issuers = this.#issuersOf(owner);
-    return { kind: 'organization', name: owner.metadata.name, issuers, ...accessTokensOf(owner) };
+    const plan = owner.spec.plan === 'Standard' ? { plan: owner.spec.plan } : {};
+    return { kind: 'organization', name: owner.metadata.name, issuers, ...plan, ...accessTokensOf(owner) };
   }
 
   #issuersOf(organization: Organization): readonly TrustedIssuer[] {

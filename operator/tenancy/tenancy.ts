@@ -6,6 +6,8 @@ export type Tenancy =
       readonly kind: 'organization';
       readonly name: string;
       readonly issuers: readonly TrustedIssuer[];
+      /** Absent: Enterprise. */
+      readonly plan?: 'Standard';
       /** Absent: it has none, and those that are there count for nothing. */
       readonly accessTokens?: { readonly maxAgeMs: number };
     }

@@ -9,6 +9,7 @@ import type { Log } from '#operator/kube/observers.ts';
 import type { KeyAddress, KeyStore } from '#operator/keystore/key-store.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 import { effectivePolicy, policyUserOf } from '#operator/policy/effective-policy.ts';
+import { keyUse, takesOwnKeys } from '#operator/shared-keys/key-use.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { budgetLimits, type ProbeBudget } from './budget.ts';
@@ -116,7 +117,9 @@ class Schedule {
       ([namespace, servers]) => {
         const organization = tenancy.organizationOf(namespace);
         if (organization.kind !== 'organization') return [];
-        const probed = this.#probedOf(namespace, servers);
+        // What is stored and not used is not tried either.
+        const using = servers.filter((server) => takesOwnKeys(keyUse(server, organization.plan)));
+        const probed = this.#probedOf(namespace, using);
         return probed.size === 0 ? [] : this.#dueIn({ namespace, organization: organization.name, probed }, nowMs);
       },
     );

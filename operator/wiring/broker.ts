@@ -7,6 +7,7 @@ import type { ServingCertificate } from '#operator/certificates/serving-certific
 import type { Identity } from '#operator/identity/create-identity.ts';
 import type { KeyPageOptions } from '#operator/options.ts';
 import { keyPageUrlOf } from '#operator/policy/key-page.ts';
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Listener } from './admission.ts';
@@ -23,6 +24,7 @@ export interface BrokerWiring {
   readonly tenancy: TenancyIndex;
   readonly keys: Keys;
   readonly identity: Identity;
+  readonly referencedSecrets: ReferencedSecrets;
   readonly audit: AuditLog;
 }
 
@@ -36,6 +38,7 @@ export async function startBroker(wiring: BrokerWiring): Promise<Listener> {
     tenancy: wiring.tenancy,
     keyStore: wiring.keys.keyStore,
     probeCredentials: wiring.keys.probeCredentials,
+    referencedSecrets: wiring.referencedSecrets,
     audit: wiring.audit,
     limits: limitStoreOf(platform),
     client,

@@ -31,6 +31,8 @@ import { type Controller, startController } from '#operator/kube/controller-runn
 import type { EventRecorder } from '#operator/kube/event-recorder.ts';
 import { mcpServers, organizations, userKeyPolicies, userKeys } from '#operator/kube/keyring-resources.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
+import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import { brokerUrlOf } from './admission.ts';
@@ -47,6 +49,7 @@ export interface ControllersOptions {
   readonly keyStore: KeyStore;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly validation: Pick<Validation, 'problems' | 'onProblem'>;
+  readonly referencedSecrets: ReferencedSecrets;
   readonly caBundle: () => string | undefined;
   readonly onCaBundleChange: (handler: () => void) => void;
   readonly kekId: () => string | undefined;
@@ -140,18 +143,21 @@ function startServers(options: ControllersOptions, start: Start): Controller {
     return reading.kind === 'settings' ? reading.settings : undefined;
   };
   const { namespace: operatorNamespace, gatewayUrl } = platform.options;
-  const observer = { sources, tenancy, keyCounts, injection, operatorNamespace, gatewayUrl };
+  const { referencedSecrets } = options;
+  const sharedKeys = new SharedKeys(referencedSecrets);
+  const observer = { sources, tenancy, keyCounts, sharedKeys, injection, operatorNamespace, gatewayUrl };
   const controller = start<McpServer, ObservedServer, never>(
     {
       name: 'mcp-server',
       type: mcpServers,
       announces: true,
+      foreignStatusFields: ['sharedKey'],
       observe: (key) => observeServer(observer, key),
       decide: decideServer,
     },
     workersOf.server,
   );
-  watchServers({ sources, keyCounts, enqueue: enqueueTo(controller) });
+  watchServers({ sources, keyCounts, referencedSecrets, enqueue: enqueueTo(controller) });
   return controller;
 }
 

@@ -7,6 +7,7 @@ import type { Identity } from '#operator/identity/create-identity.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createEventRecorder } from '#operator/kube/event-recorder.ts';
 import { AccessReviews } from '#operator/rights/access-reviews.ts';
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Certificates } from './certificates.ts';
@@ -27,6 +28,7 @@ export interface LeaderWorkOptions {
   readonly identity: Identity;
   readonly audit: AuditLog;
   readonly certificates: Certificates;
+  readonly referencedSecrets: ReferencedSecrets;
 }
 
 export interface LeaderWork {
@@ -52,6 +54,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     keyStore: keys.keyStore,
     audit,
     validation,
+    referencedSecrets: options.referencedSecrets,
     caBundle: () => certificates.serving.caBundle(),
     onCaBundleChange: (handler) => certificates.serving.onBundleChange(handler),
     clusterIssuerURL: options.clusterIssuerURL,

@@ -6,6 +6,7 @@ import { registerKeyMetrics } from '#operator/controllers/user-key/key-metrics.t
 import type { Identity } from '#operator/identity/create-identity.ts';
 import { Backoff } from '#operator/kube/backoff.ts';
 import { sleep } from '#operator/kube/clock.ts';
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 import { InformerTenancy } from '#operator/tenancy/informer-tenancy.ts';
 
 import { type Listener, startAdmission } from './admission.ts';
@@ -19,6 +20,7 @@ import { type LeaderWork, startLeaderWork } from './leader-work.ts';
 import { type Leadership, prepareLeadership } from './leadership.ts';
 import { reportMissingPermissions } from './permissions.ts';
 import type { Platform } from './platform.ts';
+import { startReferencedSecrets } from './referenced-secrets.ts';
 
 /** What this process can do to itself; tests put their own in its place. */
 export interface Host {
@@ -42,6 +44,7 @@ interface Parts {
   readonly identity: Identity;
   readonly audit: AuditLog;
   readonly tenancy: InformerTenancy;
+  readonly referencedSecrets: ReferencedSecrets;
   readonly clusterIssuerURL: string | undefined;
 }
 
@@ -58,6 +61,7 @@ export class Operator {
   #identity: Identity | undefined;
   #keys: Keys | undefined;
   #certificates: Certificates | undefined;
+  #referencedSecrets: ReferencedSecrets | undefined;
   #leaderWork: LeaderWork | undefined;
   #started = false;
 
@@ -88,7 +92,10 @@ export class Operator {
     // A cache that synced empty told nobody.
     certificates.loop.wake();
     const tenancy = this.#tenancy(clusterIssuerURL);
-    const parts = { certificates, keys, identity: this.#identity, audit: this.#audit, tenancy, clusterIssuerURL };
+    const referencedSecrets = startReferencedSecrets(this.#platform, this.#informers, tenancy);
+    this.#referencedSecrets = referencedSecrets;
+    const shared = { certificates, keys, identity: this.#identity, audit: this.#audit };
+    const parts = { ...shared, tenancy, referencedSecrets, clusterIssuerURL };
     await this.#listen(parts);
     signal.throwIfAborted();
     if (this.#runs('controllers')) this.#leadership.stand(() => this.#lead(parts));
@@ -123,6 +130,7 @@ export class Operator {
   /** What answers under way needed until now. */
   async #closeRest(): Promise<void> {
     await this.#certificates?.loop.close();
+    await this.#referencedSecrets?.close();
     await this.#informers.close();
     await this.#identity?.close();
     await this.#audit?.close();

@@ -1,4 +1,4 @@
-import type { ServerRef, Subject } from './lease.ts';
+import type { KeySource, ServerRef, Subject } from './lease.ts';
 
 /**
  * `POST /v1/audit` body: `{ events: RequestEvent[] }`, at most `auditBatchMax`. The broker answers `{ accepted: n }` once all are
@@ -14,6 +14,8 @@ export interface RequestEvent {
   readonly subject?: Subject;
   readonly leaseId?: string;
   readonly keyVersion?: number;
+  /** Whose key was put into the request. Absent: none was. */
+  readonly keySource?: KeySource;
   readonly httpMethod: HttpMethod;
   /** JSON-RPC method (`tools/call`), absent for GET and DELETE. */
   readonly method?: string;

@@ -44,6 +44,9 @@ export interface UserRules {
   readonly limits?: LimitRules;
 }
 
+/** Whose key it is: the user's own, the organization's for everybody, or one that only serves to learn what a server offers. */
+export type KeySource = 'user' | 'shared' | 'discovery';
+
 /**
  * Durations, not instants: the two clocks need not agree. `subjectKey` is the opaque id that invalidations name.
  * `credentialMs`: how long the credential still lasts, longer than the lease; absent: its end is not known.
@@ -57,6 +60,8 @@ export type LeaseResponse =
       readonly subjectKey: string;
       readonly headers: readonly LeasedHeader[];
       readonly keyVersion: number;
+      /** Absent: the user's own. */
+      readonly keySource?: 'shared';
       readonly ttlMs: number;
       readonly credentialMs?: number;
       readonly userRules?: UserRules;
@@ -72,6 +77,8 @@ export type LeaseResponse =
       readonly hints: readonly HeaderHint[];
       /** What the user can do now, for example the command to run. */
       readonly message: string;
+      /** It is about the key of the organization, and no key of the user's own would help. Absent: about the user's own. */
+      readonly keySource?: 'shared';
       readonly ttlMs: number;
       readonly credentialMs?: number;
       readonly userRules?: UserRules;

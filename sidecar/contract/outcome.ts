@@ -13,6 +13,8 @@ export interface OutcomeReport {
 export interface KeyOutcome {
   readonly subjectKey: string;
   readonly keyVersion: number;
+  /** Absent: the user's own key. */
+  readonly keySource?: 'shared';
   /**
    * `rejected`: the upstream answered 401. `accepted`: it answered a request that needs a key with success; only told while there are
    * rejections to weigh it against. 403, 429 and 5xx are neither.

@@ -6,7 +6,7 @@ import type { HttpMethod, RequestDecision, RequestEra, RequestEvent } from './au
 import { auditBatchMax, auditTextCharsMax } from './audit.ts';
 import type { ClosedSet, JsonObject, TextBounds } from './fields.ts';
 import { ifPresent, present, readBoolean, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
-import type { LeaseRequest } from './lease.ts';
+import type { KeySource, LeaseRequest } from './lease.ts';
 import { credentialBytesMax, receiptCharsMax } from './lease.ts';
 import type { KeyOutcome, OutcomeReport } from './outcome.ts';
 import { outcomesMax } from './outcome.ts';
@@ -38,10 +38,11 @@ export function parseOutcomeReport(value: unknown): OutcomeReport {
 }
 
 function parseOutcome(value: unknown, path: string): KeyOutcome {
-  const { subjectKey, keyVersion, outcome, receipt } = readObject(value, path);
+  const { subjectKey, keyVersion, keySource, outcome, receipt } = readObject(value, path);
   return present({
     subjectKey: parseSubjectKey(subjectKey, `${path}.subjectKey`),
     keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    keySource: ifPresent(keySource, (found) => readOneOf(found, `${path}.keySource`, { shared: true })),
     outcome: readOneOf(outcome, `${path}.outcome`, { accepted: true, rejected: true }),
     receipt: ifPresent(receipt, (found) => readText(found, `${path}.receipt`, { charsMax: receiptCharsMax })),
   });
@@ -80,6 +81,7 @@ const requestDecisions: ClosedSet<RequestDecision> = {
   clientClosed: true,
 };
 
+export const keySources: ClosedSet<KeySource> = { user: true, shared: true, discovery: true };
 const eras: ClosedSet<RequestEra> = { legacy: true, modern: true };
 const phases: ClosedSet<NonNullable<RequestEvent['phase']>> = { open: true, close: true };
 
@@ -105,6 +107,7 @@ function parseRequestEvent(value: unknown, path: string): RequestEvent {
     subject: ifPresent(event['subject'], (found) => parseSubject(found, `${path}.subject`)),
     leaseId: fields.text('leaseId'),
     keyVersion: fields.optionalInteger('keyVersion'),
+    keySource: fields.oneOf('keySource', keySources),
     httpMethod: readOneOf(event['httpMethod'], `${path}.httpMethod`, httpMethods),
     ...parseMessageFields(fields),
     decision: readOneOf(event['decision'], `${path}.decision`, requestDecisions),

@@ -97,6 +97,7 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
         subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
         hints: readList(body['hints'], 'hints', { itemsMax: headersMax, item: parseHint }),
         message: readText(body['message'], 'message', sentence),
+        keySource: parseKeySource(body),
         ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
         credentialMs: parseCredentialMs(body),
         userRules: parseUserRules(body),
@@ -129,12 +130,17 @@ function parseGranted(body: JsonObject): LeaseResponse {
     subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
     headers,
     keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    keySource: parseKeySource(body),
     ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
     credentialMs: parseCredentialMs(body),
     userRules: parseUserRules(body),
     receipt: ifPresent(body['receipt'], (found) => readText(found, 'receipt', { charsMax: receiptCharsMax })),
     probe: body['probe'] === true ? (true as const) : undefined,
   });
+}
+
+function parseKeySource({ keySource }: JsonObject): 'shared' | undefined {
+  return ifPresent(keySource, (found) => readOneOf(found, 'keySource', { shared: true }));
 }
 
 function parseCredentialMs({ credentialMs }: JsonObject): number | undefined {

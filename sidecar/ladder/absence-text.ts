@@ -40,6 +40,28 @@ export const absences: Record<
   },
 };
 
+/** What they are told at a server whose users share a key. */
+const sharedSentences: Readonly<Record<'missing' | 'invalid', (title: string) => string>> = {
+  missing: (title) => `${title} is used with a key that its users share, and there is none for you.`,
+  invalid: (title) => `The key that the users of ${title} share was rejected.`,
+};
+
+/** The upstream has refused the key of the organization. */
+export function sharedRejection(subjectKey: string): KeyAbsence {
+  const message = 'Ask your administrator for a new one.';
+  return { decision: 'invalid', subjectKey, hints: [], message, keySource: 'shared' };
+}
+
+/** Whether a key of the user's own would help. */
+export function isCuredByKey({ decision, keySource }: KeyAbsence): boolean {
+  return keySource === undefined && absences[decision].isCuredByKey;
+}
+
+function sentenceOf({ decision, keySource }: KeyAbsence, title: string): string {
+  const isShared = keySource === 'shared' && (decision === 'missing' || decision === 'invalid');
+  return isShared ? sharedSentences[decision](title) : absences[decision].sentence(title);
+}
+
 export interface AbsenceText {
   readonly title: string;
   /** Where to set the key; absent when there is no page, or it would not help. */
@@ -57,7 +79,7 @@ export function describeBesideLink(absence: KeyAbsence, title: string): string {
 }
 
 function lines(absence: KeyAbsence, title: string, last: string): string {
-  const all = [absences[absence.decision].sentence(title), ...absence.hints.map(describeHint), last];
+  const all = [sentenceOf(absence, title), ...absence.hints.map(describeHint), last];
   return all.filter((line) => line !== '').join('\n');
 }
 

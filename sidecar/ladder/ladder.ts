@@ -24,7 +24,14 @@ import type {
   Permission,
   ProxyResponse,
 } from '../proxy/exchange.ts';
-import { absenceData, absences, describeAbsence, describeBesideLink } from './absence-text.ts';
+import {
+  absenceData,
+  absences,
+  describeAbsence,
+  describeBesideLink,
+  isCuredByKey,
+  sharedRejection,
+} from './absence-text.ts';
 import { type AskedAction, clientNameOf, digestOf, findMarks, paramsOf, restoreCall, theirsIn } from './call.ts';
 import type { Completions } from './completions.ts';
 import type { LadderLimits } from './limits.ts';
@@ -90,6 +97,7 @@ export class Ladder {
 
   /** The key that was sent is of no use. */
   rejection(permission: Extract<Permission, { decision: 'granted' }>): KeyAbsence {
+    if (permission.keySource === 'shared') return sharedRejection(permission.subjectKey);
     const sent = new Set(permission.headers.map((header) => header.name.toLowerCase()));
     const hints = (this.#parts.policy()?.headers ?? [])
       .filter((header) => sent.has(header.name.toLowerCase()))
@@ -151,7 +159,7 @@ export class Ladder {
     const page = this.#page;
     const { subjectKey } = absence;
     if (page === undefined || subjectKey === undefined || declined) return undefined;
-    const rung = rungFor({ message, canOpenPage: absences[absence.decision].isCuredByKey && this.#canOpen(request) });
+    const rung = rungFor({ message, canOpenPage: isCuredByKey(absence) && this.#canOpen(request) });
     if (rung !== 'inputRequired' && rung !== 'urlElicitation') return undefined;
     const link = createKeyLink(page, { server: this.#parts.server, subjectKey }, this.#parts.now());
     const elicited = { url: link.url, message: describeBesideLink(absence, this.#title) };
@@ -193,8 +201,8 @@ export class Ladder {
   }
 
   #tell({ record }: BoundToSession, message: RequestMessage, absence: KeyAbsence): Uint8Array {
-    const { code, isCuredByKey } = absences[absence.decision];
-    const url = isCuredByKey ? this.#page?.url : undefined;
+    const { code } = absences[absence.decision];
+    const url = isCuredByKey(absence) ? this.#page?.url : undefined;
     const text = describeAbsence(absence, { title: this.#title, url });
     if (rungFor({ message, canOpenPage: false }) === 'toolError') {
       record.isError = true;

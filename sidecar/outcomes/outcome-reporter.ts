@@ -26,7 +26,7 @@ export const outcomeLimits: OutcomeLimits = {
 };
 
 /** The user and the version of a key that was put into a request, and what proves that it came with a lease. */
-export type SentKey = Pick<KeyOutcome, 'subjectKey' | 'keyVersion' | 'receipt'>;
+export type SentKey = Pick<KeyOutcome, 'subjectKey' | 'keyVersion' | 'keySource' | 'receipt'>;
 
 /**
  * Tells the broker what the upstream makes of keys. In memory, bounded, and lost when the broker does not come back: a key that is
@@ -65,7 +65,7 @@ export class OutcomeReporter {
   }
 
   #put(outcome: KeyOutcome): void {
-    const key = `${outcome.subjectKey} ${outcome.keyVersion}`;
+    const key = `${outcome.subjectKey} ${outcome.keyVersion} ${outcome.keySource}`;
     this.#waiting.delete(key);
     this.#waiting.set(key, outcome);
     if (this.#waiting.size > outcomesMax) {
@@ -103,6 +103,8 @@ export class OutcomeReporter {
   }
 }
 
-function outcomeOf({ subjectKey, keyVersion, receipt }: SentKey, outcome: KeyOutcome['outcome']): KeyOutcome {
-  return { subjectKey, keyVersion, outcome, ...(receipt === undefined ? {} : { receipt }) };
+function outcomeOf(sent: SentKey, outcome: KeyOutcome['outcome']): KeyOutcome {
+  const { subjectKey, keyVersion, keySource, receipt } = sent;
+  const source = keySource === undefined ? {} : { keySource };
+  return { subjectKey, keyVersion, ...source, outcome, ...(receipt === undefined ? {} : { receipt }) };
 }

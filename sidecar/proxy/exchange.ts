@@ -1,5 +1,5 @@
 import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
-import type { LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
+import type { KeySource, LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { Fields } from '../http1/fields.ts';
 import type { Chunks } from './chunks.ts';
@@ -43,6 +43,8 @@ export interface KeyAbsence {
   readonly subjectKey?: string;
   readonly hints: readonly HeaderHintText[];
   readonly message: string;
+  /** It is about the key that all users share, and none of their own would help. */
+  readonly keySource?: 'shared';
 }
 
 export interface HeaderHintText {
@@ -99,6 +101,7 @@ export interface RequestRecord {
   userRules: UserRules | undefined;
   leaseId: string | undefined;
   keyVersion: number | undefined;
+  keySource: KeySource | undefined;
   message: Message | undefined;
   sessionIdHash: string | undefined;
   /** The header of the client; what the message says of it comes first. */

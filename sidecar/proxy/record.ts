@@ -18,6 +18,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     userRules: undefined,
     leaseId: undefined,
     keyVersion: undefined,
+    keySource: undefined,
     message: undefined,
     sessionIdHash: undefined,
     traceparent: undefined,
@@ -55,7 +56,7 @@ export function openingEvent(opened: EndedRequest, server: ServerRef): RequestEv
 }
 
 function describe({ record, httpStatus, responseBytes, durationMs }: EndedRequest, server: ServerRef): RequestEvent {
-  const { subject, leaseId, keyVersion } = record;
+  const { subject, leaseId, keyVersion, keySource } = record;
   // Spread in, not filtered out: this runs once a request.
   return {
     id: record.id,
@@ -65,6 +66,7 @@ function describe({ record, httpStatus, responseBytes, durationMs }: EndedReques
     ...(subject === undefined ? undefined : { subject }),
     ...(leaseId === undefined ? undefined : { leaseId }),
     ...(keyVersion === undefined ? undefined : { keyVersion }),
+    ...(keySource === undefined ? undefined : { keySource }),
     httpMethod: record.httpMethod,
     ...describeMessage(record.message),
     ...describeContext(record),

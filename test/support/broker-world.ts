@@ -27,8 +27,9 @@ import type { ConfigMap } from '#operator/kube/resources.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 import { fakeReviews, type FakeReviews } from '#test/support/fake-reviews.ts';
-import { memorySource } from '#test/support/memory-source.ts';
+import { memorySource, type MemorySource } from '#test/support/memory-source.ts';
 import { MemoryLimitStore } from './memory-limit-store.ts';
+import { MemorySecrets } from './memory-secrets.ts';
 
 export const github: ServerRef = { namespace: 'team-a', name: 'github' };
 export const alice: Subject = { issuer: 'https://idp.example', id: 'alice-id', name: 'alice' };
@@ -240,6 +241,7 @@ export function brokerWorld() {
   };
   const audit = new MemoryAuditLog();
   const keyStore = new MemoryKeyStore();
+  const referencedSecrets = new MemorySecrets();
   const reviews: FakeReviews = fakeReviews(({ token, audiences }) => reviewPod(token, audiences));
   const users = new Map<string, Identification>([
     ['token-of-alice', { kind: 'identified', subject: alice, groups: [] }],
@@ -260,8 +262,9 @@ export function brokerWorld() {
       randomness: systemRandomness,
       now: () => new Date(),
     }),
+    referencedSecrets,
     audit,
-    client: fakeUserKeyClient(sources.userKeys),
+    client: fakeStatusClient(sources),
     keyPageOf: () => undefined,
     sessionKeyOf: ({ metadata }) => createHash('sha256').update(metadata.name).digest('base64url'),
     receiptKey: createSecretKey(Buffer.alloc(32, 1)),
@@ -292,15 +295,19 @@ export function brokerWorld() {
 
 export type BrokerWorld = ReturnType<typeof brokerWorld>;
 
-/** Takes what is applied to the status of a UserKey into the cache, as the API server and the informer would. */
-function fakeUserKeyClient(userKeys: ReturnType<typeof memorySource<UserKey>>): BrokerOptions['client'] {
+/** Takes what is applied to the status of a UserKey or McpServer into the cache, as the API server and the informer would. */
+function fakeStatusClient(sources: {
+  readonly userKeys: MemorySource<UserKey>;
+  readonly mcpServers: MemorySource<McpServer>;
+}): BrokerOptions['client'] {
   return {
-    apply: (_type, object) => {
+    apply: (type, object) => {
       const { name = '', namespace = '' } = object.metadata;
-      const known = userKeys.store.get(namespace, name);
-      if (known === undefined) throw new KubeError('NotFound', `userkeys ${name}`);
+      const source = type.plural === 'mcpservers' ? sources.mcpServers : sources.userKeys;
+      const known = source.store.get(namespace, name);
+      if (known === undefined) throw new KubeError('NotFound', `${type.plural} ${name}`);
       const { status } = object as Pick<UserKey, 'status'>;
-      userKeys.put({ ...known, status: { ...known.status, ...status } });
+      source.put({ ...known, status: { ...known.status, ...status } } as never);
       return Promise.resolve(known as never);
     },
   };

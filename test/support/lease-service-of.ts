@@ -12,7 +12,9 @@ import { PodGate } from '#operator/broker/pod-gate.ts';
 import { createPodIdentifier } from '#operator/broker/pod-identifier.ts';
 import { Receipts } from '#operator/broker/receipts.ts';
 import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
+import { SharedLeases } from '#operator/broker/shared-leases.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
+import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { BrokerWorld } from '#test/support/broker-world.ts';
 
@@ -20,6 +22,7 @@ import type { BrokerWorld } from '#test/support/broker-world.ts';
 export function servicesOf(world: BrokerWorld) {
   let unrecorded = 0;
   let counted = 0;
+  const released: string[] = [];
   const { sources, tenancy, keyStore, audit, log, now, monotonicMs, resourceOf } = world;
   const newId = (): string => randomUUID();
   const observer = {
@@ -40,7 +43,9 @@ export function servicesOf(world: BrokerWorld) {
     keyStore,
     audit,
     denials,
+    observer: { keyReleased: (source) => released.push(source) },
     receipts,
+    shared: new SharedLeases({ sharedKeys: new SharedKeys(world.referencedSecrets), denials }),
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
     subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),
     accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses, now }),
@@ -51,7 +56,7 @@ export function servicesOf(world: BrokerWorld) {
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
-  return { leases, receipts, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
+  return { leases, released, receipts, intake, denials, podGate, unrecorded: () => unrecorded, counted: () => counted };
 }
 
 /** The answer as the sidecar would read it. */

@@ -124,13 +124,13 @@ export interface McpServerDiscoveryKeySecretRef {
 }
 
 export interface McpServerAuthentication {
-  /** Whose key a request carries. */
+  /** Whose key a request carries. PerUser: each user's own. Shared: the organization's, from sharedKeySecretRef. PerUserOrShared: a user's own where they have set one, otherwise the organization's; one that is set and of no use is never replaced by it. */
   readonly mode: 'PerUser' | 'Shared' | 'PerUserOrShared';
   /** Headers that the server reads keys from. The names are the administrator's, the values each user's. Empty means that the server needs no key. */
   readonly headers: readonly McpServerHeader[];
   /** Where the operator may send a user's key to find out whether it works, besides the server itself. A UserKeyPolicy names the URL, and it can name none of another origin. */
   readonly probeOrigins?: readonly McpServerProbeOrigin[];
-  /** Secret in the same namespace that holds the shared key, one entry a header. */
+  /** Secret in the same namespace with the key of the organization, one entry a header, by its name. It has to carry the annotation mcpkeyring.io/for-server with the name of this server, and its author gives the operator the right to read it; the condition SharedKeyUsable says how. */
   readonly sharedKeySecretRef?: McpServerSharedKeySecretRef;
   /** Secret in the same namespace with a key for listing tools before the user has one. */
   readonly discoveryKeySecretRef?: McpServerDiscoveryKeySecretRef;
@@ -161,6 +161,16 @@ export interface McpServerKeys {
   readonly expired?: number;
 }
 
+export interface McpServerRejected {
+  readonly version: number;
+  readonly at: string;
+}
+
+export interface McpServerSharedKey {
+  /** The version that the upstream has refused last. A changed Secret is another version. */
+  readonly rejected?: McpServerRejected;
+}
+
 export interface McpServerSidecars {
   readonly current?: number;
   readonly outdated?: number;
@@ -173,6 +183,8 @@ export interface McpServerStatus {
   readonly url?: string;
   /** How many users are in which state. A user who has set nothing is not counted. */
   readonly keys?: McpServerKeys;
+  /** What is known of the key in sharedKeySecretRef. Nothing of a value. */
+  readonly sharedKey?: McpServerSharedKey;
   /** Pods that carry the sidecar, by whether it is the one that would be injected now. */
   readonly sidecars?: McpServerSidecars;
   readonly conditions?: readonly Condition[];

@@ -14,7 +14,6 @@ const only = (...values: readonly string[]): Support => ({ kind: 'only', values 
 /** By kind, then by path as it stands in the tables; what lies below a refused field is refused with it. */
 export const support: Readonly<Record<string, Readonly<Record<string, Support>>>> = {
   Organization: {
-    'spec.plan': only('Enterprise'),
     'spec.admins': refused,
     'spec.encryption.provider.kmsV2': refused,
     'spec.encryption.provider.vaultTransit': refused,
@@ -24,9 +23,7 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'spec.audit.sinks': refused,
   },
   McpServer: {
-    'spec.authentication.mode': only('PerUser'),
     'spec.authentication.headers[].reveal': only('None'),
-    'spec.authentication.sharedKeySecretRef': refused,
     'spec.authentication.discoveryKeySecretRef': refused,
   },
   UserKeyPolicy: {

@@ -4,7 +4,11 @@ import { gatewayName, labels, serviceName } from '#crds/v1alpha1/names.ts';
 import type { InjectionSettings } from '#operator/admission/inject/sidecar-container.ts';
 import type { Deployment, NetworkPolicy, PartialObjectMetadata, Service } from '#operator/kube/resources.ts';
 import { remoteCaBundle } from '#operator/policy/server-upstream.ts';
-import { policiesOf } from '#operator/policy/bound-policies.ts';
+import { bind, policiesOf } from '#operator/policy/bound-policies.ts';
+import { effectiveHeaders } from '#operator/policy/effective-headers.ts';
+import type { KeyProblem } from '#operator/shared-keys/key-problem.ts';
+import { type KeyUse, keyUse } from '#operator/shared-keys/key-use.ts';
+import type { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { RequestKey } from '#operator/kube/request-key.ts';
@@ -27,10 +31,24 @@ export interface ObservedServer {
   readonly service: Service | undefined;
   readonly networkPolicy: NetworkPolicy | undefined;
   readonly deployment: Deployment | undefined;
+  readonly operatorNamespace: string;
   /** Undefined: none is installed. */
   readonly gateway: ObservedGateway | undefined;
+  /** Whose keys requests carry; undefined: the namespace has no organization. */
+  readonly keyUse: KeyUse | undefined;
+  /** Only where requests may carry the key of the organization. */
+  readonly sharedKey: ObservedSharedKey | undefined;
   /** The certificates that `upstream.remote.caBundleRef` names; undefined: it names none, or they are not there. */
   readonly caBundle: string | undefined;
+}
+
+export interface ObservedSharedKey {
+  /** Name of the Secret. */
+  readonly secret: string;
+  /** Undefined: it can be used. */
+  readonly problem: KeyProblem | undefined;
+  /** Undefined: nothing is known of it. */
+  readonly version: number | undefined;
 }
 
 /** What serves remote servers. */
@@ -45,6 +63,7 @@ export interface ServerObserver {
   readonly sources: Sources;
   readonly tenancy: TenancyIndex;
   readonly keyCounts: KeyCounts;
+  readonly sharedKeys: Pick<SharedKeys, 'problemOf' | 'versionOf'>;
   readonly injection: () => InjectionSettings | undefined;
   readonly operatorNamespace: string;
   /** Undefined: there is no gateway. */
@@ -57,10 +76,15 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
   const { sources } = from;
   const object = sources.mcpServers.store.get(namespace, name);
   if (object === undefined) return undefined;
+  const tenancy = from.tenancy.organizationOf(namespace);
+  const use = tenancy.kind === 'organization' ? keyUse(object, tenancy.plan) : undefined;
+  const policies = policiesOf(object, sources.userKeyPolicies.store.listNamespace(namespace));
   return {
     object,
-    tenancy: from.tenancy.organizationOf(namespace),
-    policies: policiesOf(object, sources.userKeyPolicies.store.listNamespace(namespace)),
+    tenancy,
+    policies,
+    keyUse: use,
+    sharedKey: observeSharedKey(from, { object, use, policies }),
     keys: from.keyCounts.of({ namespace, name }),
     pods: sources.pods.store
       .listNamespace(namespace)
@@ -74,9 +98,23 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
     service: sources.services.store.get(namespace, serviceName(name)),
     networkPolicy: sources.networkPolicies.store.get(namespace, serviceName(name)),
     deployment: sources.deployments.store.get(namespace, serviceName(name)),
+    operatorNamespace: from.operatorNamespace,
     gateway: observeGateway(from),
     caBundle: remoteCaBundle(object, sources.caBundles.store),
   };
+}
+
+function observeSharedKey(
+  { sharedKeys }: ServerObserver,
+  { object, use, policies }: { object: McpServer; use: KeyUse | undefined; policies: readonly UserKeyPolicy[] },
+): ObservedSharedKey | undefined {
+  const secret = object.spec.authentication.sharedKeySecretRef?.name;
+  if (secret === undefined || (use !== 'shared' && use !== 'ownOrShared')) return undefined;
+  const problem = sharedKeys.problemOf({
+    server: object,
+    headers: effectiveHeaders(bind(object, policies, { kind: 'everyUser' })),
+  });
+  return { secret, problem, version: sharedKeys.versionOf(object) };
 }
 
 function observeGateway({ sources, operatorNamespace, gatewayUrl }: ServerObserver): ObservedGateway | undefined {

@@ -7,6 +7,7 @@ import type { ServerFinding, Upstream } from './decide.ts';
 import { formatsUsable } from './formats.ts';
 import type { ObservedServer } from './observe.ts';
 import { urlOf } from './resources.ts';
+import { sharedKeyUsable } from './shared-key.ts';
 import type { SidecarCensus } from './sidecars.ts';
 
 export interface ServerOutcome {
@@ -20,8 +21,10 @@ export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): 
   const { object, keys } = observed;
   const { upstream, census, finding, now } = outcome;
   const { generation } = object.metadata;
+  const shared = sharedKeyUsable(observed);
   const conditions = [
-    ...readiness(observed, finding),
+    ...keylessReadiness(observed, shared, readiness(observed, finding)),
+    ...shared,
     sidecarsCurrent(observed, census),
     policyBound(observed),
     ...formatsUsable(object),
@@ -33,6 +36,23 @@ export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): 
     sidecars: { current: census.current.length, outdated: census.outdated.length + census.absent.length },
     conditions: stampConditions(conditions, { previous: object.status?.conditions, generation, now }),
   };
+}
+
+/** Who is served where the only key that requests may carry is of no use? Nobody. */
+function keylessReadiness(
+  { keyUse }: ObservedServer,
+  shared: readonly KeyringCondition[],
+  ready: readonly KeyringCondition[],
+): readonly KeyringCondition[] {
+  if (ready.some(({ type, status }) => type === 'Ready' && status !== 'True')) return ready;
+  if (keyUse === 'refusedByPlan') {
+    return notReady(
+      'PlanHasNoUserKeys',
+      'The plan of the organization is Standard, which has shared keys only; set spec.authentication.mode to Shared and name a Secret in sharedKeySecretRef',
+    );
+  }
+  const unusable = keyUse === 'shared' ? shared.find(({ status }) => status !== 'True') : undefined;
+  return unusable === undefined ? ready : [{ ...unusable, type: 'Ready' }];
 }
 
 function urlFields({ object, gateway }: ObservedServer, upstream: Upstream): Pick<McpServerStatus, 'url'> {

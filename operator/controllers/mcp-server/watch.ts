@@ -3,6 +3,8 @@ import type { KubeObject } from '#operator/kube/resource.ts';
 
 import { requestKeyOf } from '#operator/kube/request-key.ts';
 
+import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
+
 import type { Enqueue, Sources } from '../sources.ts';
 import type { KeyCounts } from './key-counts.ts';
 import { serviceNameLabel } from './ready-pods.ts';
@@ -13,11 +15,12 @@ const coalesceMs = 1_000;
 export interface ServerWatches {
   readonly sources: Sources;
   readonly keyCounts: KeyCounts;
+  readonly referencedSecrets: Pick<ReferencedSecrets, 'onChange'>;
   readonly enqueue: Enqueue;
 }
 
 /** A server is looked at again when it, what it owns, its users' keys, its pods, a policy or its organization changes. */
-export function watchServers({ sources, keyCounts, enqueue }: ServerWatches): void {
+export function watchServers({ sources, keyCounts, referencedSecrets, enqueue }: ServerWatches): void {
   const enqueueNamespace = (namespace: string | undefined): void => {
     for (const server of sources.mcpServers.store.listNamespace(namespace ?? '')) enqueue(requestKeyOf(server));
   };
@@ -28,6 +31,7 @@ export function watchServers({ sources, keyCounts, enqueue }: ServerWatches): vo
   sources.userKeys.onChange((change) => {
     for (const server of keyCounts.take(change)) enqueue(server, coalesceMs);
   });
+  referencedSecrets.onChange((server) => enqueue(server));
   sources.userKeyPolicies.onChange(({ object }) => enqueueNamespace(object.metadata.namespace));
   sources.namespaces.onChange(({ object }) => enqueueNamespace(object.metadata.name));
   sources.organizations.onChange(enqueueAll);

@@ -101,6 +101,7 @@ function remember(record: RequestRecord, lease: LeaseResponse): void {
   if (lease.decision !== 'granted') return;
   record.leaseId = lease.leaseId;
   record.keyVersion = lease.keyVersion;
+  record.keySource = lease.headers.length === 0 ? undefined : (lease.keySource ?? 'user');
 }
 
 /** The only 401: a client takes it as "log in", which helps against nothing else. */

@@ -190,7 +190,6 @@ const kinds = [
       },
     },
     unsupported: [
-      ['plan Standard', 'plan', 'Standard'],
       ['admins', 'admins', {}],
       ['encryption.provider.kmsV2', 'encryption.provider', { kmsV2: { name: 'a', socket: '/a' } }],
       [
@@ -224,13 +223,6 @@ const kinds = [
       },
     },
     unsupported: [
-      ['authentication.mode other than PerUser', 'authentication', { mode: 'Shared', sharedKeySecretRef: secretRef }],
-      [
-        'authentication.mode other than PerUser',
-        'authentication',
-        { mode: 'PerUserOrShared', sharedKeySecretRef: secretRef },
-      ],
-      ['authentication.sharedKeySecretRef', 'authentication.sharedKeySecretRef', secretRef],
       ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
       [
         'authentication.headers[].reveal Last4',
@@ -276,9 +268,9 @@ describe('what later writes must not bring in', () => {
     const answer = await cluster.call({
       method: 'PATCH',
       path: `${collection}/acme`,
-      body: { spec: { plan: 'Standard' } },
+      body: { spec: { audit: { retention: '400d' } } },
     });
-    expect(answer.message).toContain('spec.plan Standard is not supported yet');
+    expect(answer.message).toContain('spec.audit.retention is not supported yet');
   });
 });
 

@@ -179,6 +179,8 @@ describe('the life of a user key', () => {
     const marker = {
       client,
       userKeys: { get: () => marked },
+      mcpServers: { get: () => undefined },
+      sharedKeys: { versionOf: () => undefined },
       tenancy: { organizationOf: () => ({ kind: 'none' }) as const },
       audit: { append: async (event: AuditEvent) => void recorded.push(event) },
       now: () => new Date(),

@@ -189,6 +189,7 @@ describe('the use of an access token', () => {
     world.sources.accessTokens.put(tokenOf({ servers: ['github', 'jira'] }));
     followSources({
       sources: world.sources,
+      referencedSecrets: world.referencedSecrets,
       keyStore: world.keyStore,
       hub: {
         invalidate: (server, subjectKey) => invalidated.push([server, subjectKey]),

@@ -20,7 +20,7 @@ function agentPod(change: Partial<KubeObject['metadata']> = {}): KubeObject {
 
 /** An agent whose streams are followed, and the UIDs of the pods whose streams were ended. */
 function followed() {
-  const { sources, keyStore } = brokerWorld();
+  const { sources, referencedSecrets, keyStore } = brokerWorld();
   const ended: string[] = [];
   sources.agentPods.put(agentPod());
   const hub = {
@@ -29,7 +29,7 @@ function followed() {
     refresh: nothing,
     endPod: (uid: string) => ended.push(uid),
   };
-  followSources({ sources, keyStore, hub });
+  followSources({ sources, referencedSecrets, keyStore, hub });
   // What was there at the start had no streams.
   ended.length = 0;
   return { sources, ended };

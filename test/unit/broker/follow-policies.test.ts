@@ -5,11 +5,12 @@ import { followSources } from '#operator/broker/follow-sources.ts';
 import { brokerWorld, github, policyOf } from '#test/support/broker-world.ts';
 
 test('leases of a namespace end when a policy there begins, changes or stops to say what only leases say', () => {
-  const { sources, keyStore } = brokerWorld();
+  const { sources, referencedSecrets, keyStore } = brokerWorld();
   const ended: boolean[] = [];
   const nothing = (): void => undefined;
   followSources({
     sources,
+    referencedSecrets,
     keyStore,
     hub: {
       invalidate: nothing,

@@ -96,6 +96,7 @@ describe('a lease', () => {
         subject: alice,
         leaseId: (answer as { leaseId: string }).leaseId,
         keyVersion: 1,
+        keySource: 'user',
         headerNames: ['Authorization'],
         pod: { name: 'github-0', uid: 'uid-of-github-0', node: 'node-1' },
         podCredentialId: 'JTI=github-0',

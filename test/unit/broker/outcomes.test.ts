@@ -18,6 +18,7 @@ import {
   userKeyOf,
   type BrokerWorld,
 } from '#test/support/broker-world.ts';
+import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import { verifies } from '#test/requirements.ts';
 import { readAnswer, servicesOf } from '#test/support/lease-service-of.ts';
 
@@ -32,6 +33,8 @@ function setUp(change: { client?: BrokerWorld['client'] } = {}) {
     ...world.options,
     ...change,
     userKeys: world.sources.userKeys.store,
+    mcpServers: world.sources.mcpServers.store,
+    sharedKeys: new SharedKeys(world.referencedSecrets),
     podGate: services.podGate,
     receipts: services.receipts,
     observer: { keyRejection: (result) => results.push(result) },

@@ -5,7 +5,8 @@ import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import { currentTemplateHash } from '#operator/admission/inject/template.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
 import { readyPodsIn } from '#operator/controllers/mcp-server/ready-pods.ts';
-import type { ObservedServer } from '#operator/controllers/mcp-server/observe.ts';
+import type { KeyUse } from '#operator/shared-keys/key-use.ts';
+import type { ObservedServer, ObservedSharedKey } from '#operator/controllers/mcp-server/observe.ts';
 import type { Step } from '#operator/controllers/decision.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import type { Deployment, EndpointSlice, NetworkPolicy, Service } from '#operator/kube/resources.ts';
@@ -56,6 +57,9 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     object: server(),
     tenancy: { kind: 'organization', name: 'acme', issuers: [] },
     policies: [],
+    keyUse: 'own',
+    sharedKey: undefined,
+    operatorNamespace: 'mcp-keyring',
     keys: noKeys,
     pods: [pod('github-1')],
     readyPods: new Set(['github-1']),
@@ -67,6 +71,10 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     caBundle: undefined,
     ...change,
   };
+}
+
+function refusing(version: number): McpServer {
+  return { ...server(), status: { sharedKey: { rejected: { version, at: '2026-11-24T10:00:00Z' } } } };
 }
 
 function remoteServer(change: Partial<McpServerRemote> = {}): McpServer {
@@ -245,6 +253,83 @@ describe('the status of an McpServer', () => {
     const { status } = decideServer(observed(change), now);
     expect(brief(status)).toContain(condition);
     expect(messageOf(status, 'SidecarsCurrent')).toMatch(message);
+  });
+
+  const usable = { secret: 'github-shared', problem: undefined, version: 7 };
+  const shared = (change: Partial<ObservedSharedKey>, keyUse: KeyUse = 'shared') => ({
+    keyUse,
+    sharedKey: { ...usable, ...change },
+  });
+  const grant =
+    'kubectl create role mcp-keyring-key-github -n team-a --verb=get,list,watch --resource=secrets --resource-name=github-shared' +
+    ' && kubectl create rolebinding mcp-keyring-key-github -n team-a --role=mcp-keyring-key-github --serviceaccount=mcp-keyring:mcp-keyring-operator';
+  test.each<[string, Partial<ObservedServer>, string, string]>([
+    ['is usable', shared({}), 'SharedKeyUsable=True/SecretUsable', 'github-shared'],
+    ['was not read', shared({ problem: { kind: 'unknown' } }), 'SharedKeyUsable=Unknown/SecretNotRead', 'not read yet'],
+    ['may not be read', shared({ problem: { kind: 'forbidden' } }), 'SharedKeyUsable=False/SecretAccessMissing', grant],
+    [
+      'is not there',
+      shared({ problem: { kind: 'notFound' } }),
+      'SharedKeyUsable=False/SecretNotFound',
+      'github-shared',
+    ],
+    [
+      'is no Secret',
+      shared({ problem: { kind: 'malformed' } }),
+      'SharedKeyUsable=False/SecretValuesUnusable',
+      'cannot be read',
+    ],
+    [
+      'is one too many',
+      shared({ problem: { kind: 'tooMany' } }),
+      'SharedKeyUsable=False/TooManySecrets',
+      '32 in a namespace',
+    ],
+    [
+      'is not for the server',
+      shared({ problem: { kind: 'notForServer' } }),
+      'SharedKeyUsable=False/SecretNotForServer',
+      'kubectl annotate secret github-shared -n team-a mcpkeyring.io/for-server=github',
+    ],
+    [
+      'lacks a header',
+      shared({ problem: { kind: 'headersMissing', headers: ['Authorization'] } }),
+      'SharedKeyUsable=False/SecretIncomplete',
+      'Authorization',
+    ],
+    [
+      'has a value of two lines',
+      shared({ problem: { kind: 'valuesUnusable', headers: ['Authorization'] } }),
+      'SharedKeyUsable=False/SecretValuesUnusable',
+      'Authorization',
+    ],
+    [
+      'is refused by the upstream',
+      { ...shared({}), object: refusing(7) },
+      'SharedKeyUsable=False/SharedKeyRejected',
+      'answers 401',
+    ],
+    [
+      'is newer than the refused one',
+      { ...shared({}), object: refusing(6) },
+      'SharedKeyUsable=True/SecretUsable',
+      'in use',
+    ],
+  ])('a shared key that %s is shown, and decides who is served', (...[, change, condition, message]) => {
+    const { status } = decideServer(observed(change), now);
+    expect(brief(status)).toContain(condition);
+    expect(messageOf(status, 'SharedKeyUsable')).toContain(message);
+    const [, isUsable = ''] = /=(\w+)/u.exec(condition) ?? [];
+    expect(brief(status)).toContain(`Ready=${isUsable}`);
+    // Where users may have keys of their own, they are served without it.
+    const both = decideServer(observed({ ...change, keyUse: 'ownOrShared' }), now);
+    expect(brief(both.status)).toContain('Ready=True/Serving');
+  });
+
+  test('a server that wants keys of users is not ready where the plan has none', () => {
+    const { status } = decideServer(observed({ keyUse: 'refusedByPlan' }), now);
+    expect(brief(status)).toContain('Ready=False/PlanHasNoUserKeys');
+    expect(brief(status)).not.toContain('SharedKeyUsable');
   });
 
   test('counts keys and sidecars, names policies and gives the URL', () => {

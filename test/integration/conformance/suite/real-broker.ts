@@ -2,7 +2,7 @@
 import type { ServerRef, Subject } from '#contract/lease.ts';
 import type { RequestEvent } from '#contract/audit.ts';
 import { createIdentity } from '#operator/identity/create-identity.ts';
-import { createBroker } from '#operator/broker/broker.ts';
+import { type BrokerOptions, createBroker } from '#operator/broker/broker.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import {
   brokerWorld,
@@ -60,7 +60,10 @@ export interface RealBroker extends AsyncDisposable {
   readonly alice: Subject;
 }
 
-export async function startRealBroker(): Promise<RealBroker> {
+/** `change` puts what is about the test in the place of what is in memory. */
+export async function startRealBroker(
+  change: (world: BrokerWorld) => Promise<Partial<BrokerOptions>> = async () => ({}),
+): Promise<RealBroker> {
   const issuer = await startOidcIssuer({ tokenSeconds: 3_600 });
   const world = brokerWorld();
   const alice = { issuer: issuer.url, id: 'alice', name: 'alice@example.com' };
@@ -77,7 +80,13 @@ export async function startRealBroker(): Promise<RealBroker> {
   const time = { monotonicMs: () => performance.now(), now: () => new Date() };
   const identity = createIdentity({ client: world.reviews, ...time });
   const { cert, key, ca } = await makeTestCertificate(['localhost']);
-  const broker = createBroker({ ...world.options, ...identity, ...time, identity: { cert, key } });
+  const broker = createBroker({
+    ...world.options,
+    ...identity,
+    ...time,
+    ...(await change(world)),
+    identity: { cert, key },
+  });
   const port = await broker.listen(0, '127.0.0.1');
   const brokerOf = (pod: number, transport = 'http'): SidecarOptions['broker'] => {
     const server = transport === 'sse' ? old : github;
