@@ -110,6 +110,7 @@ const doubts: Readonly<Record<UserKeyOperation, string>> = {
   'token-create': '; it is not known whether the token was made',
   'token-list': '',
   'token-revoke': '; it is not known whether the token was revoked',
+  revoke: '; it is not known which keys were revoked: run it again',
 };
 
 async function sealedAnswer(options: AskOptions, { name, operation }: Asked): Promise<string> {

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { checkInject, list, remove, set, status, type ListScope, type World } from './commands.ts';
+import { revoke } from './commands/revoke.ts';
 import { createToken, listTokens, revokeToken } from './commands/token.ts';
 import { testKey } from './commands/test-key.ts';
 import { UserKeyRequestError } from './contract/user-key-request.ts';
 import { CliError, exitStatuses } from './errors.ts';
 import { Kubectl } from './kubectl.ts';
-import { parseOptions, usage, type Options, type TokenCommand } from './options.ts';
+import { parseOptions, usage, type Options, type RevokeCommand, type TokenCommand } from './options.ts';
 import { printable } from './output.ts';
 import type { KeySource } from './read-headers.ts';
 import { version } from './version.ts';
@@ -67,7 +68,12 @@ async function runCommand(options: Options): Promise<number> {
   const { command } = options;
   if (command.name === 'help') return done(() => print(usage));
   if (command.name === 'version') return done(() => print(version));
-  const world = await worldOf(options);
+  return await runInWorld(await worldOf(options), command, options);
+}
+
+type WorldCommand = Exclude<Options['command'], { readonly name: 'help' | 'version' }>;
+
+async function runInWorld(world: World, command: WorldCommand, options: Options): Promise<number> {
   if (isTokenCommand(command)) return done(() => runTokenCommand(world, command));
   switch (command.name) {
     case 'list':
@@ -84,12 +90,19 @@ async function runCommand(options: Options): Promise<number> {
         remove(world, { ...command, terminal: source.kind === 'terminal' ? source.terminal : undefined }),
       );
     }
+    case 'revoke':
+      return runRevoke(world, command, options);
     case 'check-inject':
       return (await checkInject(world, command.target)) ? 0 : 1;
   }
 }
 
-function isTokenCommand(command: Options['command']): command is TokenCommand {
+async function runRevoke(world: World, command: RevokeCommand, options: Options): Promise<number> {
+  const scope = await scopeOf(world, options);
+  return (await revoke(world, { ...command, scope, source: keySource() })) ? 0 : 1;
+}
+
+function isTokenCommand(command: WorldCommand): command is TokenCommand {
   return command.name.startsWith('token-');
 }
 

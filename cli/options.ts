@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
+import type { RevokeWhose } from './commands/revoke.ts';
 import { readDuration, readKeyEnd, type KeyEnd } from './contract/expiry-text.ts';
+import { fingerprintForm, revokeLimits } from './contract/revoke-control.ts';
 import { CliError } from './errors.ts';
 
 export type Command =
@@ -16,8 +18,17 @@ export type Command =
     }
   | { readonly name: 'test'; readonly server: string; readonly typed: boolean; readonly headers: readonly string[] }
   | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
+  | RevokeCommand
   | TokenCommand
   | { readonly name: 'check-inject'; readonly target: string };
+
+export interface RevokeCommand {
+  readonly name: 'revoke';
+  readonly server: string | undefined;
+  readonly whose: RevokeWhose;
+  readonly reason: string | undefined;
+  readonly assumeYes: boolean;
+}
 
 export type TokenCommand =
   | {
@@ -50,6 +61,9 @@ Usage:
   kubectl mcpkeys status <server>          the state of each header of your key
   kubectl mcpkeys test <server>            try your key at its upstream, now
   kubectl mcpkeys delete <server>          destroy your key
+  kubectl mcpkeys revoke <server>          put your key out of use at once and for good: it has leaked
+  kubectl mcpkeys revoke <server> --user <user> | --all-users       the same for keys of others (administrators)
+  kubectl mcpkeys revoke [<server>] --leaked [-A] < value.txt       every key that holds this value (administrators)
   kubectl mcpkeys token create --server <server>   a token for MCP clients that cannot log in
   kubectl mcpkeys token list               your tokens, and when they were last used
   kubectl mcpkeys token revoke <id>        end one, at once
@@ -57,7 +71,7 @@ Usage:
 
 Flags:
   -n, --namespace <name>     namespace of the server (default: the kubeconfig's)
-  -A, --all-namespaces       list: every namespace
+  -A, --all-namespaces       list, revoke --leaked: every namespace
       --header <name>        set, test --typed: only this header (may be given several times)
       --server <name>        token create: accepted at this server (may be given several times)
       --expires <time>       set: when the key ends where it is from: 2027-01-31, 2027-01-31T09:00:00+01:00, 30d
@@ -65,11 +79,16 @@ Flags:
       --title <text>         token create: what you call it
       --typed                test: try a key that you type, and store nothing
       --token-file <file>    act as the user of this token instead of the kubeconfig's user
-  -y, --yes                  delete: do not ask
+      --user <user>          revoke: id or name of the user, or the end of their UserKey's name
+      --all-users            revoke: the keys of all users of the server
+      --leaked               revoke: keys with the value that is asked for, or read from standard input
+      --fingerprint <fp>     revoke: keys with the value that an earlier search, or the audit log, gave this for
+      --reason <text>        revoke: for the record
+  -y, --yes                  delete, revoke: do not ask
   -o, --output table|json
       --timeout <seconds>    how long to wait for the operator (default 30)
       --operator-namespace   where MCP Keyring is installed (default mcp-keyring)
-      --context, --kubeconfig, --cluster, --user, --as, --as-group: as for kubectl
+      --context, --kubeconfig, --cluster, --user, --as, --as-group: as for kubectl (revoke has a --user of its own)
 
 A key is read from standard input or a prompt, never from the command line:
   kubectl mcpkeys set github < key.txt
@@ -85,6 +104,10 @@ const config = {
   expires: { type: 'string' },
   title: { type: 'string' },
   typed: { type: 'boolean', default: false },
+  'all-users': { type: 'boolean', default: false },
+  leaked: { type: 'boolean', default: false },
+  fingerprint: { type: 'string' },
+  reason: { type: 'string' },
   yes: { type: 'boolean', short: 'y', default: false },
   output: { type: 'string', short: 'o', default: 'table' },
   timeout: { type: 'string', default: '30' },
@@ -115,8 +138,14 @@ export function parseOptions(argv: readonly string[]): Options {
     tokenFile: values['token-file'],
     operatorNamespace: values['operator-namespace'],
     timeoutMs: timeoutOf(values.timeout),
-    kubectlFlags: kubectlFlagNames.flatMap((name) => (values[name] === undefined ? [] : [`--${name}=${values[name]}`])),
+    kubectlFlags: kubectlFlagsOf(values, positionals[0]),
   };
+}
+
+/** `--user` of `revoke` is whose key it is. */
+function kubectlFlagsOf(values: Parsed['values'], command: string | undefined): readonly string[] {
+  const names = kubectlFlagNames.filter((name) => name !== 'user' || command !== 'revoke');
+  return names.flatMap((name) => (values[name] === undefined ? [] : [`--${name}=${values[name]}`]));
 }
 
 /** kubectl would take a name alone for a kind. */
@@ -171,10 +200,48 @@ function commandOf(values: Parsed['values'], positionals: readonly string[]): Co
     return { name };
   }
   if (name === 'token') return tokenCommandOf(values, positionals.slice(1));
+  if (name === 'revoke') return revokeCommandOf(values, positionals.slice(1));
   if (!takesArgument(name))
     throw new CliError('Usage', `unknown command ${name}`, ["run 'kubectl mcpkeys --help' for the commands"]);
   if (argument === undefined || rest.length > 0) throw tooManyOrFew(name, rest);
   return commandWithArgument(name, argument, values);
+}
+
+const revokeUsage = 'give: revoke <server>, with --user <user> or --all-users for keys of others, or revoke --leaked';
+
+function revokeCommandOf(values: Parsed['values'], [server, ...rest]: readonly string[]): RevokeCommand {
+  if (rest.length > 0) {
+    throw new CliError('Usage', revokeUsage, [
+      'a value that has leaked is never given on the command line: pipe it in',
+    ]);
+  }
+  const whose = whoseOf(values);
+  const takesAllServers = whose.kind === 'leaked' || whose.kind === 'fingerprint' || whose.kind === 'user';
+  if (server === undefined && !takesAllServers) throw new CliError('Usage', revokeUsage);
+  if (values['all-namespaces'] && (server !== undefined || !takesAllServers)) {
+    throw new CliError('Usage', '--all-namespaces goes with --leaked, --fingerprint or --user, and without a server');
+  }
+  const { reason, yes: assumeYes } = values;
+  if (reason !== undefined && (reason === '' || reason.length > revokeLimits.reasonCharsMax)) {
+    throw new CliError(
+      'Usage',
+      `--reason: give 1 to ${revokeLimits.reasonCharsMax} characters, and nothing of the key`,
+    );
+  }
+  return { name: 'revoke', server, whose, reason, assumeYes };
+}
+
+function whoseOf(values: Parsed['values']): RevokeWhose {
+  const { user, fingerprint, leaked, 'all-users': everybody } = values;
+  const asked = [user !== undefined, fingerprint !== undefined, leaked, everybody].filter(Boolean);
+  if (asked.length > 1) throw new CliError('Usage', 'give one of --user, --all-users, --leaked and --fingerprint');
+  if (user !== undefined) return { kind: 'user', user };
+  if (everybody) return { kind: 'everybody' };
+  if (leaked) return { kind: 'leaked' };
+  if (fingerprint === undefined) return { kind: 'own' };
+  if (fingerprintForm.test(fingerprint)) return { kind: 'fingerprint', fingerprint };
+  // It may be the value itself.
+  throw new CliError('Usage', '--fingerprint takes fp- and 26 characters; for a value give --leaked, and pipe it in');
 }
 
 function tokenCommandOf(values: Parsed['values'], [what, id, ...rest]: readonly string[]): Command {

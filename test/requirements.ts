@@ -12,6 +12,13 @@ export const requirements = {
   'keys:destroyed': 'a Secret from before a delete does not come back',
   'revocation:version':
     'a version that was revoked is never opened again, nor an older one, whatever is put back; a newer one works',
+  'revocation:own': "a user revokes their own key and nobody else's, and works again with the next one",
+  'revocation:rights': 'keys of others are revoked by whoever has the right to at that server, and by nobody else',
+  'revocation:leaked':
+    'whoever has a leaked value finds the keys of all users that hold it, and learns nothing of other keys',
+  'revocation:on-record': 'each revoked key is on record once, with its version, who revoked it and why',
+  'revocation:crash':
+    'a revocation that is broken off anywhere is carried out by its next attempt, and spares what was set since',
   'revocation:one-way': 'the register of what was revoked never goes down nor away',
   'keys:silent-watch':
     'a key deleted while the watch is silent is not handed out: the cache has to show that it follows',

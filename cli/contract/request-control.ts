@@ -1,3 +1,5 @@
+import { type RevokeControl, revokeControlOf, revokeFields } from './revoke-control.ts';
+
 /** The readable part of a request: what is asked for, never a key value. */
 export type UserKeyControl =
   | {
@@ -17,7 +19,8 @@ export type UserKeyControl =
       readonly token?: string;
     }
   | { readonly v: 1; readonly operation: 'list'; readonly token?: string }
-  | TokenControl;
+  | TokenControl
+  | RevokeControl;
 
 /** To store a key. */
 export type SetControl = Extract<UserKeyControl, { readonly operation: 'set' }>;
@@ -53,6 +56,7 @@ const fieldsOf: Readonly<Record<UserKeyOperation, readonly string[]>> = {
   'token-create': ['hash', 'servers', 'lifeSeconds', 'title'],
   'token-list': [],
   'token-revoke': ['id'],
+  revoke: revokeFields,
 };
 
 /** Strict: an unknown field may be something that an older operator would leave undone. Throws without any detail. */
@@ -66,15 +70,23 @@ export function parseControl(bytes: Buffer): UserKeyControl {
   if (![...entries.keys()].every((name) => known.includes(name))) throw new TypeError('known fields');
   const token = tokenOf(entries.get('token'));
   if (isTokenOperation(operation)) return { ...tokenControlOf(operation, entries), ...token };
+  return { ...keyControlOf(operation, entries), ...token };
+}
+
+type KeyOperation = Exclude<UserKeyOperation, TokenControl['operation']>;
+
+function keyControlOf(operation: KeyOperation, entries: ReadonlyMap<string, unknown>): UserKeyControl {
   switch (operation) {
     case 'list':
-      return { v: 1, operation, ...token };
+      return { v: 1, operation };
+    case 'revoke':
+      return revokeControlOf(entries);
     case 'set':
-      return { v: 1, operation, server: serverOf(entries.get('server')), ...endOf(entries), ...token };
+      return { v: 1, operation, server: serverOf(entries.get('server')), ...endOf(entries) };
     case 'delete':
     case 'status':
     case 'test':
-      return { v: 1, operation, server: serverOf(entries.get('server')), ...token };
+      return { v: 1, operation, server: serverOf(entries.get('server')) };
   }
 }
 

@@ -22,7 +22,9 @@ export type RefusalCode =
   | 'KeyRejected'
   | 'KeyNotChecked'
   | 'StoreUnavailable'
-  | 'TokenRefused';
+  | 'TokenRefused'
+  | 'KeyNotFound'
+  | 'UserAmbiguous';
 
 export interface HeaderState {
   readonly name: string;
@@ -96,8 +98,30 @@ export type UserKeyResponse =
   | (Ok & { readonly operation: 'token-create'; readonly token: TokenView })
   | (Ok & { readonly operation: 'token-list'; readonly tokens: readonly TokenView[] })
   | (Ok & { readonly operation: 'token-revoke'; readonly id: string; readonly revoked: boolean })
+  | (Ok & RevokeAnswer)
   | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })
   | Refusal;
+
+/** Which keys are out of use now. */
+export interface RevokeAnswer {
+  readonly operation: 'revoke';
+  readonly revoked: readonly RevokedKey[];
+  /** How many there are beyond those that are listed. */
+  readonly more: number;
+  /** Of the value that has leaked; other namespaces of the organization know it by the same. */
+  readonly fingerprint?: string;
+  /** Servers that were not searched: the requester may not revoke keys there. */
+  readonly leftOut: readonly string[];
+  /** Keys that do not open, so that nobody can say what they hold. They are not handed out either. */
+  readonly unread: number;
+}
+
+export interface RevokedKey {
+  readonly server: string;
+  readonly user: { readonly issuer: string; readonly name: string };
+  /** What was in use. Absent: nothing was. */
+  readonly version?: number;
+}
 
 /** An access token as its user sees it after it was made. */
 export interface TokenView {

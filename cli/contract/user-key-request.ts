@@ -43,7 +43,7 @@ export interface RequestPlace {
 
 export interface UserKeyOrder {
   readonly control: UserKeyControl;
-  /** Only for `set`, and for `test` of a key that is not stored. */
+  /** Only for `set`, for `test` of a key that is not stored, and for `revoke` of a value that has leaked. */
   readonly headers: readonly HeaderField[];
 }
 
@@ -160,7 +160,7 @@ function encodeOrder({ control, headers }: UserKeyOrder): Buffer {
   return plaintext;
 }
 
-const takesValues: ReadonlySet<string> = new Set(['set', 'test']);
+const takesValues: ReadonlySet<string> = new Set(['set', 'test', 'revoke']);
 
 /** Header values are views into `plaintext`. */
 function decodeOrder(plaintext: Buffer): ReceivedRequest['order'] {

@@ -58,14 +58,17 @@ export interface LeaseEvent extends EventBase {
 }
 
 export interface KeyEvent extends EventBase {
-  readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected' | 'key.probed';
+  readonly type: 'key.set' | 'key.delete' | 'key.destroyed' | 'key.rejected' | 'key.probed' | 'key.revoked';
+  /** Of `key.revoked`: what was in use. */
   readonly keyVersion?: number;
   /** Absent: the user's own. */
   readonly keySource?: 'shared';
   readonly headerNames: readonly string[];
-  /** Only of `key.probed`: what was found out (`none`: nothing), and why. */
+  /** Only of `key.probed`: what was found out (`none`: nothing), and why; of `key.revoked`, why in the words of who did it. */
   readonly verdict?: string;
   readonly reason?: string;
+  /** Only of `key.revoked`, of one that held a value that has leaked. */
+  readonly fingerprint?: string;
   /** Who did it, as the API server or the issuer names them. */
   readonly actor: string;
 }

@@ -36,6 +36,7 @@ const types: ClosedSet<AuditEvent['type']> = {
   'key.destroyed': true,
   'key.rejected': true,
   'key.probed': true,
+  'key.revoked': true,
   'token.created': true,
   'token.used': true,
   'token.revoked': true,
@@ -78,6 +79,7 @@ function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
     case 'key.destroyed':
     case 'key.rejected':
     case 'key.probed':
+    case 'key.revoked':
       return readKey(event, type);
     default:
       return type satisfies never;
@@ -177,6 +179,7 @@ function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
     headerNames: readHeaderNames(event),
     verdict: optionalText(event, 'verdict'),
     reason: optionalText(event, 'reason'),
+    fingerprint: optionalText(event, 'fingerprint'),
     actor: text(event, 'actor'),
   });
 }

@@ -1,6 +1,6 @@
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
-import type { AuditEvent } from './audit-log.ts';
+import type { AuditEvent, KeyEvent } from './audit-log.ts';
 
 /** Outcome of a count that goes on: the only rows that are ever written again. */
 export const openOutcome = 'open';
@@ -54,7 +54,8 @@ function columnsOfKey(event: AuditEvent): Pick<EventRow, 'keyVersion' | 'leaseId
 }
 
 function outcomeOf(event: AuditEvent): string | null {
-  if ('token' in event) return null;
+  // What was done with a key or a token has no outcome: it was done.
+  if ('token' in event || isKeyEvent(event)) return null;
   switch (event.type) {
     case 'request':
       return event.decision;
@@ -64,13 +65,11 @@ function outcomeOf(event: AuditEvent): string | null {
       return event.reason;
     case 'lease':
       return 'granted';
-    case 'key.set':
-    case 'key.delete':
-    case 'key.destroyed':
-    case 'key.rejected':
-    case 'key.probed':
-      return null;
     default:
       return event satisfies never;
   }
+}
+
+function isKeyEvent(event: AuditEvent): event is KeyEvent {
+  return event.type.startsWith('key.');
 }

@@ -11,6 +11,7 @@ import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { revokedVersion, versionToOpen } from '#operator/keystore/revoked.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
+import type { RevocationOrders } from '#operator/revocation/revocation-orders.ts';
 import { subjectToRecord } from '#operator/subjects/groups-on-record.ts';
 import { describeTried } from '#operator/validation/describe.ts';
 import type { Tried } from '#operator/validation/prober.ts';
@@ -34,6 +35,7 @@ export interface OrderApplier {
   readonly audit: Pick<AuditLog, 'append'>;
   readonly turns: Turns;
   readonly tokenOrders: Pick<TokenOrders, 'carryOut'>;
+  readonly revocations: Pick<RevocationOrders, 'carryOut'>;
   readonly now: () => Date;
 }
 
@@ -63,6 +65,13 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
       return { kind: 'response', response: decision.refusal };
     case 'token':
       return { kind: 'response', response: await to.tokenOrders.carryOut(decision.order, request) };
+    case 'revoke': {
+      const { response, isDenial } = await to.revocations.carryOut(decision.order, request);
+      if (isDenial && response.outcome === 'refused') {
+        await to.audit.append(denialEvent(to, request, { observed, refusal: response }));
+      }
+      return { kind: 'response', response };
+    }
     case 'store': {
       using _turn = await takeTurn(to, decision.target.address);
       return await store(to, { request, observed, decision });

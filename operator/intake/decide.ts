@@ -1,9 +1,11 @@
 import { headerListByteLength, type HeaderField } from '#cli/contract/header-list.ts';
 import { checkKeyValue } from '#cli/contract/key-value.ts';
 import type { SetControl, TokenControl, UserKeyControl } from '#cli/contract/request-control.ts';
+import type { RevokeControl } from '#cli/contract/revoke-control.ts';
 import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
+import type { RevocationOrderOf } from '#operator/revocation/revocation-orders.ts';
 import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
 import { takesOwnKeys } from '#operator/shared-keys/key-use.ts';
@@ -39,6 +41,7 @@ export type OrderDecision =
   | TryDecision
   | DestroyDecision
   | { readonly kind: 'token'; readonly order: TokenOrder }
+  | { readonly kind: 'revoke'; readonly order: RevocationOrderOf }
   /** The UserKey is being deleted; a key set now would be destroyed with it. */
   | { readonly kind: 'wait' };
 
@@ -69,9 +72,13 @@ export interface DestroyDecision {
 
 /** What becomes of an order. Pure. */
 export function decideOrder(observed: ObservedOrder): OrderDecision {
-  const { namespace, tenancy, requester } = observed;
+  const { namespace, tenancy, requester, order } = observed;
   if (tenancy.kind === 'none') return refuse(noOrganization(namespace));
   if (tenancy.kind === 'conflict') return refuse(organizationsConflict(namespace, tenancy.organizations));
+  const { control, headers: values } = order;
+  if (control.operation === 'revoke' && control.whose !== 'own') {
+    return { kind: 'revoke', order: { control, values, namespace, organization: tenancy.name, subject: undefined } };
+  }
   switch (requester.kind) {
     case 'unavailable':
       return refuse(refusals.identityUnavailable);
@@ -100,6 +107,7 @@ function decidePermitted(observed: ObservedOrder, subject: Subject): OrderDecisi
 function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyControl): OrderDecision {
   if (control.operation === 'list') return list(observed, subject);
   if (isTokenControl(control)) return tokenOrder(observed, control);
+  if (control.operation === 'revoke') return ownRevocation(observed, subject, control);
   const ref = { namespace: observed.namespace, name: control.server };
   const target = observed.servers.find(({ server }) => server.metadata.name === control.server);
   if (control.operation === 'delete') {
@@ -124,6 +132,16 @@ function tokenOrder({ namespace, tenancy, requester, servers }: ObservedOrder, c
   const maxAgeMs = tenancy.accessTokens?.maxAgeMs;
   const order = { control, namespace, organization: tenancy.name, subject, groups, maxAgeMs, serverNames };
   return { kind: 'token', order };
+}
+
+function ownRevocation(
+  { namespace, tenancy, order }: ObservedOrder,
+  subject: Subject,
+  control: RevokeControl,
+): OrderDecision {
+  if (tenancy.kind !== 'organization') return refuse(refusals.malformed);
+  const { headers: values } = order;
+  return { kind: 'revoke', order: { control, values, namespace, organization: tenancy.name, subject } };
 }
 
 function decideSet(target: ObservedServer, control: SetControl, given: readonly HeaderField[]): OrderDecision {

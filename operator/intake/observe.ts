@@ -58,7 +58,7 @@ export interface ObservedOrder {
 
 export interface OrderObserver {
   readonly sources: {
-    readonly mcpServers: Pick<Store<McpServer>, 'listNamespace'>;
+    readonly mcpServers: Pick<Store<McpServer>, 'get' | 'listNamespace'>;
     readonly userKeyPolicies: Pick<Store<UserKeyPolicy>, 'listNamespace'>;
     readonly userKeys: Pick<Store<UserKey>, 'get' | 'listNamespace'>;
   };

@@ -17,6 +17,8 @@ export function rightsOf(control: UserKeyControl, namespace: string): readonly R
     case 'delete':
     case 'token-list':
     case 'token-revoke':
+    // Of keys of others it is asked where they are known.
+    case 'revoke':
       return [];
   }
 }

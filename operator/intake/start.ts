@@ -7,6 +7,7 @@ import { requestKeyOf } from '#operator/kube/request-key.ts';
 
 import { IntakeKeys, type IntakeKeysOptions } from './intake-keys.ts';
 import { type IntakeDependencies, intakeReconcile } from './reconcile.ts';
+import { RevocationOrders, type RevocationOrdersOptions } from '#operator/revocation/revocation-orders.ts';
 import { RequestLimiter, triesPerWindowMax } from './request-limiter.ts';
 import { Turns } from './turns.ts';
 
@@ -18,9 +19,10 @@ const intakeWorkers = 24;
 
 export interface IntakeOptions extends Omit<
   IntakeDependencies,
-  'requests' | 'keyPairOf' | 'limiter' | 'tryLimiter' | 'turns'
+  'requests' | 'keyPairOf' | 'limiter' | 'tryLimiter' | 'turns' | 'revocations'
 > {
-  readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'];
+  readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'] & RevocationOrdersOptions['client'];
+  readonly fingerprintKeyOf: RevocationOrdersOptions['fingerprintKeyOf'];
   readonly operatorNamespace: string;
   readonly randomness: IntakeKeysOptions['randomness'];
   readonly requestInformer: Pick<Informer<UserKeyRequest>, 'store' | 'onChange'>;
@@ -55,6 +57,8 @@ export function startIntake(options: IntakeOptions): Intake {
 
 function startRequests(options: IntakeOptions, keys: IntakeKeys): Controller {
   const { requestInformer, controllerObserver, queueObserver, clock } = options;
+  const turns = new Turns();
+  const { mcpServers } = options.sources;
   const controller = startController({
     name: 'user-key-request',
     workers: intakeWorkers,
@@ -64,7 +68,8 @@ function startRequests(options: IntakeOptions, keys: IntakeKeys): Controller {
       keyPairOf: (keyId) => keys.keyPairOf(keyId),
       limiter: new RequestLimiter(),
       tryLimiter: new RequestLimiter(triesPerWindowMax),
-      turns: new Turns(),
+      turns,
+      revocations: new RevocationOrders({ ...options, turns, mcpServers }),
     }),
     log: options.log,
     ...(clock !== undefined && { clock }),

@@ -46,6 +46,11 @@ export interface PutOptions {
   readonly replaces?: number;
 }
 
+export interface DestroyOptions {
+  /** Spare a later version than this. Absent: destroy whatever there is. */
+  readonly upTo?: number;
+}
+
 /**
  * Sealed keys in the key namespace. Reads come from an informer cache; rejections are `KeyStoreError` with a stable code
  * (unreadable, rolled back, context mismatch, KEK missing, write conflict).
@@ -61,8 +66,8 @@ export interface KeyStore {
   open(address: KeyAddress, versionMin: number): Promise<OpenedKey | undefined>;
   /** Seals all headers under a new data key, as a version that was never used before. Zeroing `headers` stays the caller's duty. */
   put(address: KeyAddress, headers: readonly KeyHeader[], options?: PutOptions): Promise<StoredKey>;
-  /** Resolves false when there was nothing. */
-  destroy(address: Pick<KeyAddress, 'server' | 'subject'>): Promise<boolean>;
+  /** Resolves false when there was nothing, or nothing that `upTo` covers. */
+  destroy(address: Pick<KeyAddress, 'server' | 'subject'>, options?: DestroyOptions): Promise<boolean>;
   /** Called with the server and the subject key whenever a stored key appears, changes or goes. */
   onChange(handler: (change: { readonly server: ServerRef; readonly subjectKey: string }) => void): void;
 }

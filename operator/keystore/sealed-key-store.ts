@@ -15,7 +15,7 @@ import { secrets, type Secret } from '#operator/kube/resources.ts';
 import { asKeyStoreError, KeyStoreError } from './errors.ts';
 import type { FreshView } from './fresh-view.ts';
 import type { LocalKekStore } from './kek-store.ts';
-import type { KeyAddress, KeyHeader, KeyStore, OpenedKey, PutOptions, StoredKey } from './key-store.ts';
+import type { DestroyOptions, KeyAddress, KeyHeader, KeyStore, OpenedKey, PutOptions, StoredKey } from './key-store.ts';
 import { subjectKeyOf, userKeyName } from './names.ts';
 import {
   envelopeIn,
@@ -104,8 +104,18 @@ export class SealedKeyStore implements KeyStore {
     return storedKeyOf(parseHeader(envelope.header));
   }
 
-  async destroy(address: Pick<KeyAddress, 'server' | 'subject'>): Promise<boolean> {
-    return await this.#options.client.delete(secrets, sealedSecretRef(this.#place(address)));
+  async destroy(address: Pick<KeyAddress, 'server' | 'subject'>, { upTo }: DestroyOptions = {}): Promise<boolean> {
+    const ref = sealedSecretRef(this.#place(address));
+    if (upTo === undefined) return await this.#options.client.delete(secrets, ref);
+    const existing = await this.#live(address);
+    if (existing === undefined) return false;
+    // What it says of itself is enough: if it claims too much, it does not open.
+    if ((this.#headerOf(existing)?.context.gen ?? 0) > upTo) return false;
+    const { uid, resourceVersion } = existing.metadata;
+    return await this.#options.client.delete(secrets, ref, {
+      ...(uid !== undefined && { preconditionUid: uid }),
+      ...(resourceVersion !== undefined && { preconditionResourceVersion: resourceVersion }),
+    });
   }
 
   onChange(handler: (change: { readonly server: ServerRef; readonly subjectKey: string }) => void): void {

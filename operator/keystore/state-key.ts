@@ -24,6 +24,14 @@ export function receiptKeyOf(indexKey: KeyObject): KeyObject {
   return createSecretKey(derive(indexKey, ['mcp-keyring receipt key v1']));
 }
 
+/**
+ * The key of fingerprints, of one organization: equal values of its users are known by them, and nobody who has not this key can try
+ * values against one.
+ */
+export function fingerprintKeyOf(indexKey: KeyObject, organization: string): KeyObject {
+  return createSecretKey(derive(indexKey, ['mcp-keyring fingerprint key v1', organization]));
+}
+
 function derive(indexKey: KeyObject, info: readonly string[]): Buffer {
   return Buffer.from(hkdfSync('sha256', indexKey, Buffer.alloc(0), info.join('\n'), keyBytes));
 }

@@ -10,7 +10,7 @@ import { LocalKekStore } from '#operator/keystore/kek-store.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import { SealedKeyStore } from '#operator/keystore/sealed-key-store.ts';
 import { sealedSecretSelector } from '#operator/keystore/sealed-secret.ts';
-import { receiptKeyOf, sessionKeyOf, stateKeyOf } from '#operator/keystore/state-key.ts';
+import { fingerprintKeyOf, receiptKeyOf, sessionKeyOf, stateKeyOf } from '#operator/keystore/state-key.ts';
 import { ProbeCredentials } from '#operator/validation/probe-credential.ts';
 
 import type { Informers } from './informers.ts';
@@ -26,6 +26,8 @@ export interface Keys {
   /** `PolicySnapshot.sessionKey` of a server. */
   readonly sessionKeyOf: (server: ServerRef, serverUid: string) => string;
   readonly receiptKey: KeyObject;
+  /** With which leaked values are found in one organization. */
+  readonly fingerprintKeyOf: (organization: string) => KeyObject;
 }
 
 /**
@@ -71,6 +73,7 @@ export async function openKeys(platform: Platform, informers: Informers, writer:
     stateKeyOf: (server, serverUid) => stateKeyOf(indexKey, server, serverUid),
     sessionKeyOf: (server, serverUid) => sessionKeyOf(indexKey, server, serverUid),
     receiptKey: receiptKeyOf(indexKey),
+    fingerprintKeyOf: (organization) => fingerprintKeyOf(indexKey, organization),
   };
 }
 

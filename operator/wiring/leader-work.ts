@@ -74,6 +74,7 @@ export function startLeaderWork(options: LeaderWorkOptions): LeaderWork {
     identifier: identity.users,
     rights: new AccessReviews(client),
     keyStore: keys.keyStore,
+    fingerprintKeyOf: keys.fingerprintKeyOf,
     trials: validation.trials,
     tokenOrders: new TokenOrders({ client, tokens: informers.accessTokens.store, audit, now: () => new Date() }),
     audit,

@@ -88,6 +88,24 @@ function auditTypes(): readonly string[] {
   });
 }
 
+const inTeam = { namespace: 'team-a', name: 'revokers' };
+const rbac = 'rbac.authorization.k8s.io';
+const revokers = [
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: 'Role',
+    metadata: inTeam,
+    rules: [{ apiGroups: ['mcpkeyring.io'], resources: ['mcpservers'], verbs: ['revoke'] }],
+  },
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: 'RoleBinding',
+    metadata: inTeam,
+    roleRef: { apiGroup: rbac, kind: 'Role', name: 'revokers' },
+    subjects: [{ apiGroup: rbac, kind: 'User', name: 'eve' }],
+  },
+];
+
 describe('the life of a user key', () => {
   test('begins with a request of the user', async () => {
     await setKey('Authorization');
@@ -233,6 +251,33 @@ describe('the life of a user key', () => {
     expect(await version()).toBeGreaterThan(revoked!.version);
     expect((await userKey())?.status?.['revoked']).toEqual(revoked);
     await client.close();
+  });
+
+  test('ends at once when its user revokes it, and begins again with the next', async () => {
+    const [sealed] = await sealedSecrets();
+    const control = { v: 1, operation: 'revoke', whose: 'own', server: 'github', reason: 'lost' } as const;
+    const answer = await order(plane, ada, { control, headers: [] });
+    expect(answer).toMatchObject({ outcome: 'ok', revoked: [{ server: 'github', version: await version() }] });
+    expect(await sealedSecrets()).toEqual([]);
+    expect((await userKey())?.status?.['revoked']).toMatchObject({ by: 'ada', reason: 'lost' });
+    expect(auditTypes().filter((type) => type === 'key.revoked')).toHaveLength(1);
+    await plane.kubectl(['create', '-f', '-'], copyOf(sealed!));
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
+  });
+
+  test('is revoked by others only with the right to', async () => {
+    const control = { v: 1, operation: 'revoke', whose: 'user', user: 'ada', server: 'github' } as const;
+    const eve = { namespace: 'team-a', username: 'eve' };
+    expect(await order(plane, eve, { control, headers: [] })).toMatchObject({ outcome: 'refused', code: 'Forbidden' });
+    await applyAll(plane, revokers);
+    expect(await order(plane, eve, { control, headers: [] })).toMatchObject({
+      outcome: 'ok',
+      revoked: [{ server: 'github' }],
+    });
+    expect((await userKey())?.status?.['revoked']).toMatchObject({ by: 'eve' });
+    await setKey('Authorization', 'X-Team');
+    await expect.poll(state, patience).toBe('Configured Ready=True/Configured');
   });
 
   test('leaves its value nowhere', async () => {

@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import type { UserKeyControl } from '#cli/contract/request-control.ts';
@@ -78,6 +80,7 @@ async function start(now: () => Date): Promise<Intake> {
     rights: new AccessReviews(replica.client),
     keyStore: interrupted(replica.store),
     trials: { try: () => Promise.resolve(undefined), record: () => Promise.reject(new Error('nothing was tried')) },
+    fingerprintKeyOf: () => createSecretKey(Buffer.alloc(32, 7)),
     tokenOrders: { carryOut: () => Promise.reject(new Error('no access tokens here')) },
     audit: {
       append: (event) => {
@@ -96,7 +99,7 @@ function interrupted(store: KeyStore): KeyStore {
     userKeyNameOf: (address) => store.userKeyNameOf(address),
     find: (address) => store.find(address),
     open: (address, versionMin) => store.open(address, versionMin),
-    destroy: (address) => store.destroy(address),
+    destroy: (address, options) => store.destroy(address, options),
     onChange: (handler) => store.onChange(handler),
     put: async (...args) => {
       await interrupt();

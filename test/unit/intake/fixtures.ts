@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+
 import { generateHpkeKeyPair } from '#cli/contract/hpke.ts';
 import type { UserKeyControl } from '#cli/contract/request-control.ts';
 import type { UserKeyResponse } from '#cli/contract/responses.ts';
@@ -10,6 +12,8 @@ import { mcpServers, userKeyPolicies, userKeyRequests, userKeys } from '#operato
 import { intakeReconcile, type IntakeDependencies } from '#operator/intake/reconcile.ts';
 import { RequestLimiter, triesPerWindowMax } from '#operator/intake/request-limiter.ts';
 import { Turns } from '#operator/intake/turns.ts';
+import { fingerprintKeyOf } from '#operator/keystore/state-key.ts';
+import { RevocationOrders, type RevocationOrdersOptions } from '#operator/revocation/revocation-orders.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 
 import { testStore } from '../keystore/fixtures.ts';
@@ -53,6 +57,11 @@ export const jira = server('jira', [
 ]);
 export const open = server('open', []);
 
+/** `root` may revoke keys everywhere, `keeper` those of github. */
+function mayRevoke(username: string, server: string | undefined): boolean {
+  return username === 'root' || (username === 'keeper' && server === 'github');
+}
+
 /** The operator's intake over a fake cluster, and the CLI's side of it. */
 export async function testIntake(change: Partial<IntakeDependencies> = {}) {
   const world = await testStore();
@@ -66,6 +75,18 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     requests: cluster.informer(userKeyRequests),
   };
   for (const one of [github, jira, open]) cluster.put(mcpServers, one);
+  const turns = new Turns();
+  const revocationOptions: RevocationOrdersOptions = {
+    client: cluster.client,
+    keyStore: world.store,
+    mcpServers: informers.mcpServers.store,
+    rights: { ask: (user, right) => Promise.resolve(mayRevoke(user.username, right.server) ? 'allowed' : 'denied') },
+    fingerprintKeyOf: (organizationName) => fingerprintKeyOf(createSecretKey(Buffer.alloc(32, 1)), organizationName),
+    audit: { append: (event) => deps.audit.append(event) },
+    turns,
+    now: () => clock.now,
+  };
+  const revocations = new RevocationOrders(revocationOptions);
   const deps: IntakeDependencies = {
     client: cluster.client,
     sources: {
@@ -89,7 +110,8 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     keyPairOf: (keyId) => (keyId === 'intake-1' ? intakeKey : undefined),
     limiter: new RequestLimiter(),
     tryLimiter: new RequestLimiter(triesPerWindowMax),
-    turns: new Turns(),
+    turns,
+    revocations,
     now: () => clock.now,
     ...change,
   };
@@ -132,5 +154,5 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     return openResponse(stored(request)?.status?.sealedResponse ?? '');
   }
 
-  return { ...world, deps, audited, send, handle, stored, ask, informers };
+  return { ...world, deps, revocationOptions, audited, send, handle, stored, ask, informers };
 }

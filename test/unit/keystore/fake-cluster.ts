@@ -17,6 +17,11 @@ export class FakeCluster {
       await this.#called('get', type, ref);
       return this.objects.get(keyOf(type, ref));
     },
+    list: async (type: ResourceType, { namespace }: { readonly namespace?: string } = {}) => {
+      await this.#called('list', type, {});
+      const ofType = [...this.objects].filter(([key]) => key.startsWith(`${type.plural} `)).map(([, object]) => object);
+      return ofType.filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace);
+    },
     getRaw: async (type: ResourceType, ref: ObjectRef) => {
       await this.#called('getRaw', type, ref);
       const object = this.objects.get(keyOf(type, ref));
