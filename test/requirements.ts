@@ -53,6 +53,8 @@ export const requirements = {
   'rights:no-values': 'administrators see and end keys, and can neither read nor write one',
   'rights:key-state': 'only the operator writes what stands in a UserKey',
   'rights:hand-on': 'whoever administers a namespace can make users of it, and nothing more than they are',
+  'rights:admins': 'the admins of an Organization administer its namespaces, exactly these, as long as they are named',
+  'rights:admins-escalation': 'nobody gives by an Organization what they could not give by a RoleBinding',
   'rights:take-back': 'users list what they may use, and delete what is their own without any further right',
   'shared-keys:everybody':
     'every authenticated user of a server of mode Shared gets the key of the organization, and audit says so',

@@ -56,6 +56,12 @@ export const sidecarVolumeNames = ['mcp-keyring-identity', 'mcp-keyring-ca', 'mc
 /** ConfigMap in each organization namespace with the CA bundle of broker and webhook (key `ca.crt`). */
 export const caConfigMapName = 'mcp-keyring-ca';
 
+/** RoleBinding in each organization namespace, by which the organization's admins have the ClusterRole below there. */
+export const adminsBindingName = 'mcp-keyring-organization-admins';
+
+/** ClusterRole of who administers a namespace. */
+export const adminsClusterRoleName = 'mcp-keyring-admin';
+
 /** ConfigMap in the operator namespace, readable by every authenticated user: the public key that CLI requests are sealed to. */
 export const intakeConfigMapName = 'mcp-keyring-intake';
 

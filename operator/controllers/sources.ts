@@ -11,6 +11,7 @@ import type {
   Namespace,
   NetworkPolicy,
   PartialObjectMetadata,
+  RoleBinding,
   Service,
 } from '#operator/kube/resources.ts';
 
@@ -32,6 +33,8 @@ export interface Sources {
   readonly deployments: Informer<Deployment>;
   /** `mcp-keyring-ca` of every namespace. */
   readonly caConfigMaps: Informer<ConfigMap>;
+  /** `mcp-keyring-organization-admins` of every namespace. */
+  readonly adminBindings: Informer<RoleBinding>;
   /** Certificates of remote servers: ConfigMaps with the label for it. */
   readonly caBundles: Informer<ConfigMap>;
   /** The operator's own namespace. */

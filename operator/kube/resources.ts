@@ -178,6 +178,16 @@ export interface ObjectReference {
   readonly uid?: string;
 }
 
+export interface RoleBinding extends KubeObject {
+  readonly roleRef: { readonly apiGroup: string; readonly kind: string; readonly name: string };
+  readonly subjects?: readonly {
+    readonly apiGroup?: string;
+    readonly kind: string;
+    readonly name: string;
+    readonly namespace?: string;
+  }[];
+}
+
 export interface UserInfo {
   readonly username?: string;
   readonly uid?: string;
@@ -292,6 +302,13 @@ export const events: ResourceType<Event> = {
   version: 'v1',
   plural: 'events',
   kind: 'Event',
+  namespaced: true,
+};
+export const roleBindings: ResourceType<RoleBinding> = {
+  group: 'rbac.authorization.k8s.io',
+  version: 'v1',
+  plural: 'rolebindings',
+  kind: 'RoleBinding',
   namespaced: true,
 };
 export const tokenReviews: ResourceType<TokenReview> = {

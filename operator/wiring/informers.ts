@@ -1,6 +1,6 @@
 import type { AccessToken } from '#crds/v1alpha1/generated/access-token.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
-import { caConfigMapName, group, labels } from '#crds/v1alpha1/names.ts';
+import { adminsBindingName, caConfigMapName, group, labels } from '#crds/v1alpha1/names.ts';
 import { webhookConfigurationName } from '#operator/certificates/keeper.ts';
 import { tlsSecretName } from '#operator/certificates/tls-state.ts';
 import type { Sources } from '#operator/controllers/sources.ts';
@@ -28,6 +28,7 @@ import {
   namespaces,
   networkPolicies,
   podMetadata,
+  roleBindings,
   type Secret,
   secrets,
   services,
@@ -94,6 +95,7 @@ export function createInformers(platform: Platform): Informers {
     networkPolicies: make.informer('networkpolicies', { type: networkPolicies, options: managed }),
     deployments: make.informer('deployments', { type: deployments, options: managed }),
     caConfigMaps: make.informer('configmaps-ca', { type: configMaps, options: named(caConfigMapName) }),
+    adminBindings: make.informer('rolebindings', { type: roleBindings, options: named(adminsBindingName) }),
     caBundles: make.informer('configmaps-ca-bundles', {
       type: configMaps,
       options: { labelSelector: `${labels.caBundle}=true` },

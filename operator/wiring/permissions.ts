@@ -1,10 +1,11 @@
-import { caConfigMapName, group } from '#crds/v1alpha1/names.ts';
+import { adminsBindingName, adminsClusterRoleName, caConfigMapName, group } from '#crds/v1alpha1/names.ts';
 import { describePermission, missingPermissions } from '#operator/kube/access-check.ts';
 import type { ResourceAttributes } from '#operator/kube/resources.ts';
 import type { OperatorOptions } from '#operator/options.ts';
 
 import type { Platform } from './platform.ts';
 
+const rbac = 'rbac.authorization.k8s.io';
 const read = ['get', 'list', 'watch'] as const;
 const own = [...read, 'create', 'patch', 'delete'] as const;
 
@@ -35,6 +36,8 @@ export function neededPermissions({ namespace, keyNamespace }: OperatorOptions):
     { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: own },
     { resource: 'configmaps', name: caConfigMapName, verbs: own },
     { resource: 'configmaps', verbs: ['list', 'watch'] },
+    { group: rbac, resource: 'rolebindings', name: adminsBindingName, verbs: own },
+    { group: rbac, resource: 'clusterroles', name: adminsClusterRoleName, verbs: ['bind'] },
     { group: 'authentication.k8s.io', resource: 'tokenreviews', verbs: ['create'] },
     { group: 'authorization.k8s.io', resource: 'subjectaccessreviews', verbs: ['create'] },
     { group: 'events.k8s.io', resource: 'events', verbs: ['create', 'patch'] },

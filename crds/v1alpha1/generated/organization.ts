@@ -113,7 +113,7 @@ export interface OrganizationSpec {
   readonly namespaceSelector: LabelSelector;
   /** Who is believed about who a user is. */
   readonly identity: OrganizationIdentity;
-  /** Who may administer this organization in the dashboard. */
+  /** Who administers this organization: users and groups by the names that the API server knows them by. They have the ClusterRole mcp-keyring-admin in each of its namespaces, by a RoleBinding that the operator keeps there. */
   readonly admins?: OrganizationAdmins;
   /** What wraps the data keys of this organization; absent means the local provider. */
   readonly encryption?: OrganizationEncryption;

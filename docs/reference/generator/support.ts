@@ -14,7 +14,6 @@ const only = (...values: readonly string[]): Support => ({ kind: 'only', values 
 /** By kind, then by path as it stands in the tables; what lies below a refused field is refused with it. */
 export const support: Readonly<Record<string, Readonly<Record<string, Support>>>> = {
   Organization: {
-    'spec.admins': refused,
     'spec.encryption.provider.kmsV2': refused,
     'spec.encryption.provider.vaultTransit': refused,
     'spec.encryption.rotationInterval': refused,

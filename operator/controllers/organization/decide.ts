@@ -1,10 +1,11 @@
 import type { OrganizationStatus } from '#crds/v1alpha1/generated/organization.ts';
-import { configMaps, type ConfigMap } from '#operator/kube/resources.ts';
+import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
+import { configMaps, roleBindings } from '#operator/kube/resources.ts';
 
 import type { Decision, Step } from '../decision.ts';
 import type { OidcIssuer } from './issuer-prober.ts';
 import type { ObservedIssuer, ObservedOrganization } from './observe.ts';
-import { desiredCaConfigMap } from './resources.ts';
+import { desiredAdminsBinding, desiredCaConfigMap } from './resources.ts';
 import { organizationStatus } from './status.ts';
 
 /** What only this controller does, beside plain writes. */
@@ -23,7 +24,8 @@ export function decideOrganization(
   if (observed.object.metadata.deletionTimestamp !== undefined) return { steps: [] };
   const requeueAfterMs = nextProbeInMs(observed.issuers);
   return {
-    steps: [...publishSteps(observed), ...probeSteps(observed.issuers)],
+    // Rights last: where they cannot be given, everything else is done.
+    steps: [...publishSteps(observed), ...probeSteps(observed.issuers), ...adminSteps(observed)],
     status: organizationStatus(observed, now),
     ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
   };
@@ -55,16 +57,41 @@ function publishSteps(observed: ObservedOrganization): OrganizationSteps {
     };
   });
   const left = ours.filter(({ metadata }) => !wanted.includes(metadata.namespace ?? ''));
-  return [...applied, ...left.map(deleteStep)];
+  return [...applied, ...left.map((configMap) => deleteStep(configMaps, configMap))];
 }
 
-function isOwnedBy({ ownerReferences }: ConfigMap['metadata'], uid: string | undefined): boolean {
+/**
+ * Only where the namespace is ours beyond doubt, because it is about rights. Kubernetes lets nobody change the role of a binding,
+ * and a policy keeps the name for us, so what somebody else made under it before stays, and the step says so.
+ */
+function adminSteps({ object, namespaces, adminBindings }: ObservedOrganization): OrganizationSteps {
+  const { users = [], groups = [] } = object.spec.admins ?? {};
+  const served = namespaces.filter(({ rivals, terminating }) => rivals.length === 0 && !terminating);
+  const wanted = users.length + groups.length === 0 ? [] : served.map(({ name }) => name);
+  const applied = wanted.map((namespace): Step<OrganizationAction> => {
+    const desired = desiredAdminsBinding(object, namespace);
+    const found = adminBindings.find(({ metadata }) => metadata.namespace === namespace);
+    return {
+      kind: 'apply',
+      type: roleBindings,
+      desired,
+      adopts: true,
+      ...(found === undefined ? {} : { observed: found }),
+    };
+  });
+  const left = adminBindings.filter(
+    ({ metadata }) => isOwnedBy(metadata, object.metadata.uid) && !wanted.includes(metadata.namespace ?? ''),
+  );
+  return [...applied, ...left.map((binding) => deleteStep(roleBindings, binding))];
+}
+
+function isOwnedBy({ ownerReferences }: KubeObject['metadata'], uid: string | undefined): boolean {
   return ownerReferences?.some((owner) => owner.uid === uid) === true;
 }
 
-function deleteStep({ metadata }: ConfigMap): Step<OrganizationAction> {
+function deleteStep(type: ResourceType, { metadata }: KubeObject): Step<OrganizationAction> {
   const { name, namespace = '', uid: preconditionUid = '' } = metadata;
-  return { kind: 'delete', type: configMaps, ref: { namespace, name }, precondition: { preconditionUid } };
+  return { kind: 'delete', type, ref: { namespace, name }, precondition: { preconditionUid } };
 }
 
 function probeSteps(issuers: readonly ObservedIssuer[]): OrganizationSteps {

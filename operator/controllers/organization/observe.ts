@@ -1,6 +1,6 @@
 import type { Organization } from '#crds/v1alpha1/generated/organization.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
-import type { ConfigMap, Namespace } from '#operator/kube/resources.ts';
+import type { ConfigMap, Namespace, RoleBinding } from '#operator/kube/resources.ts';
 import { ownersOf } from '#operator/tenancy/informer-tenancy.ts';
 import { selects } from '#operator/tenancy/label-selector.ts';
 import { type ResolvedIssuer, resolveIssuers } from '#operator/tenancy/trusted-issuers.ts';
@@ -37,6 +37,8 @@ export interface ObservedOrganization {
   readonly kekId: string | undefined;
   /** Every `mcp-keyring-ca` that is there now. */
   readonly published: readonly ConfigMap[];
+  /** Every `mcp-keyring-organization-admins` that is there now. */
+  readonly adminBindings: readonly RoleBinding[];
 }
 
 export interface OrganizationObserver {
@@ -78,6 +80,7 @@ export function observeOrganization(
     caBundle: from.caBundle(),
     kekId: from.kekId(),
     published: sources.caConfigMaps.store.list(),
+    adminBindings: sources.adminBindings.store.list(),
   };
 }
 

@@ -27,5 +27,6 @@ export function watchOrganizations(sources: Sources, enqueue: Enqueue): void {
     if (change.kind !== 'updated') enqueueAll();
   });
   sources.caConfigMaps.onChange(enqueueAll);
+  sources.adminBindings.onChange(enqueueAll);
   sources.operatorConfigMaps.onChange(enqueueAll);
 }

@@ -86,9 +86,11 @@ describe.each(cases)('the chart with the values %s', (name) => {
       for (const { resources } of rulesOf(role)) expect(resources).not.toContain('secrets');
     }
     for (const role of ofKind(manifests, 'ClusterRole', 'Role')) {
-      for (const { apiGroups, resources, verbs } of rulesOf(role)) {
+      for (const { apiGroups, resources, resourceNames, verbs } of rulesOf(role)) {
         expect([...apiGroups, ...resources, ...verbs].filter((entry) => entry.includes('*'))).toEqual([]);
-        expect(verbs.filter((verb) => ['escalate', 'bind', 'impersonate'].includes(verb))).toEqual([]);
+        const mayBind = resourceNames?.join() === 'mcp-keyring-admin';
+        const strong = mayBind ? ['escalate', 'impersonate'] : ['escalate', 'bind', 'impersonate'];
+        expect(verbs.filter((verb) => strong.includes(verb))).toEqual([]);
       }
     }
     const named = ofKind(manifests, 'Role')

@@ -190,7 +190,6 @@ const kinds = [
       },
     },
     unsupported: [
-      ['admins', 'admins', {}],
       ['encryption.provider.kmsV2', 'encryption.provider', { kmsV2: { name: 'a', socket: '/a' } }],
       [
         'encryption.provider.vaultTransit',

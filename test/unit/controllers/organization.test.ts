@@ -5,7 +5,8 @@ import { decideOrganization } from '#operator/controllers/organization/decide.ts
 import type { Step } from '#operator/controllers/decision.ts';
 import type { OidcIssuer, Probe } from '#operator/controllers/organization/issuer-prober.ts';
 import type { ObservedOrganization, SelectedNamespace } from '#operator/controllers/organization/observe.ts';
-import type { ConfigMap } from '#operator/kube/resources.ts';
+import type { ConfigMap, RoleBinding } from '#operator/kube/resources.ts';
+import { verifies } from '#test/requirements.ts';
 
 import { brief, messageOf, now, organization } from './fixtures.ts';
 
@@ -37,6 +38,7 @@ function observed(change: Partial<ObservedOrganization> = {}): ObservedOrganizat
     caBundle: 'PEM',
     kekId: 'local-0a1b2c3d',
     published: [],
+    adminBindings: [],
     ...change,
   };
 }
@@ -165,6 +167,56 @@ describe('the CA bundle', () => {
   test('is neither published nor taken back before there is one', () => {
     const decision = decideOrganization(observed({ caBundle: undefined, published: [published('team-b')] }), now);
     expect(stepsOf(decision)).toEqual([]);
+  });
+});
+
+describe('the rights of admins', () => {
+  const object = organization({ spec: { admins: { users: ['ann'], groups: ['platform'] } } });
+  const binding = (namespace: string, owner = 'acme'): RoleBinding => {
+    const { metadata } = published(namespace, owner);
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'mcp-keyring-admin' };
+    const named = { ...metadata, name: 'mcp-keyring-organization-admins' };
+    return { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', metadata: named, roleRef };
+  };
+  const rightsIn = (change: Partial<ObservedOrganization>): readonly string[] =>
+    stepsOf(decideOrganization(observed({ object, caBundle: undefined, ...change }), now));
+
+  test('are given in every namespace that is ours beyond doubt, whether servers are there or not', () => {
+    verifies('rights:admins');
+    const namespaces = [
+      selected('team-a'),
+      selected('quiet', { needsCa: false }),
+      selected('going', { terminating: true }),
+      selected('contested', { rivals: ['rival'] }),
+    ];
+    expect(rightsIn({ namespaces })).toEqual(['apply team-a', 'apply quiet']);
+  });
+
+  test('are taken back from namespaces that left or are contested, and never those of another organization', () => {
+    verifies('rights:admins');
+    const adminBindings = [binding('team-a'), binding('left'), binding('contested'), binding('others', 'rival')];
+    const namespaces = [selected('team-a'), selected('contested', { rivals: ['rival'] })];
+    expect(rightsIn({ namespaces, adminBindings })).toEqual([
+      'apply team-a',
+      'delete left uid-cm-left',
+      'delete contested uid-cm-contested',
+    ]);
+  });
+
+  test.each([undefined, {}, { users: [], groups: [] }])('are taken back when the admins are %j', (admins) => {
+    verifies('rights:admins');
+    const without = organization({ spec: admins === undefined ? {} : { admins } });
+    const change = { object: without, adminBindings: [binding('team-a')] };
+    expect(rightsIn(change)).toEqual(['delete team-a uid-cm-team-a']);
+  });
+
+  test('come last, so that nothing else waits for them', () => {
+    const issuers: ObservedOrganization['issuers'] = [
+      { kind: 'oidc', issuer, probe: { result: undefined, dueInMs: 0 } },
+    ];
+    const steps = decideOrganization(observed({ object, issuers }), now).steps;
+    const last = steps.at(-1);
+    expect(last?.kind === 'apply' && last.desired.kind).toBe('RoleBinding');
   });
 });
 

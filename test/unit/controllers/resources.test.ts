@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 
 import { desiredDeployment, desiredNetworkPolicy, desiredService } from '#operator/controllers/mcp-server/resources.ts';
-import { desiredCaConfigMap } from '#operator/controllers/organization/resources.ts';
+import { desiredAdminsBinding, desiredCaConfigMap } from '#operator/controllers/organization/resources.ts';
 import type { DesiredObject } from '#operator/controllers/decision.ts';
 
 import { managedServer, organization, server } from './fixtures.ts';
@@ -24,6 +24,13 @@ describe('desired objects', () => {
     ['network-policy', desiredNetworkPolicy(server())],
     ['deployment', desiredDeployment(managedServer(), managed)],
     ['deployment-args-env', desiredDeployment(managedServer(full), full)],
+    [
+      'admins-role-binding',
+      desiredAdminsBinding(
+        organization({ spec: { admins: { users: ['ann'], groups: ['platform', 'oidc:leads'] } } }),
+        'team-a',
+      ),
+    ],
     ['ca-config-map', desiredCaConfigMap(organization(), 'team-a', '-----BEGIN CERTIFICATE-----\n')],
   ])('%s', async (name, object) => {
     await expect(stringify(object)).toMatchFileSnapshot(`../../golden/resources/${name}.yaml`);
