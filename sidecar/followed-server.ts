@@ -77,8 +77,8 @@ export function followServer(parts: FollowingParts, listener: FollowingListener 
     },
   });
   const outcomes = new OutcomeReporter({
-    send: (batch) => sendOutcomes(broker, server, batch),
-    failed: (error) => log('warn', 'the broker was not told of refused keys', errorFields(error)),
+    send: (batch, ends) => sendOutcomes(broker, server, { outcomes: batch, ends }),
+    failed: (error) => log('warn', 'the broker was not told what the upstream said of keys', errorFields(error)),
     nowMs,
   });
   const limiter = new Limiter({

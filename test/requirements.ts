@@ -165,6 +165,8 @@ export const requirements = {
     'the first of what its user said, what was detected and the maximum age ends a key, and the reason tells which',
   'expiry:detected-jwt':
     'the end that a JSON Web Token has in it is found when it is set, whatever else is in it, and nothing of it is in any text',
+  'expiry:detected-upstream':
+    'the end that an upstream tells of a key is believed of pods that had the key only, when it is sane, and ends the key whatever policies say',
   'expiry:everywhere': 'Expiring and Expired stand in UserKey, McpServer, metrics and command line within 2 s alike',
   'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
   'validation:no-other-place':

@@ -20,6 +20,7 @@ import { allowedSources } from '#operator/policy/request-bounds.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { LimitStore } from '#operator/limits/limit-store.ts';
 import { limitMetrics } from '#operator/limits/metrics.ts';
+import { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
 import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
@@ -155,7 +156,7 @@ function createQuotas(options: BrokerOptions, gates: Pick<QuotaServiceOptions, '
 
 function createOutcomes(
   { sources, tenancy, audit, client, log, monotonicMs, now }: BrokerOptions,
-  parts: Pick<OutcomeIntakeOptions, 'podGate' | 'receipts' | 'observer' | 'sharedKeys'>,
+  parts: Pick<OutcomeIntakeOptions, 'podGate' | 'receipts' | 'observer' | 'sharedKeys' | 'ends'>,
 ): OutcomeIntake {
   return new OutcomeIntake({
     ...parts,
@@ -203,7 +204,8 @@ export function createBroker(options: BrokerOptions): Broker {
   });
   const counts = new RefusalCounts({ observer, monotonicMs, now, newId });
   const intake = new AuditIntake({ podGate, tenancy, audit, counts });
-  const outcomes = createOutcomes(options, { podGate, receipts, observer, sharedKeys });
+  const ends = new EndRecorder(options);
+  const outcomes = createOutcomes(options, { podGate, receipts, observer, sharedKeys, ends });
   const quotas = createQuotas(options, { podGate, userGate });
   const hub = createHub(options, observer);
   followSources({ sources, keyStore, referencedSecrets: options.referencedSecrets, hub });
@@ -222,6 +224,7 @@ export function createBroker(options: BrokerOptions): Broker {
       await Promise.all([
         intake.close(),
         outcomes.close(),
+        ends.close(),
         options.limits.close(),
         subjects.close(),
         tokenUses.close(),

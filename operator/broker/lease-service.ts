@@ -10,6 +10,7 @@ import type { Identification } from '#operator/identity/identification.ts';
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
 import { withResource } from '#operator/identity/resource-audience.ts';
 import { blockedAtMs, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
+import { withDetected } from '#operator/key-state/detected-end.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
 import { KubeError } from '#operator/kube/errors.ts';
@@ -85,6 +86,8 @@ interface Case {
   readonly user: Identified;
   readonly subjectKey: string;
   readonly address: KeyAddress;
+  /** Once it is known to be theirs. */
+  readonly userKey?: UserKey | undefined;
 }
 
 /** The key that goes out. */
@@ -163,7 +166,7 @@ export class LeaseService {
         if (use === 'ownOrShared' && userKey === undefined) return this.#share(asked, use);
         return this.#release(asked, undefined);
       case 'open':
-        return this.#open(asked, opening.versionMin);
+        return this.#open({ ...asked, userKey }, opening.versionMin);
       default:
         return opening satisfies never;
     }
@@ -212,9 +215,11 @@ export class LeaseService {
     });
   }
 
-  /** By the version and the ends that the opened key was sealed with. */
-  #ageOf({ policy }: Case, key: OpenedKey | undefined): KeyAge {
-    return key === undefined ? { kind: 'unbounded' } : keyAge(key, policy.expiry, this.#options.now().getTime());
+  /** By the version and the ends that the opened key was sealed with, and what its upstream has told since. */
+  #ageOf({ policy, userKey }: Case, key: OpenedKey | undefined): KeyAge {
+    if (key === undefined) return { kind: 'unbounded' };
+    const names = key.headers.map(({ name }) => name);
+    return keyAge(withDetected(key, names, userKey), policy.expiry, this.#options.now().getTime());
   }
 
   /** No audit, no key: the event is on disk before there is a body that holds the key. */

@@ -1,5 +1,9 @@
-import type { KeyOutcome, OutcomeReport } from '#contract/outcome.ts';
+import type { ServerRef } from '#contract/lease.ts';
+import type { KeyEnd, KeyOutcome, OutcomeReport } from '#contract/outcome.ts';
+import type { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { Log } from '#operator/kube/observers.ts';
+
+import { userKeyName } from '#operator/keystore/names.ts';
 
 import { brokerLimits } from './limits.ts';
 import { markRejected, type MarkerOptions, sharedKeyOwner } from './mark-rejected.ts';
@@ -12,12 +16,13 @@ export interface OutcomeIntakeOptions extends MarkerOptions {
   readonly podGate: Pick<PodGate, 'admit'>;
   readonly receipts: Pick<Receipts, 'covers'>;
   readonly observer: Pick<BrokerObserver, 'keyRejection'>;
+  readonly ends: Pick<EndRecorder, 'told'>;
   readonly log: Log;
   readonly monotonicMs: () => number;
 }
 
 /**
- * Takes what sidecars tell of keys that upstreams refused, and marks those that are at fault. A pod speaks of keys that it
+ * Takes what sidecars tell of keys that upstreams refused, and marks those that are at fault; and when upstreams say that keys end. A pod speaks of keys that it
  * was given, as receipts prove: one that was not given a user's key can say nothing about it.
  */
 export class OutcomeIntake {
@@ -36,13 +41,23 @@ export class OutcomeIntake {
   }
 
   /** Resolves the number of outcomes believed. @throws BrokerError */
-  async take({ server, outcomes }: OutcomeReport, podToken: string | undefined): Promise<number> {
+  async take({ server, outcomes, ends = [] }: OutcomeReport, podToken: string | undefined): Promise<number> {
     const pod = await this.#options.podGate.admit({ token: podToken, server, purpose: 'leasing', action: 'outcomes' });
-    const proven = outcomes.filter((outcome) => this.#options.receipts.covers({ server, podUid: pod.uid }, outcome));
+    const isProven = (told: KeyOutcome | KeyEnd): boolean =>
+      this.#options.receipts.covers({ server, podUid: pod.uid }, told);
+    const proven = outcomes.filter(isProven);
+    const provenEnds = ends.filter(isProven);
+    for (const end of provenEnds) this.#takeEnd(server, end);
     if (proven.length > 0) this.#rejections.take(server, proven.map(ofWhoseKey));
     // Of a sidecar of before receipts, or made up: told again, it would be no better.
     if (proven.length < outcomes.length) this.#options.observer.keyRejection('unproven');
-    return proven.length;
+    return proven.length + provenEnds.length;
+  }
+
+  #takeEnd(server: ServerRef, { subjectKey, keyVersion, endsAt }: KeyEnd): void {
+    const userKey = this.#options.userKeys.get(server.namespace, userKeyName(server, subjectKey));
+    if (userKey?.spec.serverRef.name !== server.name) return;
+    this.#options.ends.told(userKey, keyVersion, Date.parse(endsAt));
   }
 
   /** Judges, and writes the marks that are due. Never rejects: what fails is tried again with the next sweep. */

@@ -38,12 +38,15 @@ export class Receipts {
     return `${endsAtSec}.${this.#macOf(lease, String(endsAtSec)).toString('base64url')}`;
   }
 
-  /** Whether the outcome is told by a pod that had that very key for that user. */
-  covers({ server, podUid }: Pick<Receipted, 'server' | 'podUid'>, outcome: KeyOutcome): boolean {
-    const [, endsAt, mac] = receiptForm.exec(outcome.receipt ?? '') ?? [];
+  /** Whether it is told by a pod that had that very key for that user. */
+  covers(
+    { server, podUid }: Pick<Receipted, 'server' | 'podUid'>,
+    told: Pick<KeyOutcome, 'subjectKey' | 'keyVersion' | 'keySource' | 'receipt'>,
+  ): boolean {
+    const [, endsAt, mac] = receiptForm.exec(told.receipt ?? '') ?? [];
     if (endsAt === undefined || mac === undefined) return false;
     if (Number(endsAt) * 1_000 <= this.#options.now().getTime()) return false;
-    const { subjectKey, keyVersion, keySource } = outcome;
+    const { subjectKey, keyVersion, keySource } = told;
     const lease = { server, podUid, subjectKey, keyVersion, ...(keySource === undefined ? {} : { keySource }) };
     const due = this.#macOf(lease, endsAt);
     return timingSafeEqual(due, Buffer.from(mac, 'base64url'));

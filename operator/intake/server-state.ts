@@ -3,6 +3,7 @@ import type { DeclaredHeader, HeaderState, ServerState } from '#cli/contract/res
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
+import { withDetected } from '#operator/key-state/detected-end.ts';
 import { knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import { isRejected } from '#operator/keystore/version.ts';
@@ -73,8 +74,10 @@ function stateOf(facts: ServerFacts): ServerState['state'] {
   return facts.stored === undefined ? 'NotNeeded' : state;
 }
 
-function ageOf({ stored, expiry, now }: ServerFacts): KeyAge {
-  return stored === undefined ? { kind: 'unbounded' } : keyAge(stored, expiry, now.getTime());
+function ageOf({ stored, userKey, expiry, now }: ServerFacts): KeyAge {
+  return stored === undefined
+    ? { kind: 'unbounded' }
+    : keyAge(withDetected(stored, stored.headerNames, userKey), expiry, now.getTime());
 }
 
 function isBlocked(age: KeyAge): boolean {
@@ -85,7 +88,12 @@ function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
   const { name, required } = header;
   const { stored } = facts;
   if (stored === undefined || !isSet(header, stored)) return { name, required, state: 'Missing' };
-  return { name, required, state: stateOfStored(facts), ...knownEnds(stored, name) };
+  return {
+    name,
+    required,
+    state: stateOfStored(facts),
+    ...knownEnds(withDetected(stored, stored.headerNames, facts.userKey), name),
+  };
 }
 
 function stateOfStored(facts: ServerFacts): HeaderState['state'] {

@@ -86,7 +86,10 @@ export class Prober {
     const tried: Tried[] = [];
     for (const probe of probes) tried.push(await this.#probe(key, { fields, probe, deadline }));
     const worst = worstFinding(tried.map(({ finding }) => finding));
-    return tried.find(({ finding }) => finding === worst);
+    return withEnd(
+      tried.find(({ finding }) => finding === worst),
+      tried,
+    );
   }
 
   async #probe(key: KeyToTry, { fields, probe, deadline }: OneProbe): Promise<Tried> {
@@ -124,6 +127,12 @@ export class Prober {
     if (credential === undefined) throw new ProbeFailure('ValuesTooLong');
     return probeByTool({ place, url, keys: [], credential }, tool, network);
   }
+}
+
+/** Whichever probe has heard of it. */
+function withEnd(worst: Tried | undefined, tried: readonly Tried[]): Tried | undefined {
+  const [endsAt] = tried.flatMap(({ finding }) => finding.endsAt ?? []).toSorted();
+  return worst === undefined || endsAt === undefined ? worst : { ...worst, finding: { ...worst.finding, endsAt } };
 }
 
 interface OneProbe {

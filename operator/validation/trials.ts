@@ -1,6 +1,7 @@
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
+import type { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
 
@@ -19,6 +20,7 @@ export interface KeyTrialsOptions {
   readonly client: Pick<KubeClient, 'apply'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly suspicion: Pick<UpstreamSuspicion, 'judge'>;
+  readonly ends: Pick<EndRecorder, 'told'>;
   readonly now: () => Date;
   /** In [0, 1). */
   readonly random: () => number;
@@ -98,7 +100,16 @@ export class KeyTrials {
     const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
     const verified = { apiVersion, kind, spec, metadata: identity, status: { verification } };
     await this.#options.client.apply(userKeys, verified, { fieldManager, subresource: 'status' });
+    this.#recordEnd(trial);
     return verification;
+  }
+
+  #recordEnd({ userKey, version, tried }: RecordedTrial): void {
+    const { endsAt } = tried.finding;
+    if (endsAt === undefined) return;
+    // A key that was just set has a version that the cache does not show yet.
+    const now = { ...userKey, status: { ...userKey.status, version } };
+    this.#options.ends.told(now, version, Date.parse(endsAt));
   }
 
   /** What is found out about one user is weighed against what was found out about others. */

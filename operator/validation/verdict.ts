@@ -4,7 +4,13 @@ export type KeyVerdict = 'Accepted' | 'Rejected' | 'InsufficientScope';
 /** What came of one probe, as far as it can matter. Nothing of an answer is in it. */
 export type ProbeOutcome =
   /** The upstream answered with this HTTP status. `isExpected`: one of those that the policy names. */
-  | { readonly kind: 'status'; readonly status: number; readonly isExpected: boolean; readonly meets: boolean }
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly isExpected: boolean;
+      readonly meets: boolean;
+      readonly endsAt?: string | undefined;
+    }
   /** A tool was called, and its result came. */
   | { readonly kind: 'toolResult'; readonly isError: boolean; readonly meets: boolean }
   | { readonly kind: 'failed'; readonly reason: FailureReason };
@@ -44,6 +50,8 @@ export interface ProbeFinding {
   /** Absent: nothing was found out. */
   readonly verdict?: KeyVerdict;
   readonly reason: ProbeReason;
+  /** When the upstream says that the key ends, RFC 3339. */
+  readonly endsAt?: string;
 }
 
 interface ReasonRow {
@@ -123,7 +131,8 @@ export const messageCharsMax = 256;
 export function judgeProbe(outcome: ProbeOutcome): ProbeFinding {
   const reason = reasonOf(outcome);
   const { verdict } = probeReasons[reason];
-  return verdict === undefined ? { reason } : { verdict, reason };
+  const endsAt = outcome.kind === 'status' && verdict !== 'Rejected' ? outcome.endsAt : undefined;
+  return { ...(verdict === undefined ? {} : { verdict }), reason, ...(endsAt === undefined ? {} : { endsAt }) };
 }
 
 function reasonOf(outcome: ProbeOutcome): ProbeReason {

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
+import { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { RequestKey } from '#operator/kube/request-key.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 import { ProbeBudget } from '#operator/validation/budget.ts';
@@ -54,7 +55,9 @@ export function createValidation(wiring: ValidationWiring): Validation {
     monotonicMs: () => clock.nowMs(),
     tried: (server, tried) => problems.take(server, tried),
   });
+  const ends = new EndRecorder({ client, log, now, monotonicMs: () => clock.nowMs() });
   const trials = new KeyTrials({
+    ends,
     prober,
     client,
     audit,

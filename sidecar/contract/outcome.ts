@@ -8,6 +8,18 @@ export interface OutcomeReport {
   readonly server: ServerRef;
   /** At most `outcomesMax`, one for each user and version: the latest. */
   readonly outcomes: readonly KeyOutcome[];
+  /** At most `outcomesMax`, one for each user and version. A broker of an earlier release does not read it. */
+  readonly ends?: readonly KeyEnd[];
+}
+
+/** What an upstream said of the end of a key, in a header of an answer to a request that it was put into. */
+export interface KeyEnd {
+  readonly subjectKey: string;
+  readonly keyVersion: number;
+  /** RFC 3339 in UTC with milliseconds. */
+  readonly endsAt: string;
+  /** As in `KeyOutcome`. */
+  readonly receipt?: string;
 }
 
 export interface KeyOutcome {

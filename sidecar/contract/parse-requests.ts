@@ -8,7 +8,7 @@ import type { ClosedSet, JsonObject, TextBounds } from './fields.ts';
 import { ifPresent, present, readBoolean, readInteger, readList, readObject, readOneOf, readText } from './fields.ts';
 import type { KeySource, LeaseRequest } from './lease.ts';
 import { credentialBytesMax, receiptCharsMax } from './lease.ts';
-import type { KeyOutcome, OutcomeReport } from './outcome.ts';
+import type { KeyEnd, KeyOutcome, OutcomeReport } from './outcome.ts';
 import { outcomesMax } from './outcome.ts';
 import { parseServerRef, parseSubject, parseSubjectKey } from './parse-common.ts';
 
@@ -30,11 +30,12 @@ const credentialShape = /^[\x21-\x7e]+$/;
 
 /** @throws ContractError */
 export function parseOutcomeReport(value: unknown): OutcomeReport {
-  const { server, outcomes } = readObject(value, 'outcome report');
-  return {
+  const { server, outcomes, ends } = readObject(value, 'outcome report');
+  return present({
     server: parseServerRef(server, 'server'),
     outcomes: readList(outcomes, 'outcomes', { itemsMax: outcomesMax, item: parseOutcome }),
-  };
+    ends: ifPresent(ends, (found) => readList(found, 'ends', { itemsMax: outcomesMax, item: parseEnd })),
+  });
 }
 
 function parseOutcome(value: unknown, path: string): KeyOutcome {
@@ -44,6 +45,16 @@ function parseOutcome(value: unknown, path: string): KeyOutcome {
     keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     keySource: ifPresent(keySource, (found) => readOneOf(found, `${path}.keySource`, { shared: true })),
     outcome: readOneOf(outcome, `${path}.outcome`, { accepted: true, rejected: true }),
+    receipt: ifPresent(receipt, (found) => readText(found, `${path}.receipt`, { charsMax: receiptCharsMax })),
+  });
+}
+
+function parseEnd(value: unknown, path: string): KeyEnd {
+  const { subjectKey, keyVersion, endsAt, receipt } = readObject(value, path);
+  return present({
+    subjectKey: parseSubjectKey(subjectKey, `${path}.subjectKey`),
+    keyVersion: readInteger(keyVersion, `${path}.keyVersion`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    endsAt: readText(endsAt, `${path}.endsAt`, instant),
     receipt: ifPresent(receipt, (found) => readText(found, `${path}.receipt`, { charsMax: receiptCharsMax })),
   });
 }

@@ -1,5 +1,5 @@
 import type { ServerRef } from '../contract/lease.ts';
-import type { KeyOutcome, OutcomeReport } from '../contract/outcome.ts';
+import type { OutcomeReport } from '../contract/outcome.ts';
 import type { BrokerClient } from '../leases/broker-client.ts';
 
 /** Longest that one report is waited for. */
@@ -9,9 +9,9 @@ const outcomeCallMsMax = 5_000;
 export async function sendOutcomes(
   broker: BrokerClient,
   server: ServerRef,
-  outcomes: readonly KeyOutcome[],
+  { outcomes, ends = [] }: Pick<OutcomeReport, 'outcomes' | 'ends'>,
 ): Promise<void> {
-  const report: OutcomeReport = { server, outcomes };
+  const report: OutcomeReport = { server, outcomes, ...(ends.length === 0 ? {} : { ends }) };
   const signal = AbortSignal.timeout(outcomeCallMsMax);
   const json = JSON.stringify(report);
   const response = await broker.call({ method: 'POST', path: '/v1/outcomes', json, signal });

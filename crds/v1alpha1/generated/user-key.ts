@@ -44,6 +44,14 @@ export interface UserKeyRevoked {
   readonly reason?: string;
 }
 
+export interface UserKeyDetected {
+  /** Version of the key that it was about. Of another one it says nothing. */
+  readonly version: number;
+  readonly expiresAt: string;
+  /** When it was heard. */
+  readonly at: string;
+}
+
 export interface UserKeyVerification {
   /** Version of the key that was probed. Of another one it says nothing. */
   readonly version: number;
@@ -125,6 +133,8 @@ export interface UserKeyStatus {
   readonly rejected?: UserKeyRejected;
   /** The newest version that was revoked. Neither it nor an older one is ever opened again, whatever is put back; a newer one works. */
   readonly revoked?: UserKeyRevoked;
+  /** When the upstream said last that the key ends, in a header of an answer. */
+  readonly detected?: UserKeyDetected;
   /** What the last probe of the key found out at the upstream. */
   readonly verification?: UserKeyVerification;
   /** Whether the user may have a key here, where a policy asks for approval. It is about the user at the server, not about one key. */

@@ -1,3 +1,4 @@
+import { withDetected } from '#operator/key-state/detected-end.ts';
 import { type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
@@ -72,9 +73,9 @@ type UsableKind = 'unverified' | 'lacking' | 'configured';
 
 /** By what is stored and the policies of now; unbounded where there is nothing to be old. */
 export function ageOf(observed: ObservedUserKey, now: Date): KeyAge {
-  const { server, stored } = observed;
+  const { object, server, stored } = observed;
   if (server === undefined || stored === undefined) return { kind: 'unbounded' };
-  return keyAge(stored, expiryOf(observed), now.getTime());
+  return keyAge(withDetected(stored, stored.headerNames, object), expiryOf(observed), now.getTime());
 }
 
 export function expiryOf({ object, server, policies }: ObservedUserKey): ExpiryRules | undefined {

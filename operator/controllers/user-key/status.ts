@@ -1,6 +1,7 @@
 import type { KeyringCondition } from '#crds/v1alpha1/conditions.ts';
 import type { UserKey, UserKeyHeader, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
 import { setCommandOf } from '#contract/set-command.ts';
+import { withDetected } from '#operator/key-state/detected-end.ts';
 import { headerAge, knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge } from '#operator/key-state/key-age.ts';
 import { expirySentences } from '#operator/key-state/key-ends.ts';
@@ -31,7 +32,7 @@ export function userKeyStatus(userKey: UserKey, { finding, age, expiry, now }: U
     state: states[finding.kind],
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...('headers' in finding
-      ? { headers: finding.headers.map((header) => headerStatus(header, finding, { expiry, now })) }
+      ? { headers: finding.headers.map((header) => headerStatus(header, finding, { userKey, expiry, now })) }
       : {}),
     conditions: stampConditions(conditionsOf(userKey, finding, age), { previous, generation, now }),
   };
@@ -76,18 +77,19 @@ const headerStates: Readonly<
 function headerStatus(
   header: EffectiveHeader,
   finding: UserKeyFinding,
-  at: Pick<UserKeyOutcome, 'expiry' | 'now'>,
+  at: Pick<UserKeyOutcome, 'expiry' | 'now'> & { readonly userKey: UserKey },
 ): UserKeyHeader {
   const { name, required } = header;
   const state = headerStates[finding.kind];
   if (state !== undefined && 'stored' in finding && has(finding.stored, header)) {
-    const age = headerAge(finding.stored, name, at);
+    const ending = withDetected(finding.stored, finding.stored.headerNames, at.userKey);
+    const age = headerAge(ending, name, at);
     const expiresAt = expiresAtOf(age);
     return {
       ...configured(name, finding.stored),
       ...(isAged(finding.kind) ? agedState(age) : state),
       ...(expiresAt === undefined ? {} : { expiresAt }),
-      ...knownEnds(finding.stored, name),
+      ...knownEnds(ending, name),
     };
   }
   if (finding.kind === 'rolledBack') return { name, state: 'Missing', reason: 'KeyRolledBack' };

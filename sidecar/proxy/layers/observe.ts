@@ -1,3 +1,4 @@
+import { expiryIn } from '../../contract/expiry-headers.ts';
 import type { Ladder } from '../../ladder/ladder.ts';
 import { goesWithoutKey } from '../../ladder/rungs.ts';
 import type { SentKey } from '../../outcomes/outcome-reporter.ts';
@@ -15,12 +16,13 @@ export interface Outcomes {
   readonly isWatching: boolean;
   rejected(key: SentKey): void;
   accepted(key: SentKey): void;
+  ends(key: SentKey, endsAt: string): void;
 }
 
 /**
  * Looks at the status of the upstream's answer. A 401 is about the key that was sent, or about the one that is missing: the client is
  * told so in our words, and never sees the challenge, which would make it log in at a place that knows nothing of its own credential.
- * 403 and 5xx say nothing about a key.
+ * 403 and 5xx say nothing about a key. What an upstream says of the end of a key is told to the broker.
  */
 export function observe(ladder: Ladder, outcomes: Outcomes): Layer<OutgoingRequest> {
   return (inner) =>
@@ -28,6 +30,7 @@ export function observe(ladder: Ladder, outcomes: Outcomes): Layer<OutgoingReque
       const response = await inner(request);
       const { status } = response;
       if (status === 401) return answerRefusal(response, { ladder, outcomes, request, inner });
+      noteEnd(response, outcomes, request);
       if (status === 403) response.headers.delete('www-authenticate');
       else if (outcomes.isWatching && status < 300) noteAcceptance(outcomes, request);
       return response;
@@ -78,6 +81,15 @@ function withoutChallenge({ headers, body }: ProxyResponse): ProxyResponse {
 
 function discard({ body }: ProxyResponse): void {
   if (isChunks(body)) body.cancel();
+}
+
+/** The client sees it too: it says nothing that its user may not know. */
+function noteEnd({ headers }: ProxyResponse, outcomes: Outcomes, { permission }: OutgoingRequest): void {
+  if (permission.decision !== 'granted' || !hasKey(permission) || permission.probe === true) return;
+  // The broker keeps a record of the keys of users only.
+  if (permission.keySource === 'shared') return;
+  const endsAt = expiryIn(headers);
+  if (endsAt !== undefined) outcomes.ends(permission, endsAt);
 }
 
 /** Lists and the handshake are often answered to anybody, so they prove nothing. */

@@ -68,6 +68,20 @@ describe('an HTTP probe', () => {
     expect(await world.try(expecting('$.scopes[*]', 'admin'), goodKey)).toMatchObject({ reason: 'ExpectationMissed' });
   });
 
+  test('hears when the upstream says that the key ends, also where it does not accept it for what was asked', async () => {
+    const headers = { ...json, 'github-authentication-token-expiration': '2027-01-31 09:00:00 UTC' };
+    await using world = await probeWorld({
+      listener: (request, response) => {
+        const status = Number(request.url?.slice(1));
+        response.writeHead(status, headers).end('{}');
+      },
+    });
+    const endsAt = '2027-01-31T09:00:00.000Z';
+    expect(await world.try(http(world, '/200'), goodKey)).toMatchObject({ verdict: 'Accepted', endsAt });
+    expect(await world.try(http(world, '/403'), goodKey)).toMatchObject({ verdict: 'InsufficientScope', endsAt });
+    expect(await world.try(http(world, '/401'), goodKey)).not.toHaveProperty('endsAt');
+  });
+
   test('sends the key in the declared header as it is, with any method', async () => {
     const seen: string[] = [];
     await using world = await probeWorld({ listener: upstream(seen), template: 'token {value};v=1' });

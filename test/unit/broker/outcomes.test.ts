@@ -7,6 +7,7 @@ import { brokerLimits } from '#operator/broker/limits.ts';
 import { Receipts } from '#operator/broker/receipts.ts';
 import { OutcomeIntake } from '#operator/broker/outcomes.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
+import { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import {
   alice,
@@ -14,6 +15,7 @@ import {
   brokerWorld,
   github,
   podOf,
+  policyOf,
   subjectKeyOf,
   userKeyOf,
   type BrokerWorld,
@@ -29,9 +31,11 @@ function setUp(change: { client?: BrokerWorld['client'] } = {}) {
   const world = brokerWorld();
   const results: string[] = [];
   const services = servicesOf(world);
+  const ends = new EndRecorder({ ...world.options, ...change });
   const intake = new OutcomeIntake({
     ...world.options,
     ...change,
+    ends,
     userKeys: world.sources.userKeys.store,
     mcpServers: world.sources.mcpServers.store,
     sharedKeys: new SharedKeys(world.referencedSecrets),
@@ -61,9 +65,15 @@ function setUp(change: { client?: BrokerWorld['client'] } = {}) {
     world.clock.nowMs += ms;
     await intake.settle();
   };
+  const tellEnd = (user: Subject, endsAt: string, receipt: string) => {
+    const end = { subjectKey: subjectKeyOf(user), keyVersion: 1, endsAt, receipt };
+    return intake.take({ server: github, outcomes: [], ends: [end] }, podToken);
+  };
+  const detectedOf = (user: Subject) =>
+    world.sources.userKeys.store.get('team-a', `github-${subjectKeyOf(user)}`)?.status?.detected;
   const rejectedOf = (user: Subject) =>
     world.sources.userKeys.store.get('team-a', `github-${subjectKeyOf(user)}`)?.status?.rejected?.version;
-  return { ...world, ...services, intake, report, tell, receiptOf, later, rejectedOf, results };
+  return { ...world, ...services, intake, report, tell, tellEnd, receiptOf, later, rejectedOf, detectedOf, results };
 }
 
 describe('a key that the upstream refuses', () => {
@@ -224,6 +234,56 @@ describe('a report of outcomes', () => {
     await later(brokerLimits.rejectionPatienceMs);
     expect(results.length).toBeLessThanOrEqual(brokerLimits.rejectionUsersMax);
     expect(results).not.toContain('marked');
+  });
+});
+
+describe('the end that an upstream tells of a key', () => {
+  const soon = '2026-11-24T10:00:20.000Z';
+
+  test(verifies('expiry:detected-upstream'), async () => {
+    const { leases, tellEnd, receiptOf, detectedOf, sources, now } = setUp();
+    sources.userKeyPolicies.put(policyOf('age', { expiry: { onExpired: 'Warn' } }));
+    const wiki = { namespace: 'team-a', name: 'wiki' };
+    const forged = [
+      '',
+      'made-up',
+      receiptOf(bob),
+      receiptOf(alice, 2),
+      receiptOf(alice, 1, { podUid: 'uid-of-another-pod' }),
+      receiptOf(alice, 1, { server: wiki }),
+    ];
+    for (const receipt of forged) expect(await tellEnd(alice, soon, receipt)).toBe(0);
+    for (const insane of [now().toISOString(), '1970-01-01T00:00:00.000Z']) {
+      expect(await tellEnd(alice, insane, receiptOf(alice))).toBe(1);
+    }
+    expect(detectedOf(alice)).toBeUndefined();
+
+    expect(await tellEnd(alice, soon, receiptOf(alice))).toBe(1);
+    expect(detectedOf(alice)).toEqual({ version: 1, expiresAt: soon, at: now().toISOString() });
+    expect(detectedOf(bob)).toBeUndefined();
+    const ask = (credential: string) => leases.lease({ server: github, credential }, podToken);
+    expect(readAnswer(await ask('token-of-alice'))).toMatchObject({ decision: 'granted', ttlMs: 20_000 });
+    // The upstream would refuse it, so a policy that only warns lets nobody send it.
+    sources.userKeys.put(
+      userKeyOf(alice, github, { version: 1, detected: { version: 1, expiresAt: now().toISOString(), at: soon } }),
+    );
+    expect(readAnswer(await ask('token-of-alice'))).toMatchObject({ decision: 'expired' });
+    expect(readAnswer(await ask('token-of-bob'))).toMatchObject({ decision: 'granted' });
+  });
+
+  test('is written once, by whichever replica hears of it', async () => {
+    const up = brokerWorld();
+    const written: unknown[] = [];
+    const client: BrokerWorld['client'] = {
+      apply: (...call) => {
+        written.push(call[1]);
+        return up.client.apply(...call);
+      },
+    };
+    up.sources.userKeys.put(userKeyOf(alice));
+    const { tellEnd, receiptOf } = setUp({ client });
+    for (let told = 0; told < 5; told += 1) await tellEnd(alice, soon, receiptOf(alice));
+    expect(written).toMatchObject([{ status: { detected: { expiresAt: soon } } }]);
   });
 });
 

@@ -274,6 +274,7 @@ describe('a shared key that the upstream refuses', () => {
     const results: string[] = [];
     const { podGate, receipts, leases } = servicesOf(world);
     const intake = new OutcomeIntake({
+      ends: { told: () => {} },
       ...world.options,
       userKeys: world.sources.userKeys.store,
       mcpServers: world.sources.mcpServers.store,

@@ -65,6 +65,7 @@ function leader(validation: UserKeyPolicyValidation, names: readonly string[], a
   const audited: unknown[] = [];
   const audit = { append: (event: unknown) => Promise.resolve(void audited.push(event)) };
   const trials = new KeyTrials({
+    ends: { told: () => {} },
     prober,
     client: client as never,
     audit,

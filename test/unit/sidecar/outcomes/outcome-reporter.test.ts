@@ -1,24 +1,32 @@
 import { describe, expect, test, vi } from 'vitest';
 
-import { type KeyOutcome, outcomesMax } from '#contract/outcome.ts';
+import { type KeyEnd, type KeyOutcome, outcomesMax } from '#contract/outcome.ts';
 import { OutcomeReporter } from '#sidecar/outcomes/outcome-reporter.ts';
 
-const limits = { watchMs: 60_000, lingerMs: 5, attemptsMax: 3, backoff: { firstMs: 1, mostMs: 2 } };
+const limits = {
+  watchMs: 60_000,
+  endAgainMs: 600_000,
+  lingerMs: 5,
+  attemptsMax: 3,
+  backoff: { firstMs: 1, mostMs: 2 },
+};
 
 function setUp(send: (batch: readonly KeyOutcome[]) => Promise<void> = async () => {}) {
   const sent: (readonly KeyOutcome[])[] = [];
+  const sentEnds: (readonly KeyEnd[])[] = [];
   const clock = { nowMs: 0 };
   const failed = vi.fn<(error: unknown) => void>();
   const reporter = new OutcomeReporter({
-    send: async (batch) => {
+    send: async (batch, ends) => {
       sent.push(batch);
+      sentEnds.push(ends);
       await send(batch);
     },
     failed,
     nowMs: () => clock.nowMs,
     limits,
   });
-  return { reporter, sent, clock, failed };
+  return { reporter, sent, sentEnds, clock, failed };
 }
 
 describe('what the broker is told of keys', () => {
@@ -77,5 +85,37 @@ describe('what the broker is told of keys', () => {
     await vi.waitFor(() => expect(sent).toHaveLength(1));
     expect(sent[0]).toHaveLength(outcomesMax);
     expect(sent[0]!.at(-1)).toMatchObject({ subjectKey: `u${outcomesMax + 99}` });
+  });
+});
+
+describe('what the broker is told of the ends of keys', () => {
+  const endsAt = '2027-01-31T09:00:00.000Z';
+
+  test('is told once, however many answers say it, and again after ten minutes or when it changes', async () => {
+    const { reporter, sent, sentEnds, clock } = setUp();
+    const lease = { subjectKey: 'a', keyVersion: 1, receipt: 'r', headers: [{ name: 'X', value: 'secret' }] };
+    for (let answer = 0; answer < 5; answer += 1) reporter.ends(lease, endsAt);
+    await vi.waitFor(() => expect(sentEnds).toHaveLength(1));
+    expect(sent).toEqual([[]]);
+    expect(sentEnds[0]).toEqual([{ subjectKey: 'a', keyVersion: 1, endsAt, receipt: 'r' }]);
+    clock.nowMs = 599_999;
+    reporter.ends(lease, endsAt);
+    reporter.ends({ ...lease, keyVersion: 2 }, endsAt);
+    reporter.ends(lease, '2027-02-01T00:00:00.000Z');
+    await vi.waitFor(() => expect(sentEnds.flat()).toHaveLength(3));
+    expect(sentEnds.flat().slice(1)).toMatchObject([{ keyVersion: 2 }, { endsAt: '2027-02-01T00:00:00.000Z' }]);
+    clock.nowMs += 600_000;
+    reporter.ends(lease, '2027-02-01T00:00:00.000Z');
+    await vi.waitFor(() => expect(sentEnds.flat()).toHaveLength(4));
+    expect(reporter.isWatching).toBe(false);
+  });
+
+  test('takes bounded room', async () => {
+    const { reporter, sentEnds } = setUp();
+    for (let user = 0; user < outcomesMax + 100; user += 1) {
+      reporter.ends({ subjectKey: `u${user}`, keyVersion: 1 }, endsAt);
+    }
+    await vi.waitFor(() => expect(sentEnds).toHaveLength(1));
+    expect(sentEnds[0]).toHaveLength(outcomesMax);
   });
 });

@@ -597,6 +597,7 @@ describe(verifies('mcp:13-refused-key'), () => {
       isWatching: true,
       rejected: vi.fn<Outcomes['rejected']>(),
       accepted: vi.fn<Outcomes['accepted']>(),
+      ends: vi.fn<Outcomes['ends']>(),
     };
     const made = setUp({ respond: rejecting, outcomes, ...options });
     made.setKey(5);
@@ -645,6 +646,22 @@ describe(verifies('mcp:13-refused-key'), () => {
     expect(outcomes.accepted).not.toHaveBeenCalled();
     // A challenge of the upstream would start a login that cannot help.
     if (status === 403) expect(response.headers.get('www-authenticate')).toBeNull();
+  });
+
+  test('the end that an upstream tells of a key is told to the broker, with every status but 401, and reaches the client', async () => {
+    const headers = { 'github-authentication-token-expiration': '2027-01-31 09:00:00 UTC' };
+    for (const status of [200, 403, 404, 401]) {
+      const { send, outcomes } = refused({ respond: () => json(status, {}, headers) });
+      const response = await send(modern());
+      const told = [expect.objectContaining({ subjectKey: 'abc', keyVersion: 5 }), '2027-01-31T09:00:00.000Z'];
+      expect(outcomes.ends.mock.calls).toEqual(status === 401 ? [] : [told]);
+      if (status !== 401) expect(response.headers.get('github-authentication-token-expiration')).toContain('2027');
+    }
+    const { send, outcomes } = refused({
+      respond: () => json(200, {}, { ...headers, 'github-authentication-token-expiration': 'x'.repeat(9_000) }),
+    });
+    expect((await send(modern())).status).toBe(200);
+    expect(outcomes.ends).not.toHaveBeenCalled();
   });
 
   test('a call with a good key is told of while others are refused; lists prove nothing', async () => {

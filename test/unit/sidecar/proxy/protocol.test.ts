@@ -181,6 +181,7 @@ const afterReading: readonly [string, number, WorldOptions & { readonly method?:
         accepted: () => {
           throw new TypeError('no');
         },
+        ends: () => {},
       },
     },
   ],

@@ -108,7 +108,7 @@ export function world(options: WorldOptions = {}): World {
     held: new HoldingPlaces(ladderLimits),
     limiter: { take: () => ({ kind: 'granted' }) },
     limited: { limited: () => {}, uncounted: () => {} },
-    outcomes: { isWatching: false, rejected: () => {}, accepted: () => {} },
+    outcomes: { isWatching: false, rejected: () => {}, accepted: () => {}, ends: () => {} },
     policy: () => policy,
     queue: {
       reserve: () => {
