@@ -1,6 +1,7 @@
 /** The proxy: the only file here that knows arguments, signals, clock and standard output. */
 import { dlopen, FFIType } from 'bun:ffi';
 import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
 import type { ServerRef } from './contract/lease.ts';
 import { Destination } from './destinations/destination.ts';
 import { assembleGateway } from './gateway/gateway.ts';
@@ -14,6 +15,7 @@ import { type Options, parseOptions, type Serving } from './options.ts';
 import { Backlog } from './http1/backlog.ts';
 import { BodyBudget } from './proxy/body-budget.ts';
 import { type Bounds, boundsInForce } from './proxy/bounds-in-force.ts';
+import { connectionLimits } from './proxy/connection-places.ts';
 import { Drain } from './proxy/drain.ts';
 import type { Handler, IncomingRequest } from './proxy/exchange.ts';
 import type { Upstream } from './proxy/layers/forward.ts';
@@ -219,10 +221,11 @@ type Servers = ReturnType<typeof listen>;
 function listen({ address, ports, serving }: Options, proxy: Proxy, { drain, backlog }: Shared) {
   const notReady = (): readonly string[] => [...proxy.notReady(), ...(drain.begun ? ['draining'] : [])];
   const { handler, metrics: observer } = proxy;
+  const limits = connectionLimits(openFilesMax());
   const clients = serving.mode === 'egress' ? '127.0.0.1' : address;
   return {
     ingress: at(ports.ingress, (port) =>
-      serveIngress({ address: clients, port, handler, drain, backlog, nowMs, observer, reportUnexpected }),
+      serveIngress({ address: clients, port, handler, drain, backlog, nowMs, limits, observer, reportUnexpected }),
     ),
     health: at(ports.health, (port) =>
       serveEndpoints({ address, port, answer: (path) => answerHealth({ notReady }, path) }),
@@ -315,6 +318,11 @@ function forbidMemoryDumps(): void {
   } catch (error) {
     log('warn', 'memory dumps could not be forbidden', errorFields(error));
   }
+}
+
+/** The runtime has raised it to what the container may have. */
+function openFilesMax(): number {
+  return Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1_024);
 }
 
 /** Bun reads this before any of our code runs, so it can only be set from outside; the image does. */

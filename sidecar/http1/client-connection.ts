@@ -81,7 +81,7 @@ type Phase = 'idle' | 'head' | 'busy' | 'lingering' | 'gone';
 export class ClientConnection implements SocketListener {
   readonly #owner: ClientConnectionOwner;
   readonly #socket: AcceptedSocket;
-  readonly #peer: string;
+  readonly peer: string;
   readonly #heads = new HeadCollector(requestHeadBytesMax);
   #phase: Phase = 'idle';
   #sinceMs: number;
@@ -97,11 +97,16 @@ export class ClientConnection implements SocketListener {
   #untakenBodyBytes = 0;
   #isReceiving = false;
 
+  /** Since when it has no request under way; `undefined` while it has one. */
+  get waitingSinceMs(): number | undefined {
+    return this.#phase === 'busy' ? undefined : this.#sinceMs;
+  }
+
   /** `peer` is where the connection comes from. */
   constructor(owner: ClientConnectionOwner, socket: AcceptedSocket, peer: string) {
     this.#owner = owner;
     this.#socket = socket;
-    this.#peer = peer;
+    this.peer = peer;
     this.#sinceMs = owner.nowMs();
     this.#outbox = new Outbox(
       socket,
@@ -200,7 +205,7 @@ export class ClientConnection implements SocketListener {
     this.#enter('busy');
     if (rest.byteLength > 0) this.#receiveBody(exchange, rest);
     void this.#owner
-      .answer({ head, body: exchange.body, peer: this.#peer, signal: exchange.gone.signal })
+      .answer({ head, body: exchange.body, peer: this.peer, signal: exchange.gone.signal })
       .then((answer) => this.#answer(exchange, answer));
   }
 
@@ -241,7 +246,7 @@ export class ClientConnection implements SocketListener {
     this.#untaken.hold(bytes);
   }
 
-  #answer(exchange: Exchange, { status, headers, body, account = this.#peer }: OwnedAnswer): void {
+  #answer(exchange: Exchange, { status, headers, body, account = this.peer }: OwnedAnswer): void {
     const isStream = body !== undefined && !(body instanceof Uint8Array);
     if (this.#exchange !== exchange || this.#phase !== 'busy') {
       if (isStream) body.cancel();

@@ -6,5 +6,8 @@ export interface IngressObserver {
   connectionCut(reason: CutReason): void;
 }
 
-/** `tooSlow`: what waited for its client took too much memory. */
-export type CutReason = 'tooSlow';
+/**
+ * `tooSlow`: what waited for its client took too much memory. `displaced`: it had no request, and another one needed its place. `refused`:
+ * there was no place for it.
+ */
+export type CutReason = 'tooSlow' | 'displaced' | 'refused';

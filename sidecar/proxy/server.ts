@@ -1,6 +1,7 @@
 /** Sockets that clients connect to, and `Bun.serve` for probes: with upstream.ts the only file here that knows Bun's network. */
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../health.ts';
+import { writeAnswerHead } from '../http1/answer-head.ts';
 import type { Backlog } from '../http1/backlog.ts';
 import {
   ClientConnection,
@@ -9,11 +10,13 @@ import {
   type OwnedAnswer,
   type ReceivedRequest,
 } from '../http1/client-connection.ts';
+import { type ConnectionLimits, ConnectionPlaces } from './connection-places.ts';
 import type { IngressObserver } from './ingress-observer.ts';
 import { peerOf } from './peer.ts';
 import type { Drain } from './drain.ts';
 import type { Handler, IncomingRequest } from './exchange.ts';
 import { Fields } from '../http1/fields.ts';
+import type { AcceptedSocket, SocketListener } from '../http1/socket.ts';
 import { newRecord } from './record.ts';
 import { shareOf } from './user-shares.ts';
 
@@ -23,6 +26,7 @@ export interface IngressOptions {
   readonly handler: Handler<IncomingRequest>;
   readonly drain: Drain;
   readonly backlog: Backlog;
+  readonly limits: ConnectionLimits;
   readonly nowMs: () => number;
   readonly observer: IngressObserver;
   readonly reportUnexpected: (error: unknown) => void;
@@ -55,14 +59,14 @@ const checkMs = 1_000;
 export function serveIngress(options: IngressOptions): IngressServer {
   const ingress = new Ingress(options);
   const listener = onAddress(options.address, (hostname) =>
-    Bun.listen<ClientConnection>({
+    Bun.listen<SocketListener>({
       hostname,
       port: options.port,
       allowHalfOpen: true,
       socket: {
         open: (socket) => {
-          socket.data = new ClientConnection(ingress, socket, peerOf(socket.remoteAddress));
-          ingress.add(socket.data);
+          socket.data = ingress.open(socket, peerOf(socket.remoteAddress)) ?? nobody;
+          if (socket.data === nobody) socket.end(ingress.noPlace());
         },
         data: ({ data }, bytes) => data.received(bytes),
         drain: ({ data }) => data.drained(),
@@ -89,10 +93,13 @@ export function serveIngress(options: IngressOptions): IngressServer {
   };
 }
 
+/** Listens for a connection that is not served. */
+const nobody: SocketListener = { received() {}, drained() {}, ended() {}, closed() {} };
+
 /** All connections of clients. */
 class Ingress implements ClientConnectionOwner {
   readonly #options: IngressOptions;
-  readonly #connections = new Set<ClientConnection>();
+  readonly #connections: ConnectionPlaces<ClientConnection>;
   readonly #inFlight = new InFlight();
   readonly #checking: ReturnType<typeof setInterval>;
   #isRetired = false;
@@ -100,6 +107,7 @@ class Ingress implements ClientConnectionOwner {
 
   constructor(options: IngressOptions) {
     this.#options = options;
+    this.#connections = new ConnectionPlaces(options.limits);
     this.#checking = setInterval(() => this.#check(), checkMs);
     this.#checking.unref();
   }
@@ -108,9 +116,31 @@ class Ingress implements ClientConnectionOwner {
     return this.#options.backlog;
   }
 
-  add(connection: ClientConnection): void {
+  /** `undefined` where there is no place for it. */
+  open(socket: AcceptedSocket, peer: string): ClientConnection | undefined {
+    const { observer } = this.#options;
+    const place = this.#connections.placeFor(peer);
+    switch (place.kind) {
+      case 'none':
+        observer.connectionCut('refused');
+        return undefined;
+      case 'instead':
+        observer.connectionCut('displaced');
+        place.of.terminate();
+        break;
+      case 'free':
+    }
+    const connection = new ClientConnection(this, socket, peer);
     this.#connections.add(connection);
     if (this.#isRetired) connection.retire();
+    return connection;
+  }
+
+  /** What a connection gets that has no place. */
+  noPlace(): string {
+    const headers = new Fields({ 'retry-after': '1' });
+    const framing = { kind: 'length', bytes: 0 } as const;
+    return writeAnswerHead({ status: 503, headers, framing, keptAlive: false, date: this.date() });
   }
 
   async answer({ head, body, peer, signal }: ReceivedRequest): Promise<OwnedAnswer> {

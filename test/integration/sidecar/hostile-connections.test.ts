@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { beforeAll, expect, test } from 'vitest';
+import { connectionLimits } from '#sidecar/proxy/connection-places.ts';
 import { verifies } from '#test/requirements.ts';
 import { BrokerDouble, granted } from './support/broker-double.ts';
 import { buildOnce, SidecarProcess } from './support/sidecar-process.ts';
@@ -21,8 +22,8 @@ interface Held {
   closed: boolean;
 }
 
-function hold(port: number, text: string): Held {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+function hold(port: number, text: string, localAddress = '127.0.0.1'): Held {
+  const socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
   const held: Held = { socket, text: '', closed: false };
   socket.on('connect', () => socket.write(text));
   socket.on('data', (chunk: Buffer) => (held.text += chunk.toString('latin1')));
@@ -94,7 +95,8 @@ test('a thousand calls that a server leaves waiting keep nobody else from being 
 }, 60_000);
 
 test('ten thousand connections that say nothing, or half a head, take little memory and nothing from others', async () => {
-  await using world = await setUp();
+  const openFilesMax = 20_000;
+  await using world = await setUpSidecar({ users: ['bob'], openFilesMax });
   await post(world.sidecar.url, body, { token: 'bob' });
   const beforeBytes = await world.sidecar.residentBytes();
   const texts = ['', 'POST /mcp HTTP/1.1\r\nHost: x\r\n'];
@@ -107,9 +109,47 @@ test('ten thousand connections that say nothing, or half a head, take little mem
   expect((await post(world.sidecar.url, body, { token: 'bob' })).status).toBe(200);
   expect(performance.now() - startedMs).toBeLessThan(2_000);
   expect((await world.sidecar.residentBytes()) - beforeBytes).toBeLessThan(64 * 1_048_576);
+  // More than one peer may have: those that waited longest have given way.
+  const { connectionsMax, peerConnectionsMax } = connectionLimits(openFilesMax);
+  await eventually(() => held.filter(({ closed }) => !closed).length <= peerConnectionsMax);
+  expect(held.filter(({ closed }) => closed).length).toBeLessThan(10_000 - peerConnectionsMax + 50);
+  expect(await world.sidecar.metrics()).toMatch(/mcpkeyring_connections_cut_total\{reason="displaced"\} \d{4}/);
+  expect(connectionsMax).toBeLessThan(10_000);
   for (const { socket } of held) socket.destroy();
   await eventually(async () => (await post(world.sidecar.url, body, { token: 'bob' })).status === 200);
 }, 120_000);
+
+test('who has a request on every connection that one address may have gets no further one, and others do', async () => {
+  const openFilesMax = 700;
+  await using world = await setUpSidecar({
+    users: ['alice', 'bob'],
+    openFilesMax,
+    respond: (request, response) => {
+      if (request.url !== '/mcp?silent') response.end();
+    },
+  });
+  const { peerConnectionsMax, connectionsMax } = connectionLimits(openFilesMax);
+  const silent = whole.replace('/mcp', '/mcp?silent');
+  const waiting = Array.from({ length: peerConnectionsMax }, () => hold(world.sidecar.port, silent));
+  await eventually(() => world.upstream.received.length === peerConnectionsMax);
+  for (let more = 0; more < 200; more += 1) {
+    const held = hold(world.sidecar.port, whole);
+    await eventually(() => held.text.endsWith('\r\n\r\n'));
+    expect(held.text).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\n[^]*connection: close\r\n\r\n$/);
+    held.socket.destroy();
+  }
+  expect(world.upstream.received).toHaveLength(peerConnectionsMax);
+  const elsewhere = hold(world.sidecar.port, whole.replace('alice', 'bob'), '127.0.0.2');
+  await eventually(() => elsewhere.text.startsWith('HTTP/1.1 200 OK\r\n'));
+  // Probes and metrics have files of their own.
+  expect((await fetch(`${world.sidecar.health}/readyz`)).status).toBe(200);
+  expect(await world.sidecar.metrics()).toMatch(/mcpkeyring_connections_cut_total\{reason="refused"\} 200/);
+  for (const { socket } of waiting) socket.destroy();
+  await eventually(
+    async () => (await post(world.sidecar.url, body, { token: 'alice' }).catch(() => undefined))?.status === 200,
+  );
+  expect(peerConnectionsMax).toBeLessThan(connectionsMax);
+}, 60_000);
 
 test(
   verifies('mcp:21-timeouts'),

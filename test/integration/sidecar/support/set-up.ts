@@ -7,13 +7,14 @@ export interface SetUpOptions {
   readonly flags?: readonly string[];
   /** Each with a key, `key-of-<user>`. */
   readonly users?: readonly string[];
+  readonly openFilesMax?: number;
 }
 
 /** A sidecar between a broker and an upstream that records what it gets. */
-export async function setUpSidecar({ respond, flags = [], users = ['alice'] }: SetUpOptions = {}) {
+export async function setUpSidecar({ respond, flags = [], users = ['alice'], ...more }: SetUpOptions = {}) {
   const broker = await BrokerDouble.start();
   const upstream = await Upstream.recording(respond);
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags });
+  const sidecar = await SidecarProcess.start({ broker, upstreamPort: upstream.port, flags, ...more });
   for (const user of users) broker.setLease(user, granted(user, `key-of-${user}`));
   return {
     broker,

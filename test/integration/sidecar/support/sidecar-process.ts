@@ -45,6 +45,8 @@ export interface SidecarOptions {
   readonly early?: boolean;
   /** As the first process of its own PID namespace, as in a container. */
   readonly contained?: boolean;
+  /** Most files that it may have open. */
+  readonly openFilesMax?: number;
 }
 
 interface Place {
@@ -83,13 +85,15 @@ export class SidecarProcess {
     env = {},
     early,
     contained,
+    openFilesMax,
   }: SidecarOptions): Promise<SidecarProcess> {
     const directory = await mkdtemp(join(tmpdir(), 'sidecar-'));
     await writeFile(join(directory, 'ca.crt'), broker.ca);
     const { server, token } = broker.pod ?? { server: serverRef, token: podToken };
     await writeFile(join(directory, 'token'), token);
     const ports = [await freePort(), await freePort(), await freePort()] as const;
-    const [command, ...before] = contained === true ? containedCommand : [executable];
+    const limited = openFilesMax === undefined ? [] : ['prlimit', `--nofile=${openFilesMax}`];
+    const [command, ...before] = [...limited, ...(contained === true ? containedCommand : [executable])];
     const child = spawn(
       command!,
       [
