@@ -1,4 +1,5 @@
 import type { Fields } from './fields.ts';
+import type { ReceivedHead } from './received-head.ts';
 
 /** How the end of an answer's body is found (RFC 9112, 6.3). */
 export type AnswerFraming =
@@ -6,6 +7,25 @@ export type AnswerFraming =
   | { readonly kind: 'length'; readonly bytes: number }
   | { readonly kind: 'chunked' }
   | { readonly kind: 'untilClose' };
+
+interface Framed {
+  readonly status: number;
+  readonly headers: Fields;
+  /** `undefined`: it comes piece by piece. */
+  readonly bodyBytes: number | undefined;
+}
+
+/** For an answer to a request of that method and version. */
+export function framingOf(
+  { status, headers, bodyBytes }: Framed,
+  { method, minor }: Pick<ReceivedHead, 'method' | 'minor'>,
+): AnswerFraming {
+  if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
+  if (bodyBytes !== undefined) return { kind: 'length', bytes: bodyBytes };
+  const declared = headers.get('content-length');
+  if (declared !== null && /^\d{1,15}$/.test(declared)) return { kind: 'length', bytes: Number(declared) };
+  return minor === 1 ? { kind: 'chunked' } : { kind: 'untilClose' };
+}
 
 export interface AnswerHead {
   readonly status: number;

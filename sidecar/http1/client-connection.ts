@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
-import { type AnswerFraming, writeAnswerHead } from './answer-head.ts';
+import { type AnswerFraming, framingOf, writeAnswerHead } from './answer-head.ts';
 import type { Backlog, Waiting } from './backlog.ts';
+import { endsBehind } from './ends-behind.ts';
 import { Fields } from './fields.ts';
 import { HeadCollector } from './head-collector.ts';
 import { Http1Error } from './http1-error.ts';
@@ -255,7 +256,8 @@ export class ClientConnection implements SocketListener {
     this.#countFor(account);
     if (!mayStay(exchange, headers)) this.#isLast = true;
     const { head } = exchange;
-    const framing = framingOf({ status, headers, body }, head);
+    const bodyBytes = isStream ? undefined : (body?.byteLength ?? 0);
+    const framing = framingOf({ status, headers, bodyBytes }, head);
     const text = writeAnswerHead({ status, headers, framing, keptAlive: !this.#isLast, date: this.#owner.date() });
     if (isStream && framing.kind !== 'none') {
       exchange.chunks = body;
@@ -388,13 +390,5 @@ function statusOf(error: unknown): number {
 
 /** A body that has not come whole would have to be read over before the next request is found. */
 function mayStay({ head, body }: Exchange, headers: Fields): boolean {
-  return head.keptAlive && body.isComplete && headers.get('connection')?.toLowerCase() !== 'close';
-}
-
-function framingOf({ status, headers, body }: Answer, { method, minor }: ReceivedHead): AnswerFraming {
-  if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
-  if (body === undefined || body instanceof Uint8Array) return { kind: 'length', bytes: body?.byteLength ?? 0 };
-  const declared = headers.get('content-length');
-  if (declared !== null && /^\d{1,15}$/.test(declared)) return { kind: 'length', bytes: Number(declared) };
-  return minor === 1 ? { kind: 'chunked' } : { kind: 'untilClose' };
+  return head.keptAlive && body.isComplete && !endsBehind(headers);
 }

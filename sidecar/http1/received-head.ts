@@ -1,3 +1,4 @@
+import { endsBehind } from './ends-behind.ts';
 import { type FieldLines, lengthOf, readFieldLines } from './field-lines.ts';
 import type { Fields } from './fields.ts';
 import { malformed } from './http1-error.ts';
@@ -58,7 +59,7 @@ export function parseReceivedHead(text: string): ReceivedHead {
     query,
     headers,
     bodyBytes: bodyBytesOf(lines, minor),
-    keptAlive: minor === 1 && !says(headers, 'connection', 'close'),
+    keptAlive: minor === 1 && !endsBehind(headers),
     minor,
     waits: minor === 1 && isExpectant(headers),
   };
@@ -111,10 +112,4 @@ function isExpectant(headers: Fields): boolean {
   if (expected === null) return false;
   if (expected.toLowerCase() !== '100-continue') throw new NotSpoken(417);
   return true;
-}
-
-function says(headers: Fields, name: string, option: string): boolean {
-  const value = headers.get(name);
-  if (value === null) return false;
-  return value.split(',').some((item) => item.trim().toLowerCase() === option);
 }

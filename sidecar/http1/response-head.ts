@@ -1,3 +1,4 @@
+import { endsBehind } from './ends-behind.ts';
 import { type FieldLines, lengthOf, readFieldLines } from './field-lines.ts';
 import type { Fields } from './fields.ts';
 import { malformed } from './http1-error.ts';
@@ -49,8 +50,7 @@ function framingOf(status: number, { length, coding }: FieldLines): Framing {
 }
 
 function mayStay(headers: Fields): boolean {
-  const connection = headers.get('connection');
-  if (connection !== null && /(?:^|[\s,])close(?:$|[\s,])/i.test(connection)) return false;
+  if (endsBehind(headers)) return false;
   // A server that waits this short may be closing while we send.
   const keepAlive = headers.get('keep-alive');
   const keptSeconds = keepAlive === null ? undefined : /timeout=(\d{1,9})/i.exec(keepAlive)?.[1];
