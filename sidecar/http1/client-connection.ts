@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { type AnswerFraming, framingOf, writeAnswerHead } from './answer-head.ts';
 import type { Backlog, Waiting } from './backlog.ts';
+import type { AnswerChunks, OwnedAnswer } from './client-answer.ts';
 import { endsBehind } from './ends-behind.ts';
 import { Fields } from './fields.ts';
 import { HeadCollector } from './head-collector.ts';
@@ -23,21 +24,6 @@ export interface ReceivedRequest {
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
 }
-
-/** An answer that is read bit by bit. */
-export interface AnswerChunks {
-  read(): Promise<Uint8Array | undefined>;
-  cancel(): void;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly headers: Fields;
-  readonly body: Uint8Array | AnswerChunks | undefined;
-}
-
-/** `account`: whose memory it is while it waits to be read. Absent: the peer's. */
-export type OwnedAnswer = Answer & { readonly account?: string | undefined };
 
 export interface ClientConnectionOwner {
   readonly backlog: Backlog;
@@ -71,6 +57,12 @@ interface Exchange {
   readonly gone: AbortController;
   isTold: boolean;
   chunks: AnswerChunks | undefined;
+}
+
+/** A head. */
+interface AnswerText {
+  readonly text: string;
+  readonly framing: AnswerFraming;
 }
 
 type Phase = 'idle' | 'head' | 'busy' | 'lingering' | 'gone';
@@ -255,19 +247,23 @@ export class ClientConnection implements SocketListener {
     }
     this.#countFor(account);
     if (!mayStay(exchange, headers)) this.#isLast = true;
-    const { head } = exchange;
     const bodyBytes = isStream ? undefined : (body?.byteLength ?? 0);
-    const framing = framingOf({ status, headers, bodyBytes }, head);
+    const framing = framingOf({ status, headers, bodyBytes }, exchange.head);
     const text = writeAnswerHead({ status, headers, framing, keptAlive: !this.#isLast, date: this.#owner.date() });
-    if (isStream && framing.kind !== 'none') {
-      exchange.chunks = body;
-      this.#outbox.writeHead(text, framing);
-      void this.#stream(exchange, body, framing);
-      return;
-    }
-    if (isStream) body.cancel();
-    this.#outbox.writeWhole(text, isStream || framing.kind === 'none' ? undefined : body);
+    if (isStream) return this.#begins(exchange, { text, framing }, body);
+    this.#outbox.writeWhole(text, framing.kind === 'none' ? undefined : body);
     this.#finish();
+  }
+
+  #begins(exchange: Exchange, { text, framing }: AnswerText, chunks: AnswerChunks): void {
+    if (framing.kind === 'none') {
+      chunks.cancel();
+      this.#outbox.writeWhole(text, undefined);
+      return this.#finish();
+    }
+    exchange.chunks = chunks;
+    this.#outbox.writeHead(text, framing);
+    void this.#stream(exchange, chunks, framing);
   }
 
   /** From now on what waits in the outbox is theirs. */

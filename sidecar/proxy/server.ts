@@ -2,12 +2,12 @@
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../health.ts';
 import { writeAnswerHead } from '../http1/answer-head.ts';
+import type { OwnedAnswer } from '../http1/client-answer.ts';
 import type { Backlog } from '../http1/backlog.ts';
 import {
   ClientConnection,
   type ClientConnectionOwner,
   type ConnectionTimes,
-  type OwnedAnswer,
   type ReceivedRequest,
 } from '../http1/client-connection.ts';
 import { type ConnectionLimits, ConnectionPlaces } from './connection-places.ts';

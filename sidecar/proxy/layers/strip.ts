@@ -1,4 +1,5 @@
 import { Fields } from '../../http1/fields.ts';
+import { ownText } from '../../http1/own-text.ts';
 import {
   canonicalHeaderName,
   isIdentityHeaderName,
@@ -42,7 +43,7 @@ class JudgedNames {
     const known = this.#judged.get(name);
     if (known !== undefined) return known;
     const judged = { canonical: canonicalHeaderName(name), misleads: isMisleading(name) };
-    if (this.#judged.size < judgedNamesMax && name.length <= judgedCharsMax) this.#judged.set(name, judged);
+    if (this.#judged.size < judgedNamesMax && name.length <= judgedCharsMax) this.#judged.set(ownText(name), judged);
     return judged;
   }
 }

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Answer } from '#sidecar/http1/client-connection.ts';
+import type { Answer } from '#sidecar/http1/client-answer.ts';
 import { clientWorld, ok, type Seen, seen, settled, times } from './client-world.ts';
 
 const get = 'GET /mcp HTTP/1.1\r\nHost: x\r\n\r\n';

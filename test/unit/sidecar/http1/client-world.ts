@@ -1,7 +1,8 @@
 /** A client's connection with a socket of values: what it sent, what it is told, and how much it takes. */
 import { Buffer } from 'node:buffer';
 import { Backlog } from '#sidecar/http1/backlog.ts';
-import { type Answer, ClientConnection, type ReceivedRequest } from '#sidecar/http1/client-connection.ts';
+import type { Answer } from '#sidecar/http1/client-answer.ts';
+import { ClientConnection, type ReceivedRequest } from '#sidecar/http1/client-connection.ts';
 import { Fields } from '#sidecar/http1/fields.ts';
 
 export interface Seen {
