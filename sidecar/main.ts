@@ -19,7 +19,8 @@ import { connectionLimits } from './proxy/connection-places.ts';
 import { Drain } from './proxy/drain.ts';
 import type { Handler, IncomingRequest } from './proxy/exchange.ts';
 import type { Upstream } from './proxy/layers/forward.ts';
-import { createRelay, createRemoteUpstream } from './proxy/outside-upstreams.ts';
+import type { ForwardProxy } from './proxy/forward-proxy.ts';
+import { createRelay, createRemoteUpstream, directRoute, proxiedRoute, type Route } from './proxy/outside-upstreams.ts';
 import { Belongings } from './proxy/ownership.ts';
 import { Pulse } from './proxy/pulse.ts';
 import { serveEndpoints, serveIngress } from './proxy/server.ts';
@@ -143,7 +144,7 @@ function createProxy(options: Options, { drain, backlog }: Shared): Proxy {
     ...surroundings,
     ...common,
     most,
-    createRemote: remoteFactory(backlog),
+    createRemote: remoteFactory(backlog, serving),
     createRelay: (bounds: () => Bounds) => createRelay(bounds, { backlog, nowMs }),
     notReady: () => [],
   };
@@ -191,21 +192,39 @@ function file(path: string, ageMsMax: number): FileSource {
   return new FileSource({ path, ageMsMax, bytesMax: fileBytesMax, nowMs });
 }
 
-function remoteFactory(backlog: Backlog) {
+function remoteFactory(backlog: Backlog, serving: Serving) {
+  const proxy = forwardProxyOf(serving);
   return (server: ServerRef, remote: RemoteUpstream, bounds: () => Bounds): Upstream => {
     const named = { server: `${server.namespace}/${server.name}` };
-    const destination = new Destination({
-      hostname: new URL(remote.url).hostname,
-      allowPrivateAddresses: remote.allowPrivateAddresses,
-      lookup: lookupAll,
-      nowMs,
-      refused: (address) =>
-        log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
-    });
     const failed = (error: unknown): void =>
       log('warn', 'a remote server does not answer', { ...named, ...errorFields(error) });
-    return createRemoteUpstream(remote, { destination, waits: bounds, backlog, nowMs, failed });
+    const route = proxy === undefined ? directly(remote, named) : proxiedRoute(proxy, remote);
+    return createRemoteUpstream(remote, { route, waits: bounds, backlog, nowMs, failed });
   };
+}
+
+function forwardProxyOf(serving: Serving): ForwardProxy | undefined {
+  if (serving.mode === 'sidecar' || serving.forwardProxy === undefined) return undefined;
+  const { url, credentialsFile } = serving.forwardProxy;
+  const { hostname, port } = new URL(url);
+  return {
+    hostname,
+    port: Number(port === '' ? 80 : port),
+    credentials: credentialsFile === undefined ? undefined : file(credentialsFile, tokenAgeMsMax),
+  };
+}
+
+function directly(remote: RemoteUpstream, named: { readonly server: string }): Route {
+  const declared = new URL(remote.url);
+  const destination = new Destination({
+    hostname: declared.hostname,
+    allowPrivateAddresses: remote.allowPrivateAddresses,
+    lookup: lookupAll,
+    nowMs,
+    refused: (address) =>
+      log('warn', 'a server is declared at an address that keys are not sent to', { ...named, address }),
+  });
+  return directRoute(destination, declared);
 }
 
 function reportUnexpected(error: unknown): void {

@@ -29,9 +29,12 @@ export type Serving =
       readonly path: string;
     }
   /** Every one that the broker lets this pod serve. */
-  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined }
+  | { readonly mode: 'gateway'; readonly externalUrl: string | undefined; readonly forwardProxy: ForwardProxyOptions }
   /** The named ones, for the other containers of this pod. */
-  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[] };
+  | { readonly mode: 'egress'; readonly servers: readonly ServerRef[]; readonly forwardProxy: ForwardProxyOptions };
+
+/** Between a proxy and remote servers. */
+export type ForwardProxyOptions = { readonly url: string; readonly credentialsFile: string | undefined } | undefined;
 
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: Options }
@@ -68,6 +71,14 @@ const flags = {
   'external-url': {
     help: 'https://<host> that clients use; none given: what they say in Host',
     modes: ['gateway'],
+  },
+  'https-proxy': {
+    help: 'http://<host>:<port> of the forward proxy (CONNECT) to remote servers; none given: they are reached directly',
+    modes: ['gateway', 'egress'],
+  },
+  'https-proxy-credentials': {
+    help: 'file with <user>:<password> for the forward proxy',
+    modes: ['gateway', 'egress'],
   },
   broker: { help: 'https://<host>:<port> of the key broker' },
   ca: { help: 'file with the certificates that the broker is verified with' },
@@ -134,10 +145,22 @@ function readServing(mode: Serving['mode'], reader: FlagReader): Serving {
         path: reader.read('path', readPath),
       };
     case 'gateway':
-      return { mode, externalUrl: reader.readAll('external-url', readExternalUrl)[0] };
+      return {
+        mode,
+        externalUrl: reader.readAll('external-url', readExternalUrl)[0],
+        forwardProxy: readForwardProxy(reader),
+      };
     case 'egress':
-      return { mode, servers: reader.readSome('server', readServerRef) };
+      return { mode, servers: reader.readSome('server', readServerRef), forwardProxy: readForwardProxy(reader) };
   }
+}
+
+function readForwardProxy(reader: FlagReader): ForwardProxyOptions {
+  const [url] = reader.readAll('https-proxy', readProxyUrl);
+  const [credentialsFile] = reader.readAll('https-proxy-credentials', readFilePath);
+  if (url !== undefined) return { url, credentialsFile };
+  if (credentialsFile !== undefined) reader.problems.push('--https-proxy-credentials needs --https-proxy');
+  return undefined;
 }
 
 /** `expected` completes the sentence "--flag is …, expected …"; with it, `value` only holds a place. */
@@ -235,6 +258,11 @@ const readBroker = matching(/^https:\/\/[^/?#@\s]+\/?$/, flags.broker.help);
 const readExternalUrl = matching(
   /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?\/?$/,
   'a scheme and a host, as in https://mcp.example.com',
+);
+/** Its credentials are secrets, so they are in no argument. */
+const readProxyUrl = matching(
+  /^http:\/\/(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}\/?$/,
+  'scheme, host and port without user and password, as in http://proxy.example.com:3128',
 );
 const readOrigin = matching(/^https?:\/\/[^/?#@\s]+$/, 'an origin, as in https://example.com');
 const readHost = matching(/^[a-z0-9.-]+$/, 'a host name in lower case, without port');

@@ -142,6 +142,12 @@ export const requirements = {
     'a server that accepts a connection and never ends the TLS handshake is given up in time, and its connection closed',
   'gateway:own-ca-only':
     'the CA that an McpServer names takes the place of the public roots: a certificate of those is refused',
+  'gateway:forward-proxy':
+    'remote servers are reached through the declared forward proxy, which sees TLS to the declared origin and nothing in it',
+  'gateway:forward-proxy-refuses':
+    'a forward proxy that does not let through, or says something else, has a code of its own, in bounded time',
+  'gateway:forward-proxy-addresses':
+    'through a forward proxy no key goes to private addresses and names of own networks that nobody allowed, or to another host than the declared',
   'gateway:http2-only': 'a server that speaks HTTP/2 only is told by a code of its own, with what to do',
   'gateway:relay-connect-limit': 'a sidecar that accepts no connection is waited for no longer than the McpServer says',
   'gateway:relay-streams-bodies': 'a body for a server of the cluster goes on as it comes, and is never kept whole',

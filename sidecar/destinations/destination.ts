@@ -54,7 +54,7 @@ export class Destination {
     const forbidden = found.find((address) => !this.#mayBe(address));
     if (forbidden !== undefined) {
       this.#options.refused(forbidden);
-      throw new ProxyError('DestinationRefused', refusal);
+      throw new ProxyError('DestinationRefused', addressRefusal);
     }
     const addresses = found.slice(0, addressesMax);
     this.#answer = { addresses, untilMs: this.#options.nowMs() + answerMsMax };
@@ -80,7 +80,8 @@ export class Destination {
 }
 
 const unknownHost = 'The host name of the MCP server was not found.';
-const refusal =
+/** For whoever asked for a server at such an address. */
+export const addressRefusal =
   'The host name of the MCP server leads to an address that keys are not sent to. Its administrator can allow private addresses in the McpServer.';
 
 async function within<T>(msMax: number, work: Promise<T>): Promise<T> {

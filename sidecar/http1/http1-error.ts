@@ -2,6 +2,8 @@
 export type Http1ErrorCode =
   | 'ConnectFailed'
   | 'ConnectTimeout'
+  /** The forward proxy on the way to the server does not let through. */
+  | 'ProxyFailed'
   /** No complete head in time. */
   | 'AnswerTimeout'
   /** The server speaks another protocol, which is HTTP/2. */

@@ -40,6 +40,7 @@ export const rpcCodes = {
   upstreamTimeout: 1506,
   upstreamProtocol: 1508,
   upstreamConnectTimeout: 1509,
+  forwardProxyFailed: 1510,
 } as const;
 
 export interface RpcError {

@@ -5,10 +5,22 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { Http1Error, otherProtocol } from '../http1/http1-error.ts';
 import type { Dial, Socket, SocketListener } from '../http1/socket.ts';
 
+/** One way to get a connection to a server, with TLS on it. */
+export interface Way {
+  /** `signal`: nobody waits for it any more. */
+  readonly open: (secured: SecuredSocket, signal: AbortSignal) => Promise<Bun.Socket<Attempt>>;
+}
+
+/** What a connection is to be made with. */
+export interface SecuredSocket {
+  readonly tls: Bun.TLSOptions;
+  readonly data: Attempt;
+  readonly socket: Bun.SocketHandler<Attempt>;
+}
+
 export interface TlsDialOptions {
-  /** Tried in order until one accepts a connection; nothing was sent to those before it. */
-  readonly addresses: () => Promise<readonly string[]>;
-  readonly port: number;
+  /** Tried in order until one leads to a connection; nothing was sent on those before it. */
+  readonly ways: () => Promise<readonly Way[]>;
   /** Whose certificate it has to be: a DNS name or an IP address, without brackets. */
   readonly hostname: string;
   /** PEM of the only authorities that count; absent: the public roots. */
@@ -22,8 +34,8 @@ export function dialTls(options: TlsDialOptions): Dial {
   const tls = tlsOf(options);
   return async (listener) => {
     let refusal: unknown;
-    for (const address of await options.addresses()) {
-      const socket = await connect(address, { options, tls, listener }).catch((error: unknown) => {
+    for (const way of await options.ways()) {
+      const socket = await connect(way, { options, tls, listener }).catch((error: unknown) => {
         refusal = error;
       });
       if (socket !== undefined) return verified(socket);
@@ -32,6 +44,11 @@ export function dialTls(options: TlsDialOptions): Dial {
     }
     throw refusal;
   };
+}
+
+/** To an address that was checked. */
+export function wayTo(address: string, port: number): Way {
+  return { open: (secured) => Bun.connect<Attempt>({ hostname: address, port, ...secured }) };
 }
 
 /** As on the wire (RFC 7301, 3.1): its length, then the name. */
@@ -50,7 +67,7 @@ function tlsOf({ hostname, ca }: TlsDialOptions): Bun.TLSOptions {
 }
 
 /** What becomes of one connection. Only a verified one says anything to its listener. */
-interface Attempt {
+export interface Attempt {
   readonly hostname: string;
   readonly listener: SocketListener;
   readonly handshaken: PromiseWithResolvers<void>;
@@ -63,15 +80,17 @@ interface Connecting {
   readonly listener: SocketListener;
 }
 
-async function connect(address: string, { options, tls, listener }: Connecting): Promise<Bun.Socket<Attempt>> {
-  const { hostname, port, attemptMsMax } = options;
+async function connect(way: Way, { options, tls, listener }: Connecting): Promise<Bun.Socket<Attempt>> {
+  const { hostname, attemptMsMax } = options;
   const data: Attempt = { hostname, listener, handshaken: Promise.withResolvers(), state: 'open' };
   const { promise, reject } = data.handshaken;
-  const opening = Bun.connect<Attempt>({ hostname: address, port, tls, data, socket: toAttempt });
+  const overdue = new AbortController();
+  const opening = way.open({ tls, data, socket: toAttempt }, overdue.signal);
   opening.catch(reject);
   const timer = setTimeout(() => {
     data.state = 'abandoned';
     reject(new Http1Error('ConnectTimeout', 'the server accepted no connection in time'));
+    overdue.abort();
     // It may come about later; until then there is nothing to end.
     opening.then(
       (late) => late.terminate(),

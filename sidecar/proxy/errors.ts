@@ -43,6 +43,7 @@ export const proxyErrors = {
   UpstreamTimeout: answered(504, 'upstreamUnavailable', rpcCodes.upstreamTimeout),
   UpstreamConnectTimeout: answered(504, 'upstreamUnavailable', rpcCodes.upstreamConnectTimeout),
   UpstreamProtocol: answered(502, 'upstreamUnavailable', rpcCodes.upstreamProtocol),
+  ForwardProxyFailed: answered(502, 'upstreamUnavailable', rpcCodes.forwardProxyFailed),
   DestinationRefused: answered(502, 'upstreamUnavailable', rpcCodes.upstreamUnavailable),
   ListUnreadable: answered(502, 'upstreamUnavailable', rpcCodes.listUnreadable),
   ResponseEncoded: answered(502, 'upstreamUnavailable', rpcCodes.responseEncoded),

@@ -1,20 +1,56 @@
 /** For servers that are not in this pod: verified TLS to those outside the cluster, TCP to its Services. */
 import type { Destination } from '../destinations/destination.ts';
+import { checkProxiedHost } from '../destinations/proxied-host.ts';
 import type { Relay } from '../gateway/relay.ts';
 import type { RemoteUpstream } from '../gateway/remote.ts';
 import type { Backlog } from '../http1/backlog.ts';
 import { ConnectionPool, type Waits } from '../http1/connection-pool.ts';
 import { Http1Error } from '../http1/http1-error.ts';
-import { dialTls } from './dial-tls.ts';
+import { dialTls, type Way, wayTo } from './dial-tls.ts';
 import { dialTo } from './upstream.ts';
 import { ProxyError } from './errors.ts';
+import { type ForwardProxy, wayThrough } from './forward-proxy.ts';
 import type { Upstream } from './layers/forward.ts';
 
 /** The sidecar keeps them for 120 s. */
 const relayIdleMsMax = 60_000;
 
+/** How the declared host is reached. */
+export interface Route {
+  /** Never empty. @throws ProxyError where no key may go */
+  ways(): Promise<readonly Way[]>;
+  /** Longest wait for connection and TLS handshake on one of them. */
+  readonly wayMsMax: number;
+  /** None of them led anywhere. */
+  forget(): void;
+}
+
+/** To the addresses that the host has, each of which was checked. */
+export function directRoute(destination: Destination, declared: URL): Route {
+  return {
+    ways: async () => (await destination.addresses()).map((address) => wayTo(address, portOf(declared))),
+    wayMsMax: addressMsMax,
+    forget: () => destination.forget(),
+  };
+}
+
+/** Through a forward proxy, which looks the host up. */
+export function proxiedRoute(proxy: ForwardProxy, remote: RemoteUpstream): Route {
+  const declared = new URL(remote.url);
+  const ways = [wayThrough(proxy, `${declared.hostname}:${portOf(declared)}`)];
+  return {
+    async ways() {
+      checkProxiedHost(declared.hostname, remote.allowPrivateAddresses);
+      return ways;
+    },
+    // There is no other.
+    wayMsMax: Infinity,
+    forget() {},
+  };
+}
+
 export interface RemoteUpstreamOptions {
-  readonly destination: Destination;
+  readonly route: Route;
   readonly waits: () => Waits;
   readonly backlog: Backlog;
   readonly nowMs: () => number;
@@ -22,27 +58,26 @@ export interface RemoteUpstreamOptions {
   readonly failed: (error: unknown) => void;
 }
 
-/** Longest wait for connection and TLS handshake at one address. */
-const attemptMsMax = 4_000;
+/** Leaves time for another address. */
+const addressMsMax = 4_000;
 /** Shorter than servers and load balancers keep idle connections, so that a request rarely meets one that is just being closed. */
 const idleMsMax = 4_000;
 /** Requests and open streams at a time, to one server. */
 const connectionsMax = 4_096;
 
 /**
- * One declared origin. The connection is made to an address that was checked, and the certificate is verified for the declared host,
- * so a key can reach nobody else.
+ * One declared origin. The connection is made on a way that was checked, and the certificate is verified for the declared host, so a key
+ * can reach nobody else.
  */
 export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpstreamOptions): Upstream {
-  const { destination, waits, backlog, nowMs, failed } = options;
+  const { route, waits, backlog, nowMs, failed } = options;
   const declared = new URL(remote.url);
-  const { host, port } = declared;
+  const { host } = declared;
   const dial = dialTls({
-    addresses: () => destination.addresses(),
-    port: port === '' ? 443 : Number(port),
+    ways: () => route.ways(),
     hostname: bare(declared.hostname),
     ca: remote.ca,
-    attemptMsMax: () => Math.min(attemptMsMax, waits().connectMsMax),
+    attemptMsMax: () => Math.min(route.wayMsMax, waits().connectMsMax),
   });
   const pool = new ConnectionPool({
     dial,
@@ -55,10 +90,10 @@ export function createRemoteUpstream(remote: RemoteUpstream, options: RemoteUpst
   return async ({ isEndpoint, path, query, method, headers, body, user: account, signal, repeatable }) => {
     const target = isEndpoint ? `${declared.pathname}${joinQuery(declared.search, query)}` : `${path}${query}`;
     // Refused here for a reason that the user can be told.
-    await destination.addresses();
+    await route.ways();
     const request = { method, target, headers, body, account, signal, repeatable };
     const answer = await pool.send(request).catch((error: unknown) => {
-      if (isUnconnected(error)) destination.forget();
+      if (isUnconnected(error)) route.forget();
       if (!signal.aborted) failed(error);
       throw error;
     });
@@ -84,6 +119,10 @@ function isRedirect(status: number): boolean {
 function joinQuery(declared: string, asked: string): string {
   if (declared === '') return asked;
   return asked === '' ? declared : `${declared}&${asked.slice(1)}`;
+}
+
+function portOf({ port }: URL): number {
+  return port === '' ? 443 : Number(port);
 }
 
 function bare(hostname: string): string {

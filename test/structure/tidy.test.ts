@@ -99,6 +99,7 @@ describe('import arrows', () => {
       'sidecar/proxy/upstream.ts',
       'sidecar/proxy/outside-upstreams.ts',
       'sidecar/proxy/dial-tls.ts',
+      'sidecar/proxy/forward-proxy.ts',
       'build/sidecar.ts',
     ]);
     const wrong = shipped.filter((file) => !edge.has(file) && /(?<!`)\bBun\.|from ['"]bun/u.test(read(file)));

@@ -228,6 +228,11 @@ describe('the size at which the audit log counts as full', () => {
 describe('wrong values', () => {
   test.each([
     ['a misspelt name', 'operator.replica=3', "additional properties 'replica' not allowed"],
+    [
+      'a password of the forward proxy',
+      'gateway.httpsProxy.url=http://user:secret@proxy.example.com:3128',
+      'httpsProxy',
+    ],
     ['a misspelt group', 'operators.replicas=3', "additional properties 'operators' not allowed"],
     ['text for a number', 'operator.replicas=many', 'operator/replicas'],
     ['an unknown log level', 'operator.logLevel=loud', 'operator/logLevel'],

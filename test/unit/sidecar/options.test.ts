@@ -63,6 +63,12 @@ test('reads what a gateway and what the proxy of an agent is started with', () =
   expect(parseOptions([...connected, '--mode=gateway', '--external-url=https://mcp.example/'])).toMatchObject({
     options: { serving: { mode: 'gateway', externalUrl: 'https://mcp.example' } },
   });
+  const proxied = ['--https-proxy=http://proxy.example:3128', '--https-proxy-credentials=/etc/proxy/credentials'];
+  expect(parseOptions([...connected, '--mode=gateway', ...proxied])).toMatchObject({
+    options: {
+      serving: { forwardProxy: { url: 'http://proxy.example:3128', credentialsFile: '/etc/proxy/credentials' } },
+    },
+  });
   expect(parseOptions([...connected, '--mode=egress', '--server=team-a/notes', '--server=team-b/wiki'])).toMatchObject({
     options: {
       serving: {
@@ -81,6 +87,10 @@ test.each([
   [['--mode=gateway', '--server=a/b'], '--server is not for --mode=gateway'],
   [['--mode=egress', '--server=a/b', '--upstream=http://127.0.0.1:1'], '--upstream is not for --mode=egress'],
   [['--mode=egress', '--server=a/b', '--external-url=https://a'], '--external-url is not for --mode=egress'],
+  [['--mode=gateway', '--https-proxy=http://user:secret@proxy.example:3128'], '--https-proxy is'],
+  [['--mode=gateway', '--https-proxy=https://proxy.example:3128'], '--https-proxy is'],
+  [['--mode=gateway', '--https-proxy=http://proxy.example'], '--https-proxy is'],
+  [['--mode=gateway', '--https-proxy-credentials=/x'], '--https-proxy-credentials needs --https-proxy'],
   [['--mode=egress'], '--server is missing'],
   [['--mode=gateway', '--external-url=https://a/b'], '--external-url is'],
 ])('refuses what does not belong together: %s', (argv, problem) => {

@@ -156,6 +156,7 @@ describe(verifies('mcp:15-own-codes'), () => {
 /** Every error that can end a request after it was read, and how it comes about. */
 const afterReading: readonly [string, number, WorldOptions & { readonly method?: string }][] = [
   ['the server is gone', 1502, { respond: () => Promise.reject(new Error('gone')) }],
+  ['the forward proxy refuses', 1510, { respond: () => Promise.reject(new Http1Error('ProxyFailed', '407')) }],
   ['no connection comes about', 1509, { respond: () => Promise.reject(new Http1Error('ConnectTimeout', 'late')) }],
   ['the server speaks HTTP/2', 1508, { respond: () => Promise.reject(new Http1Error('OtherProtocol', 'h2')) }],
   ['the server is late', 1506, { respond: () => Promise.reject(new Http1Error('AnswerTimeout', 'late')) }],
