@@ -74,6 +74,8 @@ export const requirements = {
   'policy:subjects':
     'a policy for some users holds for them alone: at the broker, in the tools they may call and list, in their limits',
   'policy:strictest': 'of several policies the strictest value of each field holds, whatever their order',
+  'organizations:moved': 'a namespace that moves to another organization takes no key, token or right along',
+  'organizations:own-room': 'no organization uses up what another may count, record or try',
   'identity:rotation': 'no token of a key that its issuer publishes is refused while the keys are rotated under load',
   'identity:garbage-issuer': 'an issuer that answers garbage identifies nobody and breaks nothing',
   'identity:groups': 'the groups of a user are read from the claim that the organization names, all of them or none',

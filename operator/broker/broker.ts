@@ -146,6 +146,7 @@ function createQuotas(options: BrokerOptions, gates: Pick<QuotaServiceOptions, '
   const { sources, log, now } = options;
   return new QuotaService({
     ...gates,
+    tenancy: options.tenancy,
     sources,
     store: options.limits,
     metrics: limitMetrics(options.registry),

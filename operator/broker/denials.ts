@@ -30,11 +30,14 @@ export class Denials {
     this.#ofUsers = createRation(options.monotonicMs);
   }
 
-  /** Never rejects: the refusal stands whether or not it could be recorded. `source`: the pod's UID, or '' for nobody known. */
-  async record(source: string, denial: Denial): Promise<void> {
+  /**
+   * Never rejects: the refusal stands whether or not it could be recorded. `source`: the pod's UID, or '' for nobody known. `group`:
+   * those who share what is recorded, so that no organization keeps refusals of another off the record.
+   */
+  async record(source: string, denial: Denial, group: string = denial.organization ?? ''): Promise<void> {
     const { audit, observer, now, newId, log } = this.#options;
     const ration = denial.subject === undefined ? this.#ofStrangers : this.#ofUsers;
-    if (!ration.bySource.take(source) || !ration.all.take('')) {
+    if (!ration.bySource.take(source) || !ration.all.take(group)) {
       observer.denialNotRecorded();
       return;
     }
@@ -53,7 +56,7 @@ interface Ration {
 }
 
 function createRation(monotonicMs: () => number): Ration {
-  const { windowMs, podsTrackedMax, denialsRecordedPerSourceMax, denialsRecordedMax } = brokerLimits;
+  const { windowMs, podsTrackedMax, denialsRecordedPerSourceMax, denialsRecordedMax, recordGroupsMax } = brokerLimits;
   return {
     bySource: new CountWindow({
       windowMs,
@@ -61,6 +64,6 @@ function createRation(monotonicMs: () => number): Ration {
       keysMax: podsTrackedMax,
       monotonicMs,
     }),
-    all: new CountWindow({ windowMs, countMax: denialsRecordedMax, keysMax: 1, monotonicMs }),
+    all: new CountWindow({ windowMs, countMax: denialsRecordedMax, keysMax: recordGroupsMax, monotonicMs }),
   };
 }

@@ -56,7 +56,10 @@ export const brokerLimits = {
   goodCredentialTtlMs: 600_000,
   /** Refusals of one source that are put on record in a minute; more are only counted, or they would fill the disk. */
   denialsRecordedPerSourceMax: 60,
+  /** Of all of an organization. */
   denialsRecordedMax: 1_200,
+  /** Organizations, and namespaces of pods that may not ask, that are counted apart. */
+  recordGroupsMax: 1_000,
   /** The same for reported requests that were refused before a user was known; more are one count of the pod and minute. */
   refusalsRecordedPerPodMax: 60,
   refusalsRecordedMax: 1_200,

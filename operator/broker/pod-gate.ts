@@ -1,4 +1,4 @@
-import type { PodIdentifier, PodRefusal, VerifiedPod } from '#operator/identity/pod-identity.ts';
+import type { BoundToken, PodIdentifier, PodRefusal, VerifiedPod } from '#operator/identity/pod-identity.ts';
 import type { PodAction } from '#operator/identity/pod-roles.ts';
 import { TokenReviewUnavailableError } from '#operator/identity/token-review.ts';
 
@@ -25,6 +25,11 @@ export interface PodCall extends PodAction {
   readonly action: string;
 }
 
+interface Refused {
+  readonly reason: PodRefusal;
+  readonly pod?: Pick<BoundToken, 'uid' | 'namespace'>;
+}
+
 /** First question of every call: which pod is this, and may it act for that server. */
 export class PodGate {
   readonly #options: PodGateOptions;
@@ -39,7 +44,7 @@ export class PodGate {
    */
   async knock(token: string | undefined, action: string): Promise<void> {
     const check = await ask(() => this.#options.pods.checkToken(token));
-    if (check.kind === 'refused') await this.#refuse(check.reason, '', { action });
+    if (check.kind === 'refused') await this.#refuse(check, { action });
   }
 
   /** @throws BrokerError ERR_POD_UNAUTHENTICATED, ERR_POD_FORBIDDEN, ERR_IDENTITY_UNAVAILABLE */
@@ -47,12 +52,14 @@ export class PodGate {
     const result = await ask(() => this.#options.pods.identify(call));
     if (result.kind === 'verified') return result.pod;
     const { action, server } = call;
-    return this.#refuse(result.reason, result.pod?.uid ?? '', { action, server });
+    return this.#refuse(result, { action, server });
   }
 
-  async #refuse(reason: PodRefusal, podUid: string, asked: Pick<Denial, 'action' | 'server'>): Promise<never> {
+  async #refuse({ reason, pod }: Refused, asked: Pick<Denial, 'action' | 'server'>): Promise<never> {
     const error = new BrokerError(unauthenticated.has(reason) ? 'ERR_POD_UNAUTHENTICATED' : 'ERR_POD_FORBIDDEN');
-    await this.#options.denials.record(podUid, { ...asked, reason, message: error.message });
+    const denial = { ...asked, reason, message: error.message };
+    // The server that is asked for is anybody's to choose, the namespace of a pod is not.
+    await this.#options.denials.record(pod?.uid ?? '', denial, `namespace ${pod?.namespace ?? ''}`);
     throw error;
   }
 }

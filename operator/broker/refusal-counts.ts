@@ -42,6 +42,7 @@ interface PodReports {
  */
 export class RefusalCounts {
   readonly #options: RefusalCountsOptions;
+  /** By organization. */
   readonly #all: CountWindow;
   /** Map order is use order. */
   readonly #pods = new Map<string, PodReports>();
@@ -51,7 +52,8 @@ export class RefusalCounts {
   constructor(options: RefusalCountsOptions) {
     this.#options = options;
     const { windowMs, refusalsRecordedMax: countMax } = brokerLimits;
-    this.#all = new CountWindow({ windowMs, countMax, keysMax: 1, monotonicMs: options.monotonicMs });
+    const { recordGroupsMax: keysMax } = brokerLimits;
+    this.#all = new CountWindow({ windowMs, countMax, keysMax, monotonicMs: options.monotonicMs });
   }
 
   /** What has to be durable before `reports` may be acknowledged. */
@@ -86,7 +88,7 @@ export class RefusalCounts {
     const tail = tailOf(report.id);
     const known = pod.counted.get(tail);
     if (known !== undefined) return known;
-    if (pod.single.size < brokerLimits.refusalsRecordedPerPodMax && this.#all.take('')) {
+    if (pod.single.size < brokerLimits.refusalsRecordedPerPodMax && this.#all.take(report.organization ?? '')) {
       pod.single.add(report.id);
       return undefined;
     }

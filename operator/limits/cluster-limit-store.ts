@@ -6,7 +6,7 @@ import { isKubeError } from '#operator/kube/errors.ts';
 import { type Secret, secrets } from '#operator/kube/resources.ts';
 
 import { decodeCounts, encodeCounts, withoutEnded } from './count-codec.ts';
-import { type Counts, type LimitStore, LimitStoreError, type Step } from './limit-store.ts';
+import { type CountedUser, type Counts, type LimitStore, LimitStoreError, type Step } from './limit-store.ts';
 
 export interface ClusterLimitStoreOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
@@ -16,7 +16,7 @@ export interface ClusterLimitStoreOptions {
   readonly random: () => number;
 }
 
-/** Counts of all users are spread over so many Secrets by a hash of server and user. */
+/** Counts of the users of an organization are spread over so many Secrets by a hash of server and user. */
 export const shardCount = 16;
 /** A Secret holds 1 MiB. */
 const shardBytesMax = 900_000;
@@ -31,8 +31,8 @@ const waitingMax = 1_000;
 const clockMarginMs = 60_000;
 const pruneEveryMs = 10_000;
 
-export function shardName(index: number): string {
-  return `mcp-keyring-limits-${index}`;
+export function shardName(organization: string, index: number): string {
+  return `mcp-keyring-limits-${organization}-${index}`;
 }
 
 /**
@@ -40,20 +40,29 @@ export function shardName(index: number): string {
  * no replica has to lead, and none can die with a truth of its own.
  */
 export class ClusterLimitStore implements LimitStore {
-  readonly #shards: readonly Shard[];
+  readonly #options: ClusterLimitStoreOptions;
+  /** By name; as many as organizations that were here have. */
+  readonly #shards = new Map<string, Shard>();
 
   constructor(options: ClusterLimitStoreOptions) {
-    this.#shards = Array.from({ length: shardCount }, (_, index) => new Shard(options, shardName(index)));
+    this.#options = options;
   }
 
-  async update(key: string, step: Step): Promise<void> {
+  async update({ organization, key }: CountedUser, step: Step): Promise<void> {
     const first = createHash('sha256').update(key).digest().readUInt8(0);
-    const shard = this.#shards[first % shardCount];
-    if (shard !== undefined) await shard.update(key, step);
+    await this.#shardOf(shardName(organization, first % shardCount)).update(key, step);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#shards.map((shard) => shard.settled()));
+    await Promise.all([...this.#shards.values()].map((shard) => shard.settled()));
+  }
+
+  #shardOf(name: string): Shard {
+    const known = this.#shards.get(name);
+    if (known !== undefined) return known;
+    const shard = new Shard(this.#options, name);
+    this.#shards.set(name, shard);
+    return shard;
   }
 }
 

@@ -6,10 +6,17 @@ export type Counts = Readonly<Record<string, BucketState>>;
 /** Decides on what is stored. Pure: it may be asked again when somebody else wrote in between. Undefined: nothing is to be written. */
 export type Step = (counts: Counts | undefined) => Counts | undefined;
 
+/** Whose counts. Organizations share no room, so that none can fill that of another. */
+export interface CountedUser {
+  readonly organization: string;
+  /** Of server and user. */
+  readonly key: string;
+}
+
 /** Where limits are counted: one truth for all replicas, which survives every one of them. */
 export interface LimitStore {
   /** Resolves when what `step` gave last is stored. @throws LimitStoreError */
-  update(key: string, step: Step): Promise<void>;
+  update(user: CountedUser, step: Step): Promise<void>;
   close(): Promise<void>;
 }
 

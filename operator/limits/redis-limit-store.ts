@@ -5,7 +5,7 @@ import { Redis } from 'iovalkey';
 import type { Log } from '#operator/kube/observers.ts';
 
 import { decodeCounts, encodeCounts, withoutEnded } from './count-codec.ts';
-import { type LimitStore, LimitStoreError, type Step } from './limit-store.ts';
+import { type CountedUser, type LimitStore, LimitStoreError, type Step } from './limit-store.ts';
 
 export interface RedisLimitStoreOptions {
   /** `redis:` or `rediss:` (TLS), with a user name and a number of a database where they are needed. */
@@ -54,9 +54,9 @@ export class RedisLimitStore implements LimitStore {
     this.#redis.on('error', (error: Error) => log.warn('the store of limits does not answer', { error }));
   }
 
-  async update(key: string, step: Step): Promise<void> {
+  async update({ organization, key }: CountedUser, step: Step): Promise<void> {
     try {
-      await this.#update(`${prefix}${key}`, step);
+      await this.#update(`${prefix}${organization}/${key}`, step);
     } catch (error) {
       throw error instanceof LimitStoreError ? error : new LimitStoreError('Unavailable', { cause: error });
     }

@@ -4,7 +4,7 @@ import type { KeyAddress, KeyHeader } from '#operator/keystore/key-store.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
 import type { UpstreamSources } from '#operator/policy/server-upstream.ts';
 
-import { type BudgetLimits, ProbeBudget } from './budget.ts';
+import { type BudgetLimits, budgetName, ProbeBudget } from './budget.ts';
 import { type KeyField, type Lookup, type Network, ProbeFailure } from './checked-request.ts';
 import { probeByHttp } from './http-probe.ts';
 import type { ProbeCredentials } from './probe-credential.ts';
@@ -80,7 +80,9 @@ export class Prober {
     if (first === undefined) return undefined;
     const fields = fieldsOf(key);
     if (fields === undefined) return { finding: { reason: 'HeadersMissing' }, probe: first };
-    using place = this.#options.budget.enter(this.upstreamsOf(key.server, probes), limits);
+    const { organization } = key.address;
+    const upstreams = this.upstreamsOf(key.server, probes).map((upstream) => budgetName(organization, upstream));
+    using place = this.#options.budget.enter({ organization, upstreams }, limits);
     if (place === undefined) return { finding: { reason: 'Busy' }, probe: first };
     const deadline = AbortSignal.timeout(trialMsMax);
     const tried: Tried[] = [];

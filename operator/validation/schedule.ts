@@ -12,7 +12,7 @@ import { effectivePolicy, policyUserOf } from '#operator/policy/effective-policy
 import { keyUse, takesOwnKeys } from '#operator/shared-keys/key-use.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
-import { budgetLimits, type ProbeBudget } from './budget.ts';
+import { budgetLimits, budgetName, type ProbeBudget } from './budget.ts';
 import { dueAtMs } from './due.ts';
 import { type DueKey, planProbes } from './plan.ts';
 import type { Prober } from './prober.ts';
@@ -150,7 +150,8 @@ class Schedule {
       if (this.#isHeld(id, nowMs)) continue;
       const { name, uid = '' } = at.server.metadata;
       const address = { organization, server: { namespace, name }, serverUid: uid, subject: userKey.spec.subject };
-      due.push({ ...terms, server: at.server, id, dueAtMs: dueMs, userKey, address, version });
+      const upstreams = terms.upstreams.map((upstream) => budgetName(organization, upstream));
+      due.push({ ...terms, upstreams, server: at.server, id, dueAtMs: dueMs, userKey, address, version });
     }
     return due;
   }

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { createKubeClient } from '#operator/kube/api-client.ts';
@@ -6,7 +8,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { createTransport, type Transport } from '#operator/kube/transport.ts';
 import { silentLog } from '#operator/kube/observers.ts';
 import { secrets } from '#operator/kube/resources.ts';
-import { ClusterLimitStore } from '#operator/limits/cluster-limit-store.ts';
+import { ClusterLimitStore, shardCount } from '#operator/limits/cluster-limit-store.ts';
 import { LimitStoreError } from '#operator/limits/limit-store.ts';
 import { verifies } from '#test/requirements.ts';
 import { type ControlPlane, startControlPlane } from '#test/support/control-plane.ts';
@@ -37,6 +39,23 @@ function replica(client: Pick<KubeClient, 'get' | 'create' | 'replace'> = client
 }
 
 describe('counts in the cluster', () => {
+  test('of one organization take no room from another, however many there are', async () => {
+    verifies('organizations:own-room');
+    const store = replica();
+    const long = (index: number): string => `${index}`.padEnd(500_000, '.');
+    const shardOf = (key: string): number => createHash('sha256').update(key).digest().readUInt8(0) % shardCount;
+    const first = long(0);
+    const keys = Array.from({ length: 200 }, (_, index) => long(index + 1));
+    const second = keys.find((key) => shardOf(key) === shardOf(first));
+    if (second === undefined) throw new Error('no two keys of one shard');
+    const take = (organization: string, key: string) => takeOf(store, { organization, key }, { max: 1, wanted: 1 });
+    expect(await take('crowded', first)).toBe(1);
+    await expect(take('crowded', second)).rejects.toMatchObject({ code: 'Full' });
+    expect(await take('other', second)).toBe(1);
+    expect(await take('crowded', first)).toBe(0);
+    expect(await take('other', first).catch(() => 'no room')).toBe('no room');
+  });
+
   test(
     verifies('limits:replicas'),
     async () => {

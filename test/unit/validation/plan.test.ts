@@ -1,11 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { type BudgetLimits, ProbeBudget } from '#operator/validation/budget.ts';
+import { type BudgetLimits, budgetName, ProbeBudget } from '#operator/validation/budget.ts';
 import { jitterShare, nextProbeMs, planProbes, retryProbeMs } from '#operator/validation/plan.ts';
 import { verifies } from '#test/requirements.ts';
 
-const limits: BudgetLimits = { runningMax: 2, startsMax: 6, windowMs: 60_000, runningTotalMax: 5 };
+const limits: BudgetLimits = {
+  runningMax: 2,
+  startsMax: 6,
+  windowMs: 60_000,
+  runningTotalMax: 5,
+  runningOrganizationMax: 5,
+};
 
 interface Run {
   readonly starts: { readonly id: string; readonly upstreams: readonly string[]; readonly atMs: number }[];
@@ -39,7 +45,7 @@ function simulate(
       [...left].map(([id, rest]) => ({ id, ...rest })),
       world,
     )) {
-      const place = budget.enter(key.upstreams, limits);
+      const place = budget.enter({ organization: key.id, upstreams: key.upstreams }, limits);
       expect(place).toBeDefined();
       if (place === undefined) continue;
       running.set(key.id, { place, endMs: nowMs + (left.get(key.id)?.takesMs ?? 0) });
@@ -109,13 +115,27 @@ describe('the plan of probes', () => {
     expect(retryProbeMs(0, { intervalMs: 300_000, attempts: 9, random: 0 })).toBe(300_000);
   });
 
+  test('leaves other organizations room, at upstreams and in all', () => {
+    verifies('organizations:own-room');
+    const budget = new ProbeBudget({ nowMs: () => 0 });
+    const few = { ...limits, runningOrganizationMax: 3 };
+    const enter = (organization: string, upstream: string) =>
+      budget.enter({ organization, upstreams: [budgetName(organization, upstream)] }, few) !== undefined;
+    expect([enter('acme', 'a'), enter('acme', 'a'), enter('acme', 'a')]).toEqual([true, true, false]);
+    expect(enter('globex', 'a')).toBe(true);
+    expect([enter('acme', 'b'), enter('acme', 'c')]).toEqual([true, false]);
+    expect(enter('globex', 'b')).toBe(true);
+  });
+
   test('lets nobody in beyond the budget, whoever asks', () => {
     const budget = new ProbeBudget({ nowMs: () => 0 });
-    const places = Array.from({ length: 4 }, () => budget.enter(['a', 'a'], limits));
+    const places = Array.from({ length: 4 }, (_, index) =>
+      budget.enter({ organization: `${index % 2}`, upstreams: ['a', 'a'] }, limits),
+    );
     expect(places.map((place) => place !== undefined)).toEqual([true, true, false, false]);
-    expect(budget.enter(['b', 'a'], limits)).toBeUndefined();
+    expect(budget.enter({ organization: 'other', upstreams: ['b', 'a'] }, limits)).toBeUndefined();
     expect(budget.useOf('b').running).toBe(0);
     places[0]?.[Symbol.dispose]();
-    expect(budget.enter(['b', 'a'], limits)).toBeDefined();
+    expect(budget.enter({ organization: 'other', upstreams: ['b', 'a'] }, limits)).toBeDefined();
   });
 });

@@ -51,7 +51,10 @@ function leader(validation: UserKeyPolicyValidation, names: readonly string[], a
     try: ({ address, probes }: KeyToTry) => {
       const [first] = probes;
       probed.push({ name: address.subject.id, atMs: now().getTime() });
-      using _place = budget.enter(['github'], { runningMax: 99, startsMax: 999, windowMs: 1, runningTotalMax: 99 });
+      using _place = budget.enter(
+        { organization: 'default', upstreams: ['default github'] },
+        { runningMax: 99, startsMax: 999, windowMs: 1, runningTotalMax: 99, runningOrganizationMax: 99 },
+      );
       return Promise.resolve(first && { finding: answer(address.subject.id), probe: first });
     },
   };
