@@ -273,7 +273,7 @@ describe('between two organizations', () => {
   test('an order in a namespace of one is for its users, its servers and its time in the organization', async () => {
     verifies('organizations:separate');
     const tenancyHere = { organizationOf: () => tenancy.organizationOf('acme-1') };
-    const intake = await testIntake({ tenancy: tenancyHere, identifier: identity.users, now: () => new Date() });
+    const intake = await testIntake({ tenancy: tenancyHere, identifier: identity.users });
     const order = async (organization: string, server = 'github') => {
       const credential = await token(organization);
       return await intake.ask({ v: 1, operation: 'status', server, token: credential });
