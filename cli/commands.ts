@@ -96,7 +96,11 @@ function firstEndOf({ declaredExpiresAt, detectedExpiresAt }: HeaderState): stri
 }
 
 function missingOf(headers: readonly HeaderState[]): string {
-  return headers.flatMap((header) => (header.required && header.state === 'Missing' ? [header.name] : [])).join(',');
+  return headers
+    .flatMap((header) =>
+      header.required && (header.state === 'Missing' || header.state === 'NeedsUpdate') ? [header.name] : [],
+    )
+    .join(',');
 }
 
 export async function status(world: World, server: string): Promise<void> {

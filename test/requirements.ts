@@ -71,6 +71,8 @@ export const requirements = {
   'plans:standard-admission':
     'a server that wants keys of users is refused where the organization has shared keys only, and nowhere else',
   'organizations:separate': 'what belongs to one organization is of no use in another',
+  'states:lease': 'whatever is true of a key, what a lease gives is what the table of states says',
+  'states:revoked-for-good': 'a revoked key is never handed out again, by no policy, approval, verdict or time',
   'policy:subjects':
     'a policy for some users holds for them alone: at the broker, in the tools they may call and list, in their limits',
   'policy:strictest': 'of several policies the strictest value of each field holds, whatever their order',

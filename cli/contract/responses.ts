@@ -26,10 +26,22 @@ export type RefusalCode =
   | 'KeyNotFound'
   | 'UserAmbiguous';
 
+/** As in the status of a UserKey. */
+export type KeyStateName =
+  | 'Configured'
+  | 'Missing'
+  | 'Invalid'
+  | 'Expired'
+  | 'Expiring'
+  | 'NeedsUpdate'
+  | 'PendingApproval'
+  | 'Revoked'
+  | 'Unverified';
+
 export interface HeaderState {
   readonly name: string;
   readonly required: boolean;
-  readonly state: 'Configured' | 'Missing' | 'Invalid' | 'Expired' | 'Expiring' | 'Unverified';
+  readonly state: KeyStateName;
   /** When the value ends, as its user said. */
   readonly declaredExpiresAt?: string;
   /** When the value ends, as it says itself, or its upstream does. */

@@ -149,6 +149,14 @@ const reasonTable = {
     meaning: 'UserKey: the sealed key is older than the version on record.',
     runbook: 'key-rolled-back',
   },
+  KeyRevoked: {
+    meaning: 'UserKey: somebody has taken the key away for good; its user sets a new one.',
+    runbook: 'key-revoked',
+  },
+  ApprovalMissing: {
+    meaning: 'UserKey: a policy wants approval, and there is none, or it was refused or has ended.',
+    runbook: 'approval-missing',
+  },
   KeyRejected: {
     meaning: 'UserKey: the upstream refuses the key that is set (401).',
     runbook: 'key-rejected',

@@ -9,7 +9,10 @@ import { AuditError } from '#operator/audit/audit-error.ts';
 import type { Identification } from '#operator/identity/identification.ts';
 import type { VerifiedPod } from '#operator/identity/pod-identity.ts';
 import { withResource } from '#operator/identity/resource-audience.ts';
-import { blockedAtMs, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
+import { approvalEndsAtMs } from '#operator/key-state/approval.ts';
+import { blockedAtMs, keyAge } from '#operator/key-state/key-age.ts';
+import { keyStanding } from '#operator/key-state/key-standing.ts';
+import { keyStates } from '#operator/key-state/key-states.ts';
 import { withDetected } from '#operator/key-state/detected-end.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
@@ -30,8 +33,16 @@ import { BrokerError } from './errors.ts';
 import type { GrantedBody, HeaderToLease } from './granted-body.ts';
 import { encodeGranted } from './granted-body.ts';
 import { toLease } from './headers-to-lease.ts';
-import type { Refusal } from './lease.ts';
-import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from './lease.ts';
+import type { Opening, RefusedKind } from './lease.ts';
+import {
+  decideOpening,
+  decideRelease,
+  explainRefusal,
+  isRefused,
+  isWithoutOwnKey,
+  leaseTtlMs,
+  mayShare,
+} from './lease.ts';
 import { brokerLimits } from './limits.ts';
 import type { BrokerObserver } from './metrics.ts';
 import type { PodGate } from './pod-gate.ts';
@@ -93,7 +104,8 @@ interface Case {
 /** The key that goes out. */
 interface Chosen {
   readonly version: number;
-  readonly age: KeyAge;
+  /** When it may not be used any more. */
+  readonly endsAtMs: number;
   readonly keySource?: 'shared';
 }
 
@@ -151,22 +163,27 @@ export class LeaseService {
     const { keyStore, sources } = this.#options;
     const { server, address, user } = asked;
     const use = keyUse(server, asked.organization.plan);
-    if (!takesOwnKeys(use)) return this.#share(asked, use);
     const name = keyStore.userKeyNameOf(address);
     const userKey = sources.userKeys.store.get(address.server.namespace, name);
-    const opening = decideOpening(userKey, server, user.subject);
+    const nowMs = this.#options.now().getTime();
+    const facts = { userKey, server, subject: user.subject, policy: asked.policy, nowMs };
+    if (!takesOwnKeys(use)) {
+      if (mayShare(facts)) return this.#share(asked, use);
+      return this.#refuse(asked, 'pendingApproval', asked.policy.headers);
+    }
+    const opening = decideOpening(facts);
     if (userKey !== undefined && opening.kind !== 'mismatch') this.#remember(userKey, user);
     switch (opening.kind) {
       case 'mismatch':
         return this.#denyKey(asked);
       case 'refused':
-        return this.#refuse(asked, opening.refusal, asked.policy.headers);
+        return this.#refuse(asked, opening.standing, asked.policy.headers);
       case 'nothingStored':
         // A record without a key is one of a key that goes or comes: whoever has it is not taken for somebody without.
-        if (use === 'ownOrShared' && userKey === undefined) return this.#share(asked, use);
-        return this.#release(asked, undefined);
+        if (use === 'ownOrShared' && isWithoutOwnKey(userKey)) return this.#share(asked, use);
+        return this.#release(asked, undefined, Infinity);
       case 'open':
-        return this.#open({ ...asked, userKey }, opening.versionMin);
+        return this.#open(asked, opening);
       default:
         return opening satisfies never;
     }
@@ -177,10 +194,18 @@ export class LeaseService {
     subjects.seen(userKey, groups, sources.userKeyPolicies.store.listNamespace(userKey.metadata.namespace ?? ''));
   }
 
-  async #open(asked: Case, versionMin: number): Promise<LeaseAnswer> {
+  async #open(asked: Case, { versionMin, userKey }: Extract<Opening, { kind: 'open' }>): Promise<LeaseAnswer> {
     try {
       using key = await this.#options.keyStore.open(asked.address, versionMin);
-      return await this.#release(asked, key);
+      if (key === undefined) return await this.#release(asked, undefined, Infinity);
+      const nowMs = this.#options.now().getTime();
+      const names = key.headers.map(({ name }) => name);
+      const ending = withDetected(key, names, userKey);
+      const standing = keyStanding({ userKey, policy: asked.policy, key: ending, nowMs });
+      if (isRefused(standing)) return this.#refuse(asked, standing, asked.policy.headers);
+      const age = keyAge(ending, asked.policy.expiry, nowMs);
+      const endsAtMs = Math.min(blockedAtMs(age) ?? Infinity, approvalEndsAtMs(userKey, asked.policy.approval));
+      return await this.#release(asked, key, endsAtMs);
     } catch (error) {
       if (isStoreUnavailable(error)) throw new BrokerError('ERR_STORE_UNAVAILABLE', { cause: error });
       if (!(error instanceof KeyStoreError)) throw error;
@@ -190,18 +215,18 @@ export class LeaseService {
     }
   }
 
-  async #release(asked: Case, key: OpenedKey | undefined): Promise<LeaseAnswer> {
-    const age = this.#ageOf(asked, key);
-    if (age.kind === 'expired' && age.isBlocked) return this.#refuse(asked, 'expired', asked.policy.headers);
+  /** `endsAtMs`: when the key may not be used any more. */
+  async #release(asked: Case, key: OpenedKey | undefined, endsAtMs: number): Promise<LeaseAnswer> {
     const stored = key?.headers ?? [];
     const release = decideRelease(
       asked.policy.headers,
       stored.map(({ name }) => name),
     );
-    if (release.kind === 'missing') return this.#refuse(asked, 'missing', release.headers);
+    if (release.kind === 'missing')
+      return this.#refuse(asked, key === undefined ? 'missing' : 'incomplete', release.headers);
     const headers = toLease(release.headers, stored);
     if (headers === undefined) return this.#denyKey(asked);
-    return this.#grant(asked, headers, { version: key?.version ?? 0, age });
+    return this.#grant(asked, headers, { version: key?.version ?? 0, endsAtMs });
   }
 
   async #share(asked: Case, use: KeyUse): Promise<LeaseAnswer> {
@@ -210,23 +235,16 @@ export class LeaseService {
     using key = decided.key;
     return await this.#grant(asked, decided.headers, {
       version: key.version,
-      age: { kind: 'unbounded' },
+      endsAtMs: Infinity,
       keySource: 'shared',
     });
-  }
-
-  /** By the version and the ends that the opened key was sealed with, and what its upstream has told since. */
-  #ageOf({ policy, userKey }: Case, key: OpenedKey | undefined): KeyAge {
-    if (key === undefined) return { kind: 'unbounded' };
-    const names = key.headers.map(({ name }) => name);
-    return keyAge(withDetected(key, names, userKey), policy.expiry, this.#options.now().getTime());
   }
 
   /** No audit, no key: the event is on disk before there is a body that holds the key. */
   async #grant(
     asked: Case,
     headers: readonly HeaderToLease[],
-    { version: keyVersion, age, keySource }: Chosen,
+    { version: keyVersion, endsAtMs, keySource }: Chosen,
   ): Promise<LeaseAnswer> {
     const { newId, now, log, observer } = this.#options;
     const leaseId = newId();
@@ -246,8 +264,7 @@ export class LeaseService {
     }
     const { subject, expiresAtMs } = asked.user;
     const { subjectKey, pod, address } = asked;
-    const endsAtMs = Math.min(expiresAtMs ?? Infinity, blockedAtMs(age) ?? Infinity);
-    const ttlMs = leaseTtlMs(leaseTtlMsMax, endsAtMs, now().getTime());
+    const ttlMs = leaseTtlMs(leaseTtlMsMax, Math.min(expiresAtMs ?? Infinity, endsAtMs), now().getTime());
     const given = { server: address.server, subjectKey, keyVersion, podUid: pod.uid, ...source };
     const receipt = this.#options.receipts.issue(given);
     const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ...source, ttlMs, receipt } as const;
@@ -296,11 +313,11 @@ export class LeaseService {
     return keyless({ decision: 'unauthenticated', reason, message });
   }
 
-  #refuse(asked: Case, refusal: Refusal, headers: readonly EffectiveHeader[]): LeaseAnswer {
+  #refuse(asked: Case, kind: RefusedKind, headers: readonly EffectiveHeader[]): LeaseAnswer {
     const { subject } = asked.user;
     return this.#answerRefusal(asked, {
-      decision: refusal,
-      ...explainRefusal(refusal, { server: asked.server, subject }, headers),
+      decision: keyStates[kind].lease,
+      ...explainRefusal(kind, { server: asked.server, subject }, headers),
     });
   }
 
@@ -342,7 +359,7 @@ function isStoreUnavailable(error: unknown): boolean {
   return error instanceof KubeError || (error instanceof KeyStoreError && error.code === 'ViewStale');
 }
 
-type Explained = { readonly decision: Refusal } & ReturnType<typeof explainRefusal>;
+type Explained = { readonly decision: (typeof keyStates)[RefusedKind]['lease'] } & ReturnType<typeof explainRefusal>;
 
 interface Place {
   readonly server: LeaseRequest['server'];

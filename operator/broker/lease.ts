@@ -2,73 +2,80 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { HeaderHint, Subject } from '#contract/lease.ts';
 import { describeSetCommand } from '#contract/set-command.ts';
-import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { isRevoked, versionToOpen } from '#operator/keystore/revoked.ts';
-import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
-import { sameHeader } from '#operator/policy/effective-headers.ts';
+import { isApproved } from '#operator/key-state/approval.ts';
+import { type KeyStanding, keyStanding } from '#operator/key-state/key-standing.ts';
+import { keyStates, type Refusal } from '#operator/key-state/key-states.ts';
+import { versionToOpen } from '#operator/keystore/revoked.ts';
+import { versionOnRecord } from '#operator/keystore/version.ts';
+import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
+import type { EffectivePolicy } from '#operator/policy/effective-policy.ts';
 
 import { hintOf } from './policy-snapshot.ts';
-
-/** Decisions that tell a known user what to do. */
-export type Refusal = 'missing' | 'invalid' | 'expired' | 'pendingApproval';
 
 /** What may be done with what is stored, before it is opened. */
 export type Opening =
   | { readonly kind: 'nothingStored' }
   /** Open it; a version below `versionMin` is a rolled-back one. */
-  | { readonly kind: 'open'; readonly versionMin: number }
-  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'open'; readonly versionMin: number; readonly userKey: UserKey }
+  | { readonly kind: 'refused'; readonly standing: RefusedKind }
   /** The record is of somebody else. */
   | { readonly kind: 'mismatch' };
 
-type KeyState = NonNullable<NonNullable<UserKey['status']>['state']>;
+/** Findings with which a known user is told what to do. */
+export type RefusedKind = {
+  [Kind in keyof typeof keyStates]: (typeof keyStates)[Kind]['lease'] extends Refusal ? Kind : never;
+}[keyof typeof keyStates];
 
-/**
- * States in which a key stays shut. The others are decided by what the key holds: the record may be a moment behind it.
- */
-const refusalByState: Readonly<Record<KeyState, Refusal | undefined>> = {
-  Configured: undefined,
-  Missing: undefined,
-  Expiring: undefined,
-  NeedsUpdate: undefined,
-  Unverified: undefined,
-  // Decided by the version that was opened and the time of now.
-  Expired: undefined,
-  Invalid: 'invalid',
-  PendingApproval: 'pendingApproval',
-  Revoked: 'invalid',
-};
+export interface OpeningFacts {
+  readonly userKey: UserKey | undefined;
+  readonly server: McpServer;
+  readonly subject: Subject;
+  readonly policy: EffectivePolicy;
+  readonly nowMs: number;
+}
 
 /**
  * Pure. Without a UserKey that has a version on record there is no key, even if a sealed Secret is there: nothing would tell one
- * from before a delete.
+ * from before a delete. Nothing is opened that could not be used.
  */
-export function decideOpening(userKey: UserKey | undefined, server: McpServer, subject: Subject): Opening {
-  if (userKey === undefined || userKey.metadata.deletionTimestamp !== undefined) return { kind: 'nothingStored' };
-  const { spec } = userKey;
-  const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
-  if (!isTheirs || spec.serverRef.name !== server.metadata.name) return { kind: 'mismatch' };
-  const refusal = refusalOf(userKey, versionOnRecord(userKey) ?? 0);
-  if (refusal !== undefined) return { kind: 'refused', refusal };
+export function decideOpening({ userKey, server, subject, policy, nowMs }: OpeningFacts): Opening {
+  if (userKey === undefined || userKey.metadata.deletionTimestamp !== undefined) return withoutKey({}, policy, nowMs);
+  if (!isOf(userKey, server, subject)) return { kind: 'mismatch' };
+  const version = versionOnRecord(userKey);
   const versionMin = versionToOpen(userKey);
-  return versionMin === undefined ? { kind: 'nothingStored' } : { kind: 'open', versionMin };
+  if (version === undefined || versionMin === undefined) return withoutKey(userKey, policy, nowMs);
+  const standing = keyStanding({ userKey, policy, key: { version }, nowMs });
+  return isShut(standing) ? { kind: 'refused', standing } : { kind: 'open', versionMin, userKey };
 }
 
-/**
- * What was found out about a version counts, or that it was revoked, not the state that follows it: a new key must not wait for that to
- * go away.
- */
-function refusalOf(userKey: UserKey, version: number): Refusal | undefined {
-  const { state, rejected, revoked, verification } = userKey.status ?? {};
-  if (isShut(userKey, version)) return 'invalid';
-  if (state === undefined || (state === 'Revoked' && revoked !== undefined)) return undefined;
-  if (state !== 'Invalid' || (rejected === undefined && verification === undefined)) return refusalByState[state];
-  return verification?.version === version && verification.verdict === 'Rejected' ? 'invalid' : undefined;
+/** Pure. Whether the user may have the key of their organization: what is wrong with one of their own is no matter of it. */
+export function mayShare({ userKey, server, subject, policy, nowMs }: OpeningFacts): boolean {
+  const isTheirs = userKey !== undefined && isOf(userKey, server, subject);
+  return isApproved(isTheirs ? userKey : {}, policy.approval, nowMs);
 }
 
-function isShut(userKey: UserKey, version: number): boolean {
-  if (userKey.status?.revoked !== undefined && isRevoked(userKey, version)) return true;
-  return userKey.status?.rejected !== undefined && version > 0 && isRejected(userKey, version);
+/** Pure. A record without a key is one of a key that goes or comes, unless all that it says is who may have one. */
+export function isWithoutOwnKey(userKey: UserKey | undefined): boolean {
+  return userKey === undefined || (userKey.status?.approval !== undefined && versionOnRecord(userKey) === undefined);
+}
+
+function isOf({ spec }: UserKey, server: McpServer, subject: Subject): boolean {
+  const isTheirs = spec.subject.issuer === subject.issuer && spec.subject.id === subject.id;
+  return isTheirs && spec.serverRef.name === server.metadata.name;
+}
+
+function withoutKey(userKey: Pick<UserKey, 'status'>, { approval }: EffectivePolicy, nowMs: number): Opening {
+  if (isApproved(userKey, approval, nowMs)) return { kind: 'nothingStored' };
+  return { kind: 'refused', standing: 'pendingApproval' };
+}
+
+export function isRefused(standing: KeyStanding): standing is Extract<KeyStanding, RefusedKind> {
+  return keyStates[standing].lease !== 'granted';
+}
+
+/** Kinds that the record alone tells. When a key ends is sealed with it, and a newer one may just have been set. */
+function isShut(standing: KeyStanding): standing is 'revoked' | 'pendingApproval' | 'rejected' | 'failing' {
+  return isRefused(standing) && standing !== 'expired';
 }
 
 /** Which headers go out, or which are still asked of the user. */
@@ -89,16 +96,18 @@ export function decideRelease(declared: readonly EffectiveHeader[], stored: read
  * Pure. Which headers it is about, and what their user can do now; the sidecar says before it what is wrong. Nothing of a key is in it.
  */
 export function explainRefusal(
-  refusal: Refusal,
+  kind: RefusedKind,
   asked: { readonly server: McpServer; readonly subject: Subject },
   headers: readonly EffectiveHeader[],
 ): { readonly hints: readonly HeaderHint[]; readonly message: string } {
   const { name, namespace = '' } = asked.server.metadata;
-  const message =
-    refusal === 'pendingApproval'
-      ? 'Ask your administrator to approve it.'
-      : describeSetCommand({ name, namespace }, asked.subject);
-  return { hints: headers.map(hintOf), message };
+  const command = describeSetCommand({ name, namespace }, asked.subject);
+  return { hints: headers.map(hintOf), message: refusalMessage(kind, command) };
+}
+
+function refusalMessage(kind: RefusedKind, command: string): string {
+  if (kind === 'pendingApproval') return 'Ask your administrator to approve it.';
+  return kind === 'revoked' ? `It was revoked, and is of no use any more. ${command}` : command;
 }
 
 /** Pure. A lease ends with the credential that it rests on; one that has just ended still gets the tolerance of a clock. */

@@ -6,23 +6,19 @@ import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { withDetected } from '#operator/key-state/detected-end.ts';
 import { knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
-import { isRejected } from '#operator/keystore/version.ts';
+import { hasHeader, type KeyFinding, keyFinding, missingHeaders } from '#operator/key-state/key-finding.ts';
+import { headerWordOf, keyStates } from '#operator/key-state/key-states.ts';
 import { type EffectiveHeader, sameHeader } from '#operator/policy/effective-headers.ts';
-import type { ExpiryRules } from '#operator/policy/expiry-rules.ts';
-import type { ValidationRules } from '#operator/policy/validation-rules.ts';
+import type { EffectivePolicy } from '#operator/policy/effective-policy.ts';
 import { type KeyUse, takesOwnKeys } from '#operator/shared-keys/key-use.ts';
-import { probeStanding } from '#operator/validation/standing.ts';
 
 /** What a user may know of one server and their key for it. Never a value. */
 
-export interface ServerFacts {
+export interface ServerFacts extends EffectivePolicy {
   readonly server: McpServer;
-  readonly headers: readonly EffectiveHeader[];
   readonly use: KeyUse;
   readonly stored: StoredKey | undefined;
   readonly userKey: UserKey | undefined;
-  readonly validation: ValidationRules;
-  readonly expiry: ExpiryRules | undefined;
   readonly now: Date;
 }
 
@@ -33,11 +29,6 @@ export function serverState(facts: ServerFacts): ServerState {
 /** With what the CLI asks and checks by. */
 export function detailedServerState(facts: ServerFacts): ServerState<DeclaredHeader> {
   return { ...summary(facts), headers: facts.headers.map((header) => declaredHeader(header, facts)) };
-}
-
-/** Required headers without a value. */
-export function missingHeaders({ headers, stored }: Pick<ServerFacts, 'headers' | 'stored'>): readonly string[] {
-  return headers.filter((header) => header.required && !isSet(header, stored)).map(({ name }) => name);
 }
 
 /** What is asked of the value of a header. */
@@ -64,14 +55,19 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
   };
 }
 
+function findingOf(facts: ServerFacts): KeyFinding {
+  const { userKey, stored, now } = facts;
+  return keyFinding({ userKey, stored, policy: facts, nowMs: now.getTime() });
+}
+
 function stateOf(facts: ServerFacts): ServerState['state'] {
   if (!takesOwnKeys(facts.use)) return 'NotNeeded';
   // The organization's is used until there is one.
   if (facts.use === 'ownOrShared' && facts.userKey === undefined) return 'NotNeeded';
-  const state = stateOfStored(facts);
-  if (state === 'Expired' && isBlocked(ageOf(facts))) return state;
-  if (missingHeaders(facts).length > 0) return 'Missing';
-  return facts.stored === undefined ? 'NotNeeded' : state;
+  const { kind } = findingOf(facts);
+  return kind === 'missing' && missingHeaders(facts.headers, undefined).length === 0
+    ? 'NotNeeded'
+    : keyStates[kind].state;
 }
 
 function ageOf({ stored, userKey, expiry, now }: ServerFacts): KeyAge {
@@ -80,31 +76,15 @@ function ageOf({ stored, userKey, expiry, now }: ServerFacts): KeyAge {
     : keyAge(withDetected(stored, stored.headerNames, userKey), expiry, now.getTime());
 }
 
-function isBlocked(age: KeyAge): boolean {
-  return age.kind === 'expired' && age.isBlocked;
-}
-
 function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
   const { name, required } = header;
   const { stored } = facts;
-  if (stored === undefined || !isSet(header, stored)) return { name, required, state: 'Missing' };
-  return {
-    name,
-    required,
-    state: stateOfStored(facts),
-    ...knownEnds(withDetected(stored, stored.headerNames, facts.userKey), name),
-  };
-}
-
-function stateOfStored(facts: ServerFacts): HeaderState['state'] {
-  const { stored, userKey, validation } = facts;
-  if (stored === undefined || userKey === undefined) return 'Configured';
-  const standing = probeStanding(userKey, stored.version, validation);
-  if (standing === 'failing' || isRejected(userKey, stored.version)) return 'Invalid';
-  const age = ageOf(facts).kind;
-  if (age === 'expired') return 'Expired';
-  if (standing === 'unverified') return 'Unverified';
-  return age === 'expiring' ? 'Expiring' : 'Configured';
+  const { kind } = findingOf(facts);
+  if (stored === undefined || !hasHeader(stored, header)) {
+    return { name, required, state: required && kind === 'incomplete' ? 'NeedsUpdate' : 'Missing' };
+  }
+  const { state } = headerWordOf(kind) ?? keyStates[kind];
+  return { name, required, state, ...knownEnds(withDetected(stored, stored.headerNames, facts.userKey), name) };
 }
 
 function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {
@@ -116,8 +96,4 @@ function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHe
     ...(help !== undefined && { help }),
     ...(helpURL !== undefined && { helpURL }),
   };
-}
-
-function isSet(header: EffectiveHeader, stored: StoredKey | undefined): boolean {
-  return stored?.headerNames.some((name) => sameHeader(name, header.name)) ?? false;
 }

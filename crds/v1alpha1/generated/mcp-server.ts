@@ -159,6 +159,11 @@ export interface McpServerKeys {
   readonly missing?: number;
   readonly invalid?: number;
   readonly expired?: number;
+  readonly expiring?: number;
+  readonly needsUpdate?: number;
+  readonly pendingApproval?: number;
+  readonly revoked?: number;
+  readonly unverified?: number;
 }
 
 export interface McpServerRejected {
@@ -181,7 +186,7 @@ export interface McpServerStatus {
   readonly observedGeneration?: number;
   /** What MCP clients connect to. */
   readonly url?: string;
-  /** How many users are in which state. A user who has set nothing is not counted. */
+  /** How many users are in which state, each in one. A user who has set nothing, and asked for nothing, is not counted. */
   readonly keys?: McpServerKeys;
   /** What is known of the key in sharedKeySecretRef. Nothing of a value. */
   readonly sharedKey?: McpServerSharedKey;

@@ -38,6 +38,11 @@ A UserKey lists its headers in \`status.headers\`, each with a state and, when i
 | \`OptionalNotSet\` | The header is optional and has no value; the key works without it. |
 | \`KeyRolledBack\` | There is a sealed key, but it is older than the version on record, so nothing of it is used. |
 | \`KeyRejected\` | The upstream refuses the key that the value came with. |
+| \`ProbeFailed\` | Probes of the key fail. |
+| \`ScopeMissing\` | The upstream knows the key, and it lacks rights. |
+| \`KeyRevoked\` | Somebody has taken the key away for good. |
+| \`ApprovalMissing\` | A policy wants approval, and there is none. |
+| \`DeclaredExpiry\`, \`DetectedExpiry\`, \`MaxAge\` | Why the value ends, or has ended. |
 `;
 
 /** Types and reasons; a reason that asks for somebody's action links to what to do. */

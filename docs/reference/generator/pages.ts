@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { conditionPage } from './condition-page.ts';
 import type { Definition } from './definition.ts';
 import { resourcePage } from './resource-page.ts';
+import { statePage } from './state-page.ts';
 
 /** In the order in which somebody meets them. */
 const files = [
@@ -27,5 +28,6 @@ export function referencePages(root: string): ReadonlyMap<string, string> {
   return new Map([
     [resolve(folder, 'resources.md'), resourcePage(definitionsOf(root))],
     [resolve(folder, 'conditions.md'), conditionPage()],
+    [resolve(folder, 'key-states.md'), statePage()],
   ]);
 }

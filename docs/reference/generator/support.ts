@@ -34,8 +34,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'status.headers[].fingerprint': notWritten,
     'status.headers[].checkedAt': notWritten,
     'status.headers[].usedAt': notWritten,
-    'status.state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
-    'status.headers[].state': only('Configured', 'Missing', 'Invalid', 'Expired', 'Expiring', 'Unverified'),
   },
   AccessToken: {},
   UserKeyRequest: {},

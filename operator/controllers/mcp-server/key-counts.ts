@@ -6,13 +6,30 @@ import type { Change } from '#operator/kube/informer.ts';
 type State = NonNullable<UserKeyStatus['state']>;
 type Counted = Exclude<keyof McpServerKeys, 'users'>;
 
-/** Where each state is counted. A state that is none of these is in `users` only. */
-const countedAs: Partial<Record<State, Counted>> = {
+/** Where each state is counted; before there is one, a key is in `users` only. */
+const countedAs: Readonly<Record<State, Counted>> = {
   Configured: 'configured',
-  Expiring: 'configured',
   Missing: 'missing',
   Invalid: 'invalid',
   Expired: 'expired',
+  Expiring: 'expiring',
+  NeedsUpdate: 'needsUpdate',
+  PendingApproval: 'pendingApproval',
+  Revoked: 'revoked',
+  Unverified: 'unverified',
+};
+
+const none: Readonly<Required<McpServerKeys>> = {
+  users: 0,
+  configured: 0,
+  missing: 0,
+  invalid: 0,
+  expired: 0,
+  expiring: 0,
+  needsUpdate: 0,
+  pendingApproval: 0,
+  revoked: 0,
+  unverified: 0,
 };
 
 /**
@@ -39,7 +56,7 @@ export class KeyCounts {
   }
 
   of(server: ServerRef): Required<McpServerKeys> {
-    const counts = { users: 0, configured: 0, missing: 0, invalid: 0, expired: 0 };
+    const counts = { ...none };
     for (const state of this.#byServer.get(keyOf(server))?.values() ?? []) {
       counts.users += 1;
       const counted = state === undefined ? undefined : countedAs[state];

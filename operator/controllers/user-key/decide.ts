@@ -2,11 +2,12 @@ import type { UserKey, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.t
 import { userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
-import { nextChangeAtMs } from '#operator/key-state/key-age.ts';
+import { approvalEndsAtMs } from '#operator/key-state/approval.ts';
+import { keyAge, nextChangeAtMs } from '#operator/key-state/key-age.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
 
 import type { Decision, Step } from '../decision.ts';
-import { ageOf, expiryOf, findingOf, type UserKeyFinding } from './finding.ts';
+import { findingOf, type UserKeyFinding } from './finding.ts';
 import type { ObservedUserKey } from './observe.ts';
 import { userKeyStatus } from './status.ts';
 
@@ -24,17 +25,27 @@ const sealedSecretLagMs = 2_000;
 export function decideUserKey(observed: ObservedUserKey, now: Date): UserKeyDecision {
   const { object } = observed;
   if (object.metadata.deletionTimestamp !== undefined) return { steps: destroySteps(observed) };
-  const age = ageOf(observed, now);
-  const finding = findingOf(observed, age);
-  if (finding.kind === 'rolledBack' && isRecent(object, now)) {
+  const finding = findingOf(observed, now);
+  if (finding.kind === 'key' && finding.key.kind === 'rolledBack' && isRecent(object, now)) {
     return { steps: finalizerSteps(object, finding), requeueAfterMs: sealedSecretLagMs };
   }
-  const changesAtMs = nextChangeAtMs(age);
+  const changesAtMs = changesByItselfAtMs(object, finding, now);
   return {
     steps: finalizerSteps(object, finding),
-    status: userKeyStatus(object, { finding, age, expiry: expiryOf(observed), now }),
+    status: userKeyStatus(object, { finding, now }),
     ...(changesAtMs === undefined ? {} : { requeueAfterMs: Math.min(changesAtMs - now.getTime(), timerMsMax) }),
   };
+}
+
+/** When time alone makes something else of it. */
+function changesByItselfAtMs(object: UserKey, finding: UserKeyFinding, now: Date): number | undefined {
+  if (finding.kind !== 'key') return undefined;
+  const { policy, key } = finding;
+  const stored = 'stored' in key ? key.stored : undefined;
+  const ageMs = stored === undefined ? undefined : nextChangeAtMs(keyAge(stored, policy.expiry, now.getTime()));
+  const approvalMs = approvalEndsAtMs(object, policy.approval);
+  const soonestMs = Math.min(ageMs ?? Infinity, approvalMs > now.getTime() ? approvalMs : Infinity);
+  return Number.isFinite(soonestMs) ? soonestMs : undefined;
 }
 
 /** Below what a timer of Node.js can wait, which is 24.8 days. */

@@ -88,7 +88,7 @@ test(
     expect(await everywhere()).toMatchObject({
       userKey: 'Expiring',
       condition: 'Ready=True/KeyExpiring',
-      counts: { users: 1, configured: 1, expired: 0 },
+      counts: { users: 1, configured: 0, expiring: 1, expired: 0 },
       metric: 'Expiring',
       listed: 'Expiring',
     });
@@ -110,7 +110,7 @@ test(
     expect(await everywhere()).toMatchObject({
       userKey: 'Configured',
       condition: 'Ready=True/Configured',
-      counts: { users: 1, configured: 1, expired: 0 },
+      counts: { users: 1, configured: 1, expiring: 0, expired: 0 },
       metric: 'Configured',
       listed: 'Configured',
     });

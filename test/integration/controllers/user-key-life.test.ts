@@ -119,7 +119,7 @@ describe('the life of a user key', () => {
     const metadata = { name: 'strict', namespace: 'team-a' };
     const spec = { servers: { selector: {} }, keys: { required: ['X-Team'] } };
     await applyAll(plane, [{ apiVersion: 'mcpkeyring.io/v1alpha1', kind: 'UserKeyPolicy', metadata, spec }]);
-    await expect.poll(state, patience).toBe('Missing Ready=False/HeadersMissing');
+    await expect.poll(state, patience).toBe('NeedsUpdate Ready=False/HeadersMissing');
     const message = (await userKey())?.status?.conditions?.[0]?.message;
     expect(message).toContain('X-Team');
     await setKey('X-Team');

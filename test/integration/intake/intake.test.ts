@@ -10,6 +10,7 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { AuditEvent } from '#operator/audit/audit-log.ts';
 import { decideOpening } from '#operator/broker/lease.ts';
+import { effectivePolicy } from '#operator/policy/effective-policy.ts';
 import { systemRandomness } from '#operator/envelope/randomness.ts';
 import { type Intake, startIntake } from '#operator/intake/start.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
@@ -207,7 +208,13 @@ describe('a user with kubectl', () => {
       await replica.client.create(secrets, { ...leaked!, metadata });
     };
     const handedOut = async () => {
-      const opening = decideOpening(await replica.client.get(userKeys, ref), server, alice);
+      const opening = decideOpening({
+        userKey: await replica.client.get(userKeys, ref),
+        server,
+        subject: alice,
+        policy: effectivePolicy(server, [], { subject: alice, groups: [] }),
+        nowMs: Date.now(),
+      });
       if (opening.kind !== 'open') return opening.kind;
       try {
         using opened = await replica.store.open(address, opening.versionMin);

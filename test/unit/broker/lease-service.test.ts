@@ -230,13 +230,29 @@ describe('without a key', () => {
   });
 
   test.each([
-    ['Invalid', 'invalid'],
-    ['PendingApproval', 'pendingApproval'],
-  ] as const)('in state %s it stays shut: %s', async (state, decision) => {
+    ['was refused by its upstream', { rejected: { version: 1, at: '2026-11-24T09:00:00Z' } }, 'invalid'],
+    ['waits for approval', {}, 'pendingApproval'],
+    ['was revoked', { revoked: { version: 1, at: '2026-11-24T09:00:00Z', by: 'root' } }, 'invalid'],
+  ] as const)('one that %s stays shut', async (_, status, decision) => {
     const world = worldWithKey();
-    world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, state }));
+    if (decision === 'pendingApproval')
+      world.sources.userKeyPolicies.put(policyOf('asks', { approval: { required: true } }));
+    world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, ...status }));
     expect(readAnswer(await ask(world))).toMatchObject({ decision });
     expect(world.keyStore.calls).toEqual([]);
+  });
+
+  test('a lease ends with the approval that it rests on', async () => {
+    const world = worldWithKey();
+    world.sources.userKeyPolicies.put(policyOf('asks', { approval: { required: true } }));
+    const approval = {
+      state: 'Granted',
+      at: '2026-11-24T09:00:00Z',
+      by: 'eve',
+      until: '2026-11-24T10:00:12Z',
+    } as const;
+    world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, approval }));
+    expect(readAnswer(await ask(world))).toMatchObject({ decision: 'granted', ttlMs: 12_000 });
   });
 });
 

@@ -1,26 +1,43 @@
+import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
+import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import { describe, expect, test } from 'vitest';
 
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
-import { decideOpening, decideRelease, explainRefusal, leaseTtlMs } from '#operator/broker/lease.ts';
+import { decideOpening, decideRelease, explainRefusal, leaseTtlMs, type Opening } from '#operator/broker/lease.ts';
+import { keyStates } from '#operator/key-state/key-states.ts';
+import { effectivePolicy } from '#operator/policy/effective-policy.ts';
 import { versionToOpen } from '#operator/keystore/revoked.ts';
 import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
-import { alice, bob, github, mcpServer, userKeyOf } from '#test/support/broker-world.ts';
+import { alice, bob, github, mcpServer, policyOf, userKeyOf } from '#test/support/broker-world.ts';
 
 const server = mcpServer();
 
+const nowMs = Date.parse('2026-11-24T12:00:00Z');
+const probing = policyOf('probing', { validation: { probe: { tool: { name: 'whoami' } }, invalidAfterFailures: 1 } });
+const approving = policyOf('approving', { approval: { required: true } });
+
+function opening(userKey: UserKey | undefined, policies: readonly UserKeyPolicy[] = []): Opening {
+  const policy = effectivePolicy(server, policies, { subject: alice, groups: [] });
+  return decideOpening({ userKey, server, subject: alice, policy, nowMs });
+}
+
+function decisionOf(found: Opening): string {
+  return found.kind === 'refused' ? keyStates[found.standing].lease : found.kind;
+}
+
 describe('whether a stored key is opened', () => {
   test('not without a UserKey', () => {
-    expect(decideOpening(undefined, server, alice)).toEqual({ kind: 'nothingStored' });
+    expect(opening(undefined)).toEqual({ kind: 'nothingStored' });
   });
 
   test('not when the UserKey is being deleted', () => {
     const userKey = userKeyOf(alice);
     const deleted = { ...userKey, metadata: { ...userKey.metadata, deletionTimestamp: '2026-11-24T10:00:00Z' } };
-    expect(decideOpening(deleted, server, alice)).toEqual({ kind: 'nothingStored' });
+    expect(opening(deleted)).toEqual({ kind: 'nothingStored' });
   });
 
   test('only from the version on that the UserKey has on record', () => {
-    expect(decideOpening(userKeyOf(alice, github, { version: 7 }), server, alice)).toEqual({
+    expect(opening(userKeyOf(alice, github, { version: 7 }))).toMatchObject({
       kind: 'open',
       versionMin: 7,
     });
@@ -29,7 +46,7 @@ describe('whether a stored key is opened', () => {
   test('not while no version is on record: what is stored may be from before a delete', () => {
     const { status: _, ...withoutStatus } = userKeyOf(alice);
     for (const userKey of [withoutStatus, userKeyOf(alice, github, {}), userKeyOf(alice, github, { version: 0 })]) {
-      expect(decideOpening(userKey, server, alice)).toEqual({ kind: 'nothingStored' });
+      expect(opening(userKey)).toEqual({ kind: 'nothingStored' });
     }
   });
 
@@ -38,27 +55,41 @@ describe('whether a stored key is opened', () => {
     ['of a user of another issuer', userKeyOf({ ...alice, issuer: 'https://other' })],
     ['of another server', userKeyOf(alice, { ...github, name: 'jira' })],
   ])('never when the UserKey is %s', (_, userKey) => {
-    expect(decideOpening(userKey, server, alice)).toEqual({ kind: 'mismatch' });
+    expect(opening(userKey)).toEqual({ kind: 'mismatch' });
   });
 
   test('also when the user has another display name now', () => {
-    expect(decideOpening(userKeyOf({ ...alice, name: 'Alice B.' }), server, alice)).toMatchObject({ kind: 'open' });
+    expect(opening(userKeyOf({ ...alice, name: 'Alice B.' }))).toMatchObject({ kind: 'open' });
   });
 
+  test.each(['Configured', 'Missing', 'Invalid', 'Revoked', 'Expired', 'PendingApproval'] as const)(
+    'by what is on record and not by what its state says, which may be behind: %s',
+    (state) => {
+      expect(opening(userKeyOf(alice, github, { version: 1, state }))).toMatchObject({ kind: 'open' });
+    },
+  );
+});
+
+describe('a key that somebody has to approve', () => {
+  const grant = { state: 'Granted', at: '2026-11-01T00:00:00Z', by: 'eve' } as const;
+
   test.each([
-    ['Configured', 'open'],
-    ['Missing', 'open'],
-    ['Expiring', 'open'],
-    ['NeedsUpdate', 'open'],
-    ['Unverified', 'open'],
-    ['Invalid', 'invalid'],
-    ['Revoked', 'invalid'],
-    // By the version that was opened and the time of now.
-    ['Expired', 'open'],
-    ['PendingApproval', 'pendingApproval'],
-  ] as const)('in state %s: %s', (state, expected) => {
-    const opening = decideOpening(userKeyOf(alice, github, { version: 1, state }), server, alice);
-    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+    ['is not opened before anybody has', undefined, 'pendingApproval'],
+    ['nor while it is asked for', { state: 'Requested', at: grant.at }, 'pendingApproval'],
+    ['nor after it was refused', { ...grant, state: 'Refused' }, 'pendingApproval'],
+    ['is opened once it was granted', grant, 'open'],
+    ['until the grant ends', { ...grant, until: '2026-11-24T12:00:01Z' }, 'open'],
+    ['and not a moment longer', { ...grant, until: '2026-11-24T12:00:00Z' }, 'pendingApproval'],
+    ['nor where nobody can read when it ends', { ...grant, until: 'soon' }, 'pendingApproval'],
+  ] as const)('%s', (_, approval, expected) => {
+    const status = { version: 3, ...(approval === undefined ? {} : { approval }) };
+    expect(decisionOf(opening(userKeyOf(alice, github, status), [approving]))).toBe(expected);
+    expect(decisionOf(opening(userKeyOf(alice, github, status)))).toBe('open');
+  });
+
+  test('waits also where there is none, as a server may need no key', () => {
+    expect(decisionOf(opening(undefined, [approving]))).toBe('pendingApproval');
+    expect(decisionOf(opening(userKeyOf(alice, github, { approval: grant }), [approving]))).toBe('nothingStored');
   });
 });
 
@@ -67,6 +98,8 @@ function failed(version: number) {
 }
 
 describe('a version that the upstream has refused', () => {
+  const policies = [probing];
+
   const at = '2026-11-24T10:00:00Z';
 
   test.each([
@@ -78,11 +111,6 @@ describe('a version that the upstream has refused', () => {
     ],
     ['does not shut a newer one', { version: 4, state: 'Configured', rejected: { version: 3, at } }, 'open'],
     ['nor does the state that followed it', { version: 4, state: 'Invalid', rejected: { version: 3, at } }, 'open'],
-    [
-      'opens no door that another state shuts',
-      { version: 4, state: 'PendingApproval', rejected: { version: 3, at } },
-      'pendingApproval',
-    ],
     ['stays shut by probes too', { version: 4, state: 'Invalid', verification: failed(4) }, 'invalid'],
     [
       'stays shut by probes, after an older one that was refused',
@@ -92,7 +120,7 @@ describe('a version that the upstream has refused', () => {
     ['does not shut a newer one by probes', { version: 5, state: 'Invalid', verification: failed(4) }, 'open'],
     [
       'is open while its failure is to be confirmed',
-      { version: 4, state: 'Unverified', verification: failed(4) },
+      { version: 4, state: 'Invalid', verification: { ...failed(4), failures: 0 } },
       'open',
     ],
     [
@@ -102,8 +130,8 @@ describe('a version that the upstream has refused', () => {
     ],
     ['is not there without a key', { rejected: { version: 3, at } }, 'nothingStored'],
   ] as const)('%s', (_, status, expected) => {
-    const opening = decideOpening(userKeyOf(alice, github, status), server, alice);
-    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+    const found = opening(userKeyOf(alice, github, status), policies);
+    expect(decisionOf(found)).toBe(expected);
   });
 });
 
@@ -115,20 +143,19 @@ describe('a version that was revoked', () => {
     ['stays shut when an older one is put back', { version: 2, state: 'Configured', revoked }, 'invalid'],
     ['does not shut a newer one', { version: 4, state: 'Configured', revoked }, 'open'],
     ['nor does the state that followed it', { version: 4, state: 'Revoked', revoked }, 'open'],
-    ['opens no door that another state shuts', { version: 4, state: 'PendingApproval', revoked }, 'pendingApproval'],
     [
       'opens no door that the upstream has shut',
       { version: 4, state: 'Revoked', revoked, rejected: { version: 4, at: revoked.at } },
       'invalid',
     ],
   ] as const)('%s', (_, status, expected) => {
-    const opening = decideOpening(userKeyOf(alice, github, status), server, alice);
-    expect(opening.kind === 'refused' ? opening.refusal : opening.kind).toBe(expected);
+    const found = opening(userKeyOf(alice, github, status));
+    expect(decisionOf(found)).toBe(expected);
   });
 
   test('is not opened where what lies sealed is newer than the record and not newer than what was revoked', () => {
-    const opening = decideOpening(userKeyOf(alice, github, { version: 4, revoked }), server, alice);
-    expect(opening).toEqual({ kind: 'open', versionMin: 4 });
+    const found = opening(userKeyOf(alice, github, { version: 4, revoked }));
+    expect(found).toMatchObject({ kind: 'open', versionMin: 4 });
     const ahead = { ...revoked, version: 9 };
     expect(versionToOpen(userKeyOf(alice, github, { version: 4, revoked: ahead }))).toBe(10);
   });
@@ -193,12 +220,20 @@ describe('what a user is told', () => {
     expect(explainRefusal('pendingApproval', { server, subject: alice }, []).message).toMatch(/administrator/u);
   });
 
-  test.each(['missing', 'invalid', 'expired'] as const)('the command also when the key is %s', (refusal) => {
-    const headers = [declared('X-A', true), declared('X-B', true)];
-    const { hints, message } = explainRefusal(refusal, { server, subject: alice }, headers);
-    expect(hints.map(({ name }) => name)).toEqual(['X-A', 'X-B']);
-    expect(message).toContain('kubectl mcpkeys set github -n team-a');
+  test('that the key was revoked, which no sidecar says', () => {
+    const { message } = explainRefusal('revoked', { server, subject: alice }, []);
+    expect(message).toMatch(/^It was revoked, .* kubectl mcpkeys set github -n team-a/u);
   });
+
+  test.each(['missing', 'rejected', 'failing', 'expired', 'incomplete'] as const)(
+    'the command also when the key is %s',
+    (refusal) => {
+      const headers = [declared('X-A', true), declared('X-B', true)];
+      const { hints, message } = explainRefusal(refusal, { server, subject: alice }, headers);
+      expect(hints.map(({ name }) => name)).toEqual(['X-A', 'X-B']);
+      expect(message).toContain('kubectl mcpkeys set github -n team-a');
+    },
+  );
 });
 
 describe('how long a lease lasts', () => {

@@ -13,6 +13,7 @@ import {
   github,
   mcpServer,
   podOf,
+  policyOf,
   subjectKeyOf,
   userKeyOf,
   type BrokerWorld,
@@ -82,6 +83,19 @@ describe('mode Shared', () => {
     expect(JSON.stringify(world.audit.events)).not.toContain('shared-key');
     expect(world.keyStore.opened).toEqual([]);
     expect(allZeroed(world)).toBe(true);
+  });
+
+  test('gives nothing to a user whom nobody has let have a key, and all the rest to whom somebody has', async () => {
+    for (const mode of ['Shared', 'PerUserOrShared'] as const) {
+      const world = worldOf(mode);
+      world.sources.userKeyPolicies.put(policyOf('asks', { approval: { required: true } }));
+      expect(await ask(world)).toMatchObject({ decision: 'pendingApproval' });
+      const approval = { state: 'Granted', at: '2026-11-24T09:00:00Z', by: 'eve' } as const;
+      world.sources.userKeys.put(userKeyOf(alice, github, { approval }));
+      expect(await ask(world)).toMatchObject(sharedLease);
+      world.sources.userKeys.put(userKeyOf(alice, github, { approval: { ...approval, state: 'Refused' } }));
+      expect(await ask(world)).toMatchObject({ decision: 'pendingApproval' });
+    }
   });
 
   test('gives nothing to nobody known, nor without a record', async () => {
@@ -169,18 +183,16 @@ describe('mode PerUserOrShared', () => {
   const nowMs = new Date('2026-11-24T10:00:00.000Z').getTime();
   test.each<[string, (world: BrokerWorld) => void, string]>([
     [
-      'invalid',
-      (world) => world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, state: 'Invalid' })),
-      'invalid',
-    ],
-    [
       'revoked',
-      (world) => world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, state: 'Revoked' })),
+      (world) => {
+        const revoked = { version: 1, at: '2026-11-24T09:00:00Z', by: 'root' };
+        world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, revoked }));
+      },
       'invalid',
     ],
     [
       'pending',
-      (world) => world.sources.userKeys.put(userKeyOf(alice, github, { version: 1, state: 'PendingApproval' })),
+      (world) => world.sources.userKeyPolicies.put(policyOf('asks', { approval: { required: true } })),
       'pendingApproval',
     ],
     [

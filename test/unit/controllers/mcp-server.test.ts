@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { McpServer, McpServerRemote } from '#crds/v1alpha1/generated/mcp-server.ts';
 import { annotations, labels } from '#crds/v1alpha1/names.ts';
 import { currentTemplateHash } from '#operator/admission/inject/template.ts';
+import { KeyCounts } from '#operator/controllers/mcp-server/key-counts.ts';
 import { decideServer } from '#operator/controllers/mcp-server/decide.ts';
 import { readyPodsIn } from '#operator/controllers/mcp-server/ready-pods.ts';
 import type { KeyUse } from '#operator/shared-keys/key-use.ts';
@@ -20,7 +21,7 @@ const injection = {
 };
 const target = { namespace: 'team-a', name: 'github', port: 8080, path: '/mcp' };
 const current = currentTemplateHash({}, target, injection) ?? '';
-const noKeys = { users: 0, configured: 0, missing: 0, invalid: 0, expired: 0 };
+const noKeys = new KeyCounts().of({ namespace: 'team-a', name: 'github' });
 
 function pod(
   name: string,
@@ -333,7 +334,7 @@ describe('the status of an McpServer', () => {
   });
 
   test('counts keys and sidecars, names policies and gives the URL', () => {
-    const keys = { users: 3, configured: 1, missing: 1, invalid: 1, expired: 0 };
+    const keys = { ...noKeys, users: 3, configured: 1, missing: 1, invalid: 1 };
     const pods = [pod('a'), pod('b', { template: 'sha256:0' }), pod('c', { injected: false })];
     const { status } = decideServer(observed({ keys, pods, policies: [policy()] }), now);
     expect(status).toMatchObject({

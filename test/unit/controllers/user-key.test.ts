@@ -43,14 +43,14 @@ describe('the state of a UserKey', () => {
     [
       'names a header that is missing',
       { server: two },
-      'Missing',
+      'NeedsUpdate',
       'Ready=False/HeadersMissing',
       /X-Client-ID.*kubectl mcpkeys set github -n team-a --token-file token\.txt/,
     ],
     [
       'follows a policy that requires more',
       { server: optional, policies: [policy({ keys: { required: ['x-client-id'] } })] },
-      'Missing',
+      'NeedsUpdate',
       'Ready=False/HeadersMissing',
       /X-Client-ID/,
     ],
@@ -151,7 +151,7 @@ describe('the state of a UserKey', () => {
     expect(briefAt(30)).toBe(`Expired Ready=False/KeyExpired Expired ${end} never`);
     expect(briefAt(30, 'Warn')).toBe(`Expired Ready=True/KeyExpired Expired ${end} never`);
     expect(briefAt(30, 'Block', { server: two })).toBe(`Expired Ready=False/KeyExpired Expired ${end} never`);
-    expect(briefAt(30, 'Warn', { server: two })).toBe(`Missing Ready=False/HeadersMissing Configured ${end} never`);
+    expect(briefAt(30, 'Warn', { server: two })).toBe(`NeedsUpdate Ready=False/HeadersMissing Configured ${end} never`);
     expect(briefAt(30, 'Block', { stored: undefined })).toBe('Missing Ready=False/KeyMissing Missing undefined never');
   });
 

@@ -97,7 +97,7 @@ describe('setting a key', () => {
   test('of some headers keeps the others, and says what is still missing', async () => {
     const world = await testIntake();
     expect(await world.ask(set('jira'), { 'X-Jira-Email': 'a@example.com' })).toMatchObject({
-      key: { state: 'Missing', headers: [{ state: 'Configured' }, { state: 'Missing' }] },
+      key: { state: 'NeedsUpdate', headers: [{ state: 'Configured' }, { state: 'NeedsUpdate' }] },
     });
     expect(await world.ask(set('jira'), { 'x-jira-token': 'abc' })).toMatchObject({
       key: { state: 'Configured', version: firstVersion + 1 },

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import { decideOpening } from '#operator/broker/lease.ts';
+import { effectivePolicy } from '#operator/policy/effective-policy.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress } from '#operator/keystore/key-store.ts';
 import { versionToOpen } from '#operator/keystore/revoked.ts';
@@ -37,7 +38,13 @@ function sealedIn({ cluster }: World): Secret {
 async function handedOut(world: World, server: typeof github) {
   const address = addressOf(server.metadata.name);
   const userKey = world.informers.userKeys.store.get(namespace, world.store.userKeyNameOf(address));
-  const opening = decideOpening(userKey as UserKey | undefined, server, alice);
+  const opening = decideOpening({
+    userKey: userKey as UserKey | undefined,
+    server,
+    subject: alice,
+    policy: effectivePolicy(server, [], { subject: alice, groups: [] }),
+    nowMs: Date.now(),
+  });
   if (opening.kind !== 'open') return opening.kind;
   try {
     using opened = await world.store.open(address, opening.versionMin);
@@ -104,7 +111,7 @@ describe('a Secret from before a delete', () => {
     putBack();
     const answer = await world.ask(set('jira'), { 'X-Jira-Email': 'a@example.com' });
     expect(answer).toMatchObject({
-      key: { state: 'Missing' },
+      key: { state: 'NeedsUpdate' },
       notices: [expect.stringContaining('only what you gave')],
     });
     expect(await handedOut(world, jira)).toEqual({ 'X-Jira-Email': 'a@example.com' });
