@@ -33,9 +33,9 @@ const bun = 'node_modules/@oven/bun-linux-x64/bin/bun';
 
 export async function startTargets(directory: string): Promise<Running> {
   // Broker and load have one processor, so that the proxies have the other to themselves.
-  await pin(process.pid, loadProcessor);
-  const children = [pinned(loadProcessor, [bun, 'test/bench/sidecar/upstream.ts', String(ports.upstream)])];
-  await listening(ports.upstream);
+  await pinTo(process.pid, loadProcessor);
+  const upstream = await startUpstream();
+  const children: ChildProcess[] = [];
   const programs = await commands(directory, installPeers());
   const targets: Target[] = [target('direct', ports.upstream, { pids: [] })];
   for (const program of programs) {
@@ -45,25 +45,34 @@ export async function startTargets(directory: string): Promise<Running> {
     const session = program.endsMcp ? await beginSession(`http://127.0.0.1:${program.port}${program.path}`) : {};
     targets.push(target(program.name, program.port, { ...program, session, pids: await family(child.pid!) }));
   }
-  const broker = await startBroker();
+  const broker = await startBroker(usersMax);
   const sidecar = await SidecarProcess.start({ broker, upstreamPort: ports.upstream });
-  await pin(sidecar.process.pid!, proxyProcessor);
+  await pinTo(sidecar.process.pid!, proxyProcessor);
   targets.push(target('sidecar, everything on', sidecar.port, { pids: [sidecar.process.pid!] }));
   return {
     targets,
     async stop() {
       await sidecar[Symbol.asyncDispose]();
       await broker[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
       for (const child of children) await end(child);
     },
   };
 }
 
-/** A policy on tools, and a lease for each user: what the sidecar of a real server has. */
-async function startBroker(): Promise<BrokerDouble> {
+/** The MCP server behind all proxies, on the processor of the load. */
+export async function startUpstream(): Promise<AsyncDisposable & { readonly port: number }> {
+  const port = ports.upstream;
+  const child = pinned(loadProcessor, [bun, 'test/bench/sidecar/upstream.ts', String(port)]);
+  await listening(port);
+  return { port, [Symbol.asyncDispose]: () => end(child) };
+}
+
+/** A policy on tools, and a lease for each of `users`: what the sidecar of a real server has. */
+export async function startBroker(users: number): Promise<BrokerDouble> {
   const broker = await BrokerDouble.start();
   broker.policy = { ...policy, tools: [{ allow: ['search', 'read_*', 'list_*'], deny: ['*_delete'] }] };
-  for (let user = 0; user < usersMax; user += 1) broker.setLease(tokenOf(user), granted(`user-${user}`, keyOf(user)));
+  for (let user = 0; user < users; user += 1) broker.setLease(tokenOf(user), granted(`user-${user}`, keyOf(user)));
   return broker;
 }
 
@@ -138,7 +147,7 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /** All threads of a process that runs already. */
-async function pin(pid: number, processor: string): Promise<void> {
+export async function pinTo(pid: number, processor: string): Promise<void> {
   await once(spawn('taskset', ['-a', '-p', '-c', processor, String(pid)], { stdio: 'ignore' }), 'exit');
 }
 

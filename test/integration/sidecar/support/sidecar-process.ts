@@ -41,6 +41,8 @@ export interface SidecarOptions {
   /** Instead of the flags of a sidecar: mode and servers. */
   readonly serving?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Another build of it than `executable`. */
+  readonly program?: string;
   /** Do not wait until it is ready. */
   readonly early?: boolean;
   /** As the first process of its own PID namespace, as in a container. */
@@ -83,6 +85,7 @@ export class SidecarProcess {
     serving,
     flags = [],
     env = {},
+    program = executable,
     early,
     contained,
     openFilesMax,
@@ -93,7 +96,7 @@ export class SidecarProcess {
     await writeFile(join(directory, 'token'), token);
     const ports = [await freePort(), await freePort(), await freePort()] as const;
     const limited = openFilesMax === undefined ? [] : ['prlimit', `--nofile=${openFilesMax}`];
-    const [command, ...before] = [...limited, ...(contained === true ? containedCommand : [executable])];
+    const [command, ...before] = [...limited, ...(contained === true ? containedCommand : [program])];
     const child = spawn(
       command!,
       [
