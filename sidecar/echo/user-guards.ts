@@ -19,7 +19,7 @@ export interface ResponseGuard extends CurrentGuard {
  */
 export const rememberedMinutes = 10;
 
-/** Most keys of one user; the longest unused is forgotten for the next. */
+/** Most keys of one user, unless one lease has more; the longest unused is forgotten for the next. */
 const keysMax = 16;
 
 /** Most users; beyond that, one is forgotten who has nothing open. */
@@ -44,16 +44,13 @@ export class UserGuards {
   begin(user: string, headers: readonly LeasedHeader[] | undefined): ResponseGuard {
     const keys = this.#users.get(user) ?? this.#add(user);
     if (headers !== undefined) keys.learn(this.#keysOf(headers), this.#minute);
-    const response: ResponseGuard = {
-      get current() {
-        return keys.guard;
-      },
-      end: () => {
-        if (keys.end(response, this.#minute) && this.#users.get(user) === keys) this.#delete(user);
-      },
-    };
-    keys.begin(response, this.#minute);
-    return response;
+    keys.begin(this.#minute);
+    return new OpenResponse(this, { user, keys, begunMinute: this.#minute });
+  }
+
+  /** @internal For `OpenResponse` alone. */
+  ended({ user, keys, begunMinute }: Opened): void {
+    if (keys.end(begunMinute, this.#minute) && this.#users.get(user) === keys) this.#delete(user);
   }
 
   /** A minute has passed. */
@@ -97,68 +94,107 @@ export class UserGuards {
   }
 }
 
+interface Opened {
+  readonly user: string;
+  readonly keys: UserKeys;
+  readonly begunMinute: number;
+}
+
+class OpenResponse implements ResponseGuard {
+  readonly #guards: UserGuards;
+  readonly #opened: Opened;
+  #isOpen = true;
+
+  constructor(guards: UserGuards, opened: Opened) {
+    this.#guards = guards;
+    this.#opened = opened;
+  }
+
+  get current(): EchoGuard | undefined {
+    return this.#opened.keys.guard;
+  }
+
+  end(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#guards.ended(this.#opened);
+  }
+}
+
+interface RememberedKey {
+  readonly key: string;
+  /** In which it was last leased. */
+  minute: number;
+}
+
+/** Lists and no maps: there is one of these for each user, with one key nearly always. */
 class UserKeys {
-  /** The minute in which each key was last leased, the longest ago first. */
-  readonly #leasedAt = new Map<string, number>();
+  readonly #keys: RememberedKey[] = [];
   /** The minute in which each response that is under way began. */
-  readonly #open = new Map<ResponseGuard, number>();
+  readonly #open: number[] = [];
   guard: EchoGuard | undefined;
 
   get isOpen(): boolean {
-    return this.#open.size > 0;
+    return this.#open.length > 0;
   }
 
   learn(keys: readonly string[], minute: number): void {
     let isNew = false;
     for (const key of keys) {
-      isNew ||= !this.#leasedAt.has(key);
-      // Keeps its place, which costs less; the order is put right when there are too many.
-      this.#leasedAt.set(key, minute);
+      const known = this.#keys.find((remembered) => remembered.key === key);
+      if (known === undefined) this.#keys.push({ key, minute });
+      else known.minute = minute;
+      isNew ||= known === undefined;
     }
     if (!isNew) return;
-    while (this.#leasedAt.size > keysMax) this.#leasedAt.delete(this.#oldest(keys));
+    while (this.#keys.length > keysMax && this.#forgetOldest(keys));
     this.#renewGuard();
   }
 
-  begin(response: ResponseGuard, minute: number): void {
-    this.#open.set(response, minute);
+  begin(minute: number): void {
+    this.#open.push(minute);
   }
 
   /** Returns whether nothing is left to remember. */
-  end(response: ResponseGuard, minute: number): boolean {
-    const begun = this.#open.get(response);
-    if (begun === undefined) return false;
-    this.#open.delete(response);
+  end(begunMinute: number, minute: number): boolean {
+    // Which of those that began in one minute does not matter.
+    const last = this.#open.pop();
+    if (last !== undefined && last !== begunMinute) this.#open[this.#open.indexOf(begunMinute)] = last;
     // What it has outlived may still come in the next answer, as long as after any other.
-    if (begun < minute) {
-      for (const [key, leased] of this.#leasedAt) if (leased >= begun) this.#leasedAt.set(key, minute);
+    if (begunMinute < minute) {
+      for (const remembered of this.#keys) if (remembered.minute >= begunMinute) remembered.minute = minute;
     }
     return this.#isNothing;
   }
 
   /** Forgets keys that were last leased before `minute`, but not while a response is open that may have them. */
   forget(minute: number): boolean {
-    const oldest = Math.min(minute, ...this.#open.values());
-    const before = this.#leasedAt.size;
-    for (const [key, leased] of this.#leasedAt) if (leased < oldest) this.#leasedAt.delete(key);
-    if (this.#leasedAt.size < before) this.#renewGuard();
+    const oldest = this.#open.reduce((first, begun) => Math.min(first, begun), minute);
+    const before = this.#keys.length;
+    this.#keep((remembered) => remembered.minute >= oldest);
+    if (this.#keys.length < before) this.#renewGuard();
     return this.#isNothing;
   }
 
   get #isNothing(): boolean {
-    return this.#open.size === 0 && this.#leasedAt.size === 0;
+    return this.#open.length === 0 && this.#keys.length === 0;
   }
 
-  #oldest(except: readonly string[]): string {
-    let oldest = { key: '', minute: Number.POSITIVE_INFINITY };
-    for (const [key, minute] of this.#leasedAt) {
-      if (minute < oldest.minute && !except.includes(key)) oldest = { key, minute };
+  /** Returns whether there was one. */
+  #forgetOldest(except: readonly string[]): boolean {
+    let oldest: RememberedKey | undefined;
+    for (const remembered of this.#keys) {
+      if (remembered.minute < (oldest?.minute ?? Infinity) && !except.includes(remembered.key)) oldest = remembered;
     }
-    return oldest.key;
+    this.#keep((remembered) => remembered !== oldest);
+    return oldest !== undefined;
+  }
+
+  #keep(isKept: (remembered: RememberedKey) => boolean): void {
+    this.#keys.splice(0, Infinity, ...this.#keys.filter(isKept));
   }
 
   #renewGuard(): void {
-    const keys = [...this.#leasedAt.keys()];
-    this.guard = keys.length === 0 ? undefined : EchoGuard.ofKeys(keys);
+    this.guard = this.#keys.length === 0 ? undefined : EchoGuard.ofKeys(this.#keys.map(({ key }) => key));
   }
 }

@@ -26,7 +26,15 @@ export class UserShares {
   }
 }
 
+/** A subject does not change: the text is made once for each lease, and its hash with it. */
+const shares = new WeakMap<Subject, string>();
+
 /** Cheaper than the key that sessions have, and never kept for longer than a request. */
 export function shareOf(subject: Subject | undefined): string {
-  return subject === undefined ? '' : `${subject.issuer} ${subject.id}`;
+  if (subject === undefined) return '';
+  const known = shares.get(subject);
+  if (known !== undefined) return known;
+  const share = `${subject.issuer} ${subject.id}`;
+  shares.set(subject, share);
+  return share;
 }

@@ -84,6 +84,15 @@ test('of many keys the latest are known, those of the lease among them', () => {
   expect(finds(open, header('changed-key-49'))).toBe(true);
 });
 
+test('all keys of one lease are looked for, however many they are', () => {
+  const guards = new UserGuards();
+  pass(guards, 'alice', first);
+  const many = Array.from({ length: 32 }, (_, index) => header(`one-of-many-keys-${index + 10}`));
+  const open = guards.begin('alice', many.flat());
+  expect(many.every((one) => finds(open, one))).toBe(true);
+  expect(finds(open, first)).toBe(false);
+});
+
 test('of a user who has neither key nor response nothing is kept', () => {
   const guards = new UserGuards();
   const open = guards.begin('alice', undefined);
