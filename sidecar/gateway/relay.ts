@@ -1,4 +1,5 @@
 import { Fields } from '../http1/fields.ts';
+import type { LeavingSignal } from '../http1/leaving.ts';
 import type { StreamedBody } from '../http1/request-head.ts';
 import type { PolicySnapshot } from '../contract/watch.ts';
 import type { Bounds } from '../proxy/bounds-in-force.ts';
@@ -24,7 +25,7 @@ export interface RelayedRequest {
   readonly body: Uint8Array | StreamedBody | undefined;
   /** Where it comes from: who the user is, is read by the sidecar only. */
   readonly peer: string;
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
 }
 
 export interface RelayParts {

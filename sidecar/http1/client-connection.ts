@@ -6,6 +6,7 @@ import { endsBehind } from './ends-behind.ts';
 import { Fields } from './fields.ts';
 import { HeadCollector } from './head-collector.ts';
 import { Http1Error } from './http1-error.ts';
+import { Leaving, type LeavingSignal } from './leaving.ts';
 import { NotSpoken, parseReceivedHead, type ReceivedHead } from './received-head.ts';
 import { Outbox } from './outbox.ts';
 import { ReceivedBody } from './received-body.ts';
@@ -22,7 +23,7 @@ export interface ReceivedRequest {
   /** As the owner has named it. */
   readonly peer: string;
   /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
 }
 
 export interface ClientConnectionOwner {
@@ -54,7 +55,7 @@ export interface ConnectionTimes {
 interface Exchange {
   readonly head: ReceivedHead;
   readonly body: ReceivedBody;
-  readonly gone: AbortController;
+  readonly leaving: Leaving;
   isTold: boolean;
   chunks: AnswerChunks | undefined;
 }
@@ -190,7 +191,7 @@ export class ClientConnection implements SocketListener {
           if (exchange === this.#exchange) this.#countBody(waitingBytes);
         },
       }),
-      gone: new AbortController(),
+      leaving: new Leaving(),
       isTold: !head.waits,
       chunks: undefined,
     };
@@ -198,7 +199,7 @@ export class ClientConnection implements SocketListener {
     this.#enter('busy');
     if (rest.byteLength > 0) this.#receiveBody(exchange, rest);
     void this.#owner
-      .answer({ head, body: exchange.body, peer: this.peer, signal: exchange.gone.signal })
+      .answer({ head, body: exchange.body, peer: this.peer, signal: exchange.leaving })
       .then((answer) => this.#answer(exchange, answer));
   }
 
@@ -340,7 +341,7 @@ export class ClientConnection implements SocketListener {
     this.#exchange = undefined;
     const cause = new Http1Error('Malformed', 'the request is not in order');
     exchange?.body.fail(cause);
-    exchange?.gone.abort();
+    exchange?.leaving.abort();
     // In the middle of an answer there is no place for another one.
     if (exchange?.chunks !== undefined || !this.#outbox.isEmpty) return this.terminate();
     const head = { status, headers: new Fields(), framing: { kind: 'length', bytes: 0 } as const };
@@ -364,7 +365,7 @@ export class ClientConnection implements SocketListener {
     this.#socket.terminate();
     this.#owner.gone(this);
     exchange?.body.fail(error);
-    exchange?.gone.abort();
+    exchange?.leaving.abort();
     exchange?.chunks?.cancel();
     this.#outbox.discard();
   }

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { Backlog } from './backlog.ts';
 import type { Fields } from './fields.ts';
 import { Http1Error } from './http1-error.ts';
+import type { LeavingSignal } from './leaving.ts';
 import { isStreamed, type StreamedBody, type WireRequest, writePiece, writeRequest } from './request-head.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -37,12 +38,12 @@ export interface SentRequest extends WireRequest {
   /** Whose memory it is that waits for the answer to be read. */
   readonly account: string;
   /** Aborts when the client goes away: the connection is cut, which is all that HTTP/1.1 has to say so. */
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
 }
 
 interface Exchange {
   readonly account: string;
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
   timer: ReturnType<typeof setTimeout> | undefined;
   readonly answered: PromiseWithResolvers<Answer>;
   readonly reader: ResponseReader;

@@ -1,3 +1,4 @@
+import { abortSignalOf } from '../http1/leaving.ts';
 import type { LeaseResponse } from '../contract/lease.ts';
 import { rpcCodes, rpcErrorBody } from '../mcp/answers.ts';
 import type { BoundToSession, Handler, KeyAbsence, Permission, ProxyResponse } from '../proxy/exchange.ts';
@@ -38,7 +39,7 @@ export class Resumption {
     const { limits } = this.#parts.ladder;
     if (!takesEvents(call)) return this.#hold({ call, retry, inner, place, msMax: limits.silentHoldMsMax });
     const leaving = new AbortController();
-    const signal = AbortSignal.any([call.signal, leaving.signal]);
+    const signal = AbortSignal.any([abortSignalOf(call.signal), leaving.signal]);
     const held = { call: { ...call, signal }, retry, inner, place, msMax: limits.holdMsMax };
     const answer = this.#hold(held).catch((error: unknown) => this.#parts.rescue(error, call));
     return holdOpen(answer, {
@@ -74,7 +75,7 @@ export class Resumption {
         isEnough: (lease) => isFinal(lease) || isUsable(lease, retry),
         msMax,
         pollMs: ladder.limits.pollMs,
-        signal: AbortSignal.any([call.signal, stopping.signal]),
+        signal: AbortSignal.any([abortSignalOf(call.signal), stopping.signal]),
       });
     } finally {
       forget();

@@ -4,7 +4,7 @@ import { LeaseError } from '../leases/lease-error.ts';
 
 export interface KeyWait {
   readonly leases: {
-    lease(credential: string): Promise<LeaseResponse>;
+    lease(credential: string): LeaseResponse | Promise<LeaseResponse>;
     /** Resolves when what is known of the user may have changed, or when `signal` aborts. */
     changed(subjectKey: string, signal: AbortSignal): Promise<void>;
   };

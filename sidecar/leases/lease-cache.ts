@@ -63,11 +63,11 @@ export class LeaseCache {
   }
 
   /**
-   * `peer` is where the connection comes from.
+   * At once where it is here. `peer` is where the connection comes from.
    * @throws LeaseError when there is none and none can be had
    */
-  async lease(credential: string, peer = ''): Promise<LeaseResponse> {
-    if (!this.#options.isWatching()) throw notWatching();
+  lease(credential: string, peer = ''): LeaseResponse | Promise<LeaseResponse> {
+    if (!this.#options.isWatching()) return Promise.reject(notWatching());
     const key = hash('sha256', credential, 'base64');
     const entry = this.#entries.get(key) ?? this.#strangers.get(key);
     const nowMs = this.#options.nowMs();

@@ -2,6 +2,7 @@ import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
 import type { KeySource, LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { Fields } from '../http1/fields.ts';
+import type { LeavingSignal } from '../http1/leaving.ts';
 import type { Chunks } from './chunks.ts';
 import type { Session } from './sessions.ts';
 
@@ -20,7 +21,7 @@ export interface IncomingRequest {
   /** Where the connection comes from: an address, of IPv6 the network. Never what a header says. */
   readonly peer: string;
   /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
   readonly record: RequestRecord;
 }
 

@@ -54,12 +54,16 @@ await using upstream = await startUpstream();
 const one = await start(first, upstream.port);
 const other = await start(second, upstream.port);
 try {
-  for (const { speech } of [one, other]) await saturate(speech, { seconds: Math.max(3, seconds), connections, users, bodyBytes });
+  for (const { speech } of [one, other])
+    await saturate(speech, { seconds: Math.max(3, seconds), connections, users, bodyBytes });
   for (let pair = 0; pair < pairs; pair += 1) {
     // Who begins changes, as the machine gets warm.
     for (const build of pair % 2 === 0 ? [one, other] : [other, one]) await turn(build);
   }
-  for (const [name, { sidecar, turns }] of [[first, one], [second, other]] as const) {
+  for (const [name, { sidecar, turns }] of [
+    [first, one],
+    [second, other],
+  ] as const) {
     const { rssBytes, anonymousBytes } = await usage([sidecar.process.pid!]);
     const cpu = middle(turns.map(({ cpuUs }) => cpuUs)).toFixed(1);
     const rate = middle(turns.map(({ requestsPerSecond }) => requestsPerSecond)).toFixed(0);
@@ -67,7 +71,9 @@ try {
     console.log(`${name}: ${cpu} us a request, ${rate} requests/s, RSS ${rss} MiB, ${own} of it anonymous`);
   }
   const gains = one.turns.map(({ cpuUs }, pair) => 1 - (other.turns[pair]?.cpuUs ?? Number.NaN) / cpuUs);
-  console.log(`less: ${gains.map((gain) => `${(gain * 100).toFixed(1)}%`).join(' ')}; middle ${(middle(gains) * 100).toFixed(1)}%`);
+  console.log(
+    `less: ${gains.map((gain) => `${(gain * 100).toFixed(1)}%`).join(' ')}; middle ${(middle(gains) * 100).toFixed(1)}%`,
+  );
 } finally {
   for (const { sidecar } of [one, other]) await sidecar[Symbol.asyncDispose]();
 }

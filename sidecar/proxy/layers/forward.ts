@@ -1,4 +1,5 @@
 import type { Fields } from '../../http1/fields.ts';
+import type { LeavingSignal } from '../../http1/leaving.ts';
 import { isRepeatable } from '../../mcp/methods.ts';
 import { ProxyError } from '../errors.ts';
 import { unanswered } from '../unanswered.ts';
@@ -17,7 +18,7 @@ export interface UpstreamRequest {
   readonly body: Uint8Array | undefined;
   /** As `shareOf` names one. */
   readonly user: string;
-  readonly signal: AbortSignal;
+  readonly signal: LeavingSignal;
   /** Whether it may be sent again when a connection that was used before breaks off without an answer. */
   readonly repeatable: boolean;
 }

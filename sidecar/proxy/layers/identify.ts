@@ -3,11 +3,18 @@ import type { LeaseResponse, UnauthenticatedReason } from '../../contract/lease.
 import { brokerUnavailable } from '../rescue.ts';
 import { ProxyError } from '../errors.ts';
 import { metadataParameter, type ProtectedResource } from '../protected-resource.ts';
-import type { IdentifiedRequest, IncomingRequest, Layer, Permission, RequestRecord } from '../exchange.ts';
+import type {
+  IdentifiedRequest,
+  IncomingRequest,
+  Layer,
+  Permission,
+  ProxyResponse,
+  RequestRecord,
+} from '../exchange.ts';
 
 export interface LeaseSource {
   /** `peer` is where the connection comes from. @throws LeaseError when nobody can say who the credential is */
-  lease(credential: string, peer?: string): Promise<LeaseResponse>;
+  lease(credential: string, peer?: string): LeaseResponse | Promise<LeaseResponse>;
   /** Resolves when what is known of the user may have changed, or when `signal` aborts. */
   changed(subjectKey: string, signal: AbortSignal): Promise<void>;
 }
@@ -15,16 +22,32 @@ export interface LeaseSource {
 /** Learns from the broker who calls. Every request is identified: a session is not an identity. */
 export function identify(leases: LeaseSource, resource: ProtectedResource): Layer<IncomingRequest, IdentifiedRequest> {
   return (inner) =>
-    async function identifyUser(request) {
-      let permission: Permission;
-      try {
-        const lease = await leases.lease(credentialOf(request.headers), request.peer);
-        permission = takeLease(request.record, lease);
-      } catch (error) {
-        throw sayWhereToLogIn(error, resource, request);
-      }
-      return inner({ ...request, permission });
+    function identifyUser(request) {
+      const goOn = (lease: LeaseResponse): Promise<ProxyResponse> =>
+        inner({ ...request, permission: permissionOf(lease, request, resource) });
+      const lease = leaseOf(leases, request, resource);
+      return lease instanceof Promise ? lease.then(goOn) : goOn(lease);
     };
+}
+
+function leaseOf(
+  leases: LeaseSource,
+  request: IncomingRequest,
+  resource: ProtectedResource,
+): LeaseResponse | Promise<LeaseResponse> {
+  try {
+    return leases.lease(credentialOf(request.headers), request.peer);
+  } catch (error) {
+    throw sayWhereToLogIn(error, resource, request);
+  }
+}
+
+function permissionOf(lease: LeaseResponse, request: IncomingRequest, resource: ProtectedResource): Permission {
+  try {
+    return takeLease(request.record, lease);
+  } catch (error) {
+    throw sayWhereToLogIn(error, resource, request);
+  }
 }
 
 /** The challenge of a 401 leads the client to the identity provider, where there is one. */

@@ -1,3 +1,4 @@
+import type { LeavingSignal } from '../../http1/leaving.ts';
 import type { Chunks } from '../chunks.ts';
 import {
   type EndedRequest,
@@ -60,7 +61,7 @@ class Ending {
   }
 }
 
-function watchEnd(response: ProxyResponse, signal: AbortSignal, ending: Ending): ProxyResponse {
+function watchEnd(response: ProxyResponse, signal: LeavingSignal, ending: Ending): ProxyResponse {
   const { body } = response;
   if (signal.aborted) {
     if (isChunks(body)) body.cancel();
@@ -73,7 +74,7 @@ function watchEnd(response: ProxyResponse, signal: AbortSignal, ending: Ending):
   return response;
 }
 
-function watchChunks(source: Chunks, signal: AbortSignal, ending: Ending): Chunks {
+function watchChunks(source: Chunks, signal: LeavingSignal, ending: Ending): Chunks {
   return {
     async read() {
       try {
