@@ -1,6 +1,6 @@
 /** All that is measured of one proxy in one round, in the order in which it is measured. */
 import { fixedRate, openStreams, saturate, type Saturation, type Speech, usersMax } from './load.ts';
-import { type Target, usage } from './targets.ts';
+import { forgetPeak, type Target, usage } from './targets.ts';
 
 /** Numbers by name, so that rounds can be compared figure by figure. `undefined`: means nothing for this proxy. */
 export type Measured = Readonly<Record<Figure, number | undefined>>;
@@ -11,6 +11,7 @@ export type Figure =
   | `latency${0 | 1 | 2 | 3}`
   | 'rssMiB'
   | 'anonymousMiB'
+  | 'peakMiB'
   | `body${'64k' | '1m'}`
   | `cpuBody${'64k' | '1m'}`
   | 'requestsUsers'
@@ -30,6 +31,7 @@ export async function measure(target: Target, seconds: number): Promise<Measured
   await saturate(speech, { seconds, connections: 32 });
   const one = await loaded(target, { seconds, connections: 1 });
   const some = await loaded(target, { seconds, connections: 32 });
+  await forgetPeak(pids);
   const many = await loaded(target, { seconds, connections: 256 });
   const rss = await usage(pids);
   const latencies = await latenciesAt(speech, seconds);
@@ -40,17 +42,18 @@ export async function measure(target: Target, seconds: number): Promise<Measured
     cpuMsPer1000: some.cpuMsPer1000,
     rssMiB: rss.rssBytes / 1_048_576,
     anonymousMiB: rss.anonymousBytes / 1_048_576,
+    peakMiB: rss.peakBytes / 1_048_576,
     latency0: latencies[0],
     latency1: latencies[1],
     latency2: latencies[2],
     latency3: latencies[3],
-    ...(target.endsMcp ? nothingMore : await measureMore(target, seconds)),
+    ...(target.isWhole ? await measureMore(target, seconds) : nothingMore),
   };
 }
 
 type More = Exclude<
   Figure,
-  `requests${1 | 32 | 256}` | 'cpuMsPer1000' | `${'rss' | 'anonymous'}MiB` | `latency${0 | 1 | 2 | 3}`
+  `requests${1 | 32 | 256}` | 'cpuMsPer1000' | `${'rss' | 'anonymous' | 'peak'}MiB` | `latency${0 | 1 | 2 | 3}`
 >;
 
 const nothingMore: Record<More, undefined> = {
@@ -72,7 +75,7 @@ async function measureMore(target: Target, seconds: number): Promise<Record<More
   const kilobytes = await loaded(target, { seconds, connections: 8, bodyBytes: 65_536 });
   const megabyte = await loaded(target, { seconds, connections: 8, bodyBytes: 1_048_576 });
   // Everybody has a lease before it counts.
-  await saturate(speech, { seconds: Math.max(4, seconds), connections: 32, users: usersMax });
+  await saturate(speech, { seconds: Math.max(6, seconds), connections: 32, users: usersMax });
   const users = await loaded(target, { seconds, connections: 32, users: usersMax });
   const usersRss = await usage(pids);
   const before = await usage(pids);

@@ -7,6 +7,7 @@ import { type Peers, peerVersions } from './peers.ts';
 
 export const ports = {
   upstream: 19_200,
+  upstreamTls: 19_210,
   nginx: 19_201,
   haproxy: 19_202,
   envoy: 19_203,

@@ -17,7 +17,8 @@ const requests: readonly Column[] = [
   { title: 'c=32', figure: 'requests32', digits: 0 },
   { title: 'c=256', figure: 'requests256', digits: 0 },
   { title: 'CPU s per 10,000', figure: 'cpuMsPer1000', digits: 2, own: true },
-  { title: 'RSS MiB', figure: 'rssMiB', digits: 0, own: true },
+  { title: 'RSS MiB, most at c=256', figure: 'peakMiB', digits: 0, own: true },
+  { title: 'after it', figure: 'rssMiB', digits: 0, own: true },
   { title: 'of it anonymous', figure: 'anonymousMiB', digits: 0, own: true },
 ];
 

@@ -1,10 +1,15 @@
 /** The programs that are compared, each on one processor with one worker, all at the same time before the same upstream. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import type { LeaseResponse } from '#contract/lease.ts';
+import type { LimitRules } from '#contract/quota.ts';
+import type { PolicySnapshot } from '#contract/watch.ts';
 import { BrokerDouble, granted, policy } from '#test/integration/sidecar/support/broker-double.ts';
 import { SidecarProcess } from '#test/integration/sidecar/support/sidecar-process.ts';
+import { makeTestCertificate, type TestCertificate } from '#test/support/test-certificates.ts';
 import { loadProcessor, proxyProcessor, type Speech, tokenOf, usersMax } from './load.ts';
 import { installPeers } from './peers.ts';
 import { commands, keyOf, ports } from './programs.ts';
@@ -14,14 +19,16 @@ export interface Target {
   readonly speech: Speech;
   /** The processes whose memory and time are counted. */
   readonly pids: readonly number[];
-  /** Ends MCP itself and begins it anew: no stream of the upstream passes, and large messages and many users mean something else. */
-  readonly endsMcp: boolean;
+  /** Whether sizes, users and streams are measured as well. */
+  readonly isWhole: boolean;
 }
 
 export interface Usage {
   readonly cpuMs: number;
   readonly rssBytes: number;
   readonly anonymousBytes: number;
+  /** Most resident memory since `forgetPeak`. */
+  readonly peakBytes: number;
 }
 
 export interface Running {
@@ -43,17 +50,14 @@ export async function startTargets(directory: string): Promise<Running> {
     children.push(child);
     await listening(program.port);
     const session = program.endsMcp ? await beginSession(`http://127.0.0.1:${program.port}${program.path}`) : {};
-    targets.push(target(program.name, program.port, { ...program, session, pids: await family(child.pid!) }));
+    const isWhole = !program.endsMcp;
+    targets.push(target(program.name, program.port, { ...program, session, isWhole, pids: await family(child.pid!) }));
   }
-  const broker = await startBroker(usersMax);
-  const sidecar = await SidecarProcess.start({ broker, upstreamPort: ports.upstream });
-  await pinTo(sidecar.process.pid!, proxyProcessor);
-  targets.push(target('sidecar, everything on', sidecar.port, { pids: [sidecar.process.pid!] }));
+  const own = await startOwn(upstream.certificate);
   return {
-    targets,
+    targets: [...targets, ...own.targets],
     async stop() {
-      await sidecar[Symbol.asyncDispose]();
-      await broker[Symbol.asyncDispose]();
+      await own[Symbol.asyncDispose]();
       await upstream[Symbol.asyncDispose]();
       for (const child of children) await end(child);
     },
@@ -61,18 +65,70 @@ export async function startTargets(directory: string): Promise<Running> {
 }
 
 /** The MCP server behind all proxies, on the processor of the load. */
-export async function startUpstream(): Promise<AsyncDisposable & { readonly port: number }> {
-  const port = ports.upstream;
-  const child = pinned(loadProcessor, [bun, 'test/bench/sidecar/upstream.ts', String(port)]);
-  await listening(port);
-  return { port, [Symbol.asyncDispose]: () => end(child) };
+export async function startUpstream(): Promise<
+  AsyncDisposable & { readonly port: number; readonly certificate: TestCertificate }
+> {
+  const certificate = await makeTestCertificate(['localhost']);
+  const at = [ports.upstream, ports.upstreamTls].map(String);
+  const command = [bun, 'test/bench/sidecar/upstream.ts', ...at, certificate.cert, certificate.key];
+  const child = pinned(loadProcessor, command);
+  await listening(ports.upstreamTls);
+  return { port: ports.upstream, certificate, [Symbol.asyncDispose]: () => end(child) };
 }
 
+const limits: LimitRules = {
+  onStoreFailure: 'Closed',
+  rules: [
+    { bucket: 'bench/Minute', per: 'Minute', max: 100_000_000 },
+    { bucket: 'bench/Day/search', per: 'Day', max: 100_000_000, match: 'search' },
+  ],
+};
+
+/** The sidecar as it runs beside a server, with what makes it dearer, and the same executable as gateway. */
+async function startOwn(certificate: TestCertificate): Promise<AsyncDisposable & { readonly targets: Target[] }> {
+  await using started = new AsyncDisposableStack();
+  const begin = async (more: Partial<PolicySnapshot>, serving?: readonly string[]): Promise<SidecarProcess> => {
+    const broker = started.use(await startBroker(usersMax, more));
+    if (more.upstream !== undefined) broker.others.set('bench/remote', { ...broker.policy, server: remoteServer });
+    const options = { broker, upstreamPort: ports.upstream, ...(serving === undefined ? {} : { serving }) };
+    const sidecar = started.use(await SidecarProcess.start(options));
+    await pinTo(sidecar.process.pid!, proxyProcessor);
+    return sidecar;
+  };
+  const pidsOf = ({ process: { pid } }: SidecarProcess) => ({ pids: [pid!] });
+  const plain = await begin({});
+  const limited = await begin({ limits });
+  const marking = await begin({ sessionKey: 'A'.repeat(43) });
+  const url = `https://localhost:${ports.upstreamTls}/mcp`;
+  const upstream = { kind: 'remote', url, ca: certificate.ca, allowPrivateAddresses: true } as const;
+  const gateway = await begin({ upstream }, ['--mode=gateway']);
+  const session = await beginSession(marking.url, { authorization: `Bearer ${tokenOf(0)}` });
+  const inGateway = { ...pidsOf(gateway), path: '/bench/remote/mcp', isWhole: false };
+  const targets = [
+    target('sidecar, everything on', plain.port, pidsOf(plain)),
+    target('sidecar, limits as well', limited.port, pidsOf(limited)),
+    target('sidecar, in a session', marking.port, { ...pidsOf(marking), session, isWhole: false }),
+    target('gateway, TLS to the server', gateway.port, inGateway),
+  ];
+  const all = started.move();
+  return { targets, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+const remoteServer = { namespace: 'bench', name: 'remote' };
+
 /** A policy on tools, and a lease for each of `users`: what the sidecar of a real server has. */
-export async function startBroker(users: number): Promise<BrokerDouble> {
+export async function startBroker(users: number, more: Partial<PolicySnapshot> = {}): Promise<BrokerDouble> {
   const broker = await BrokerDouble.start();
-  broker.policy = { ...policy, tools: [{ allow: ['search', 'read_*', 'list_*'], deny: ['*_delete'] }] };
-  for (let user = 0; user < users; user += 1) broker.setLease(tokenOf(user), granted(`user-${user}`, keyOf(user)));
+  broker.policy = { ...policy, tools: [{ allow: ['search', 'read_*', 'list_*'], deny: ['*_delete'] }], ...more };
+  for (let user = 0; user < users; user += 1) {
+    const subjectKey = hash('sha256', String(user), 'hex');
+    broker.setLease(tokenOf(user), { ...granted(`user-${user}`, keyOf(user)), subjectKey } as LeaseResponse);
+  }
+  // Nobody looks at them here, and there are millions.
+  setInterval(() => {
+    broker.events.clear();
+    broker.receivedIds.length = 0;
+  }, 1_000).unref();
   return broker;
 }
 
@@ -84,21 +140,24 @@ function target(
     path = '/mcp',
     tool = 'search',
     session = {},
-    endsMcp = false,
+    isWhole = true,
   }: {
     readonly pids: readonly number[];
     readonly path?: string;
     readonly tool?: string;
     readonly session?: Readonly<Record<string, string>>;
-    readonly endsMcp?: boolean;
+    readonly isWhole?: boolean;
   },
 ): Target {
-  return { name, speech: { url: `http://127.0.0.1:${port}${path}`, tool, session }, pids, endsMcp };
+  return { name, speech: { url: `http://127.0.0.1:${port}${path}`, tool, session }, pids, isWhole };
 }
 
 /** Headers that every further request has to carry. */
-async function beginSession(url: string): Promise<Readonly<Record<string, string>>> {
-  const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
+async function beginSession(
+  url: string,
+  credentials: Readonly<Record<string, string>> = {},
+): Promise<Readonly<Record<string, string>>> {
+  const headers = { ...credentials, 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
   const post = async (message: object, more: Readonly<Record<string, string>>): Promise<Response> =>
     fetch(url, {
       method: 'POST',
@@ -121,14 +180,21 @@ export async function usage(pids: readonly number[]): Promise<Usage> {
   let cpuMs = 0;
   let rssBytes = 0;
   let anonymousBytes = 0;
+  let peakBytes = 0;
   for (const pid of pids) {
     const stat = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
     cpuMs += (Number(stat[11]) + Number(stat[12])) * 10;
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     rssBytes += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
+    peakBytes += Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
     anonymousBytes += Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
   }
-  return { cpuMs, rssBytes, anonymousBytes };
+  return { cpuMs, rssBytes, anonymousBytes, peakBytes };
+}
+
+/** What was needed before, to begin with, counts no more (proc_pid_clear_refs(5)). */
+export async function forgetPeak(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) await writeFile(`/proc/${pid}/clear_refs`, '5');
 }
 
 function pinned(processor: string, command: readonly string[]): ChildProcess {

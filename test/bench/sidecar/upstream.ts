@@ -1,7 +1,7 @@
 /**
  * The MCP server that every proxy of the bench has behind it: stateless, answers at once, repeats ids. Under Bun, so that it takes less of
  * the processor it shares with the load than the proxies take of theirs. `bun upstream.ts <port>`; a GET opens a stream, and each stream
- * gets its turn of 100 events a second in all.
+ * gets its turn of 100 events a second in all. `bun upstream.ts <port> <port> <certificate> <key>` serves the same over TLS at the second port.
  */
 declare const Bun: {
   serve(options: {
@@ -9,6 +9,7 @@ declare const Bun: {
     port: number;
     idleTimeout: number;
     maxRequestBodySize: number;
+    tls?: { cert: string; key: string };
     fetch(request: Request): Response | Promise<Response>;
   }): void;
 };
@@ -66,7 +67,10 @@ async function answer(request: Request): Promise<Response> {
   const result = resultOf(message);
   const outcome = result === undefined ? '"error":{"code":-32601,"message":"Method not found"}' : `"result":${result}`;
   return new Response(`{"jsonrpc":"2.0","id":${JSON.stringify(message.id)},${outcome}}`, {
-    headers: { 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(message.method === 'initialize' ? { 'mcp-session-id': crypto.randomUUID() } : {}),
+    },
   });
 }
 
@@ -98,10 +102,12 @@ setInterval(() => {
   streams.at(-1 - turn)?.enqueue(encoder.encode(`data: ${event}\n\n`));
 }, 1_000 / eventsPerSecond);
 
-Bun.serve({
+const [, , port, tlsPort, cert = '', key = ''] = process.argv;
+const common = {
   hostname: '127.0.0.1',
-  port: Number(process.argv[2]),
   idleTimeout: 0,
   maxRequestBodySize: 16_777_216,
-  fetch: (request) => (request.method === 'GET' ? stream() : answer(request)),
-});
+  fetch: (request: Request) => (request.method === 'GET' ? stream() : answer(request)),
+};
+Bun.serve({ ...common, port: Number(port) });
+if (tlsPort !== undefined) Bun.serve({ ...common, port: Number(tlsPort), tls: { cert, key } });

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { RequestEvent } from '#contract/audit.ts';
 import type { KeyOutcome } from '#contract/outcome.ts';
 import type { LeaseRequest, LeaseResponse } from '#contract/lease.ts';
+import { parseQuotaRequest } from '#contract/parse-quota.ts';
 import { parseAuditBatch, parseLeaseRequest, parseOutcomeReport } from '#contract/parse-requests.ts';
 import { contractVersionHeader } from '#contract/version.ts';
 import type { PolicySnapshot, WatchMessage } from '#contract/watch.ts';
@@ -178,6 +179,7 @@ export class BrokerDouble {
     else if (path === '/v1/leases') await this.#lease(text, response);
     else if (path === '/v1/audit') this.#audit(text, response);
     else if (path === '/v1/outcomes') this.#outcomes(text, response);
+    else if (path === '/v1/quota') this.#quota(text, response);
     else response.writeHead(404).end();
   }
 
@@ -217,6 +219,13 @@ export class BrokerDouble {
     const { outcomes } = parseOutcomeReport(JSON.parse(text));
     this.outcomes.push(...outcomes);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ received: outcomes.length }));
+  }
+
+  /** Grants whatever is asked for. */
+  #quota(text: string, response: ServerResponse): void {
+    const { buckets } = parseQuotaRequest(JSON.parse(text));
+    const blocks = buckets.map(({ bucket, wanted }) => ({ bucket, granted: wanted, validMs: 60_000 }));
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ kind: 'granted', blocks }));
   }
 
   #audit(text: string, response: ServerResponse): void {
