@@ -41,7 +41,10 @@ export interface FollowingListener {
   readonly interrupted?: (error: unknown) => void;
 }
 
-/** Longest that a lease is used after the watch came back from a gap: renewed in the meantime, or gone. */
+/**
+ * Longest that a lease is used after the watch came back from a gap: renewed in the meantime, or gone. Never longer than it would have
+ * been had the watch stayed away, or a key that was revoked in the gap would be in use for longer than `silenceMsMax`.
+ */
 const recheckGraceMs = 1_000;
 
 export function followServer(parts: FollowingParts, listener: FollowingListener = {}): FollowedServer {
@@ -60,7 +63,7 @@ export function followServer(parts: FollowingParts, listener: FollowingListener 
     open: (path, signal) => openWatch(broker, path, signal),
     listener: {
       snapshot(policy, missed) {
-        if (missed) cache.recheckAll(recheckGraceMs);
+        if (missed !== undefined) cache.recheckAll(Math.min(recheckGraceMs, missed.usableMs));
         log('info', 'the watch stream is open', { headers: policy.headers.length });
         listener.snapshot?.(policy);
       },

@@ -8,12 +8,18 @@ import { readLines } from './lines.ts';
 /** What a watch tells its listener, in order. */
 export interface WatchListener {
   /** A stream began. `missed`: invalidations may have been missed since the last one. */
-  snapshot(policy: PolicySnapshot, missed: boolean): void;
+  snapshot(policy: PolicySnapshot, missed: Missed | undefined): void;
   invalidate(subjectKey: string): void;
   /** Nothing was heard for `silenceMsMax`. */
   silent(): void;
   /** A stream ended or could not be opened. */
   interrupted(error: unknown): void;
+}
+
+/** A gap in which something may have happened. */
+export interface Missed {
+  /** What is left of the time that leases of before may be used for, had the silence gone on. 0: none of it. */
+  readonly usableMs: number;
 }
 
 export interface WatchClientOptions {
@@ -125,10 +131,11 @@ export class WatchClient {
       throw new Error('the snapshot is of another server');
     }
     // A revision that did not move is one of the same broker, in which nothing has happened since.
-    const missed = this.#connected || revision !== this.#revision;
+    const mayHaveMissed = this.#connected || revision !== this.#revision;
+    const usableMs = Math.max(0, silenceMsMax - (this.#options.nowMs() - this.#heardAtMs));
     this.#policy = policy;
     this.#connected = true;
-    this.#options.listener.snapshot(policy, missed);
+    this.#options.listener.snapshot(policy, mayHaveMissed ? { usableMs } : undefined);
   }
 
   #heard(): void {

@@ -16,6 +16,7 @@ afterEach(() => {
 /** A broker whose streams a test writes by hand. */
 function set() {
   const said: string[] = [];
+  const usable: (number | undefined)[] = [];
   const paths: string[] = [];
   const streams: ReadableStreamDefaultController<Uint8Array>[] = [];
   const broker = { up: true };
@@ -33,7 +34,10 @@ function set() {
       });
     },
     listener: {
-      snapshot: (_policy, missed) => said.push(missed ? 'snapshot, missed' : 'snapshot'),
+      snapshot: (_policy, missed) => {
+        said.push(missed === undefined ? 'snapshot' : 'snapshot, missed');
+        usable.push(missed?.usableMs);
+      },
       invalidate: (subjectKey) => said.push(`invalidate ${subjectKey}`),
       silent: () => said.push('silent'),
       interrupted: () => said.push('interrupted'),
@@ -50,7 +54,7 @@ function set() {
     void client.run();
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { client, said, paths, streams, broker, send, begin };
+  return { client, said, usable, paths, streams, broker, send, begin };
 }
 
 const snapshot = (revision: string) => ({ kind: 'snapshot', revision, policy });
@@ -108,6 +112,29 @@ test('opens a stream anew that has stalled, in time to keep the leases', async (
   await send(snapshot('a.1'));
   expect(client.isWatching()).toBe(true);
   expect(said).toEqual(['snapshot, missed', 'interrupted', 'snapshot']);
+  client.stop();
+});
+
+test('lets leases of before a gap be used for no longer than had nothing come back', async () => {
+  const { client, usable, streams, broker, send, begin } = set();
+  await begin();
+  await send(snapshot('a.1'));
+  expect(usable).toEqual([0]);
+  broker.up = false;
+  streams[0]!.close();
+  await vi.advanceTimersByTimeAsync(silenceMsMax - 2_500);
+  broker.up = true;
+  while (streams.length < 2) await vi.advanceTimersByTimeAsync(10);
+  const heardMs = performance.now();
+  await send(snapshot('a.2'));
+  expect(usable[1]).toBe(silenceMsMax - heardMs);
+  // The clock says that the time is over before its timer has come.
+  streams[1]!.close();
+  while (streams.length < 3) await vi.advanceTimersByTimeAsync(10);
+  vi.spyOn(performance, 'now').mockReturnValue(heardMs + silenceMsMax + 1);
+  await send(snapshot('a.3'));
+  expect(usable[2]).toBe(0);
+  vi.mocked(performance.now).mockRestore();
   client.stop();
 });
 
