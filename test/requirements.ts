@@ -19,6 +19,10 @@ export const requirements = {
   'revocation:on-record': 'each revoked key is on record once, with its version, who revoked it and why',
   'revocation:crash':
     'a revocation that is broken off anywhere is carried out by its next attempt, and spares what was set since',
+  'revocation:interleavings':
+    'however set, revoke and delete of one key interleave and break off, no lease has a value that was revoked, deleted or replaced before, and the last set works',
+  'rotation:overlap':
+    'a new key is used at once for what begins; what was opened with the old one ends within ten minutes, or at once when it was revoked',
   'revocation:one-way': 'the register of what was revoked never goes down nor away',
   'keys:silent-watch':
     'a key deleted while the watch is silent is not handed out: the cache has to show that it follows',

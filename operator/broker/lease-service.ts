@@ -16,6 +16,7 @@ import { keyStates } from '#operator/key-state/key-states.ts';
 import { withDetected } from '#operator/key-state/detected-end.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
+import { revokedVersion } from '#operator/keystore/revoked.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
@@ -269,7 +270,7 @@ export class LeaseService {
     const receipt = this.#options.receipts.issue(given);
     const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ...source, ttlMs, receipt } as const;
     observer.keyReleased(used.keySource ?? 'none');
-    const open = { ...terms, ...asked.rules, ...credentialLeft(asked.user, now()) };
+    const open = { ...terms, ...revokedUpTo(asked.userKey), ...asked.rules, ...credentialLeft(asked.user, now()) };
     return { kind: 'granted', body: encodeGranted(open, headers) };
   }
 
@@ -347,6 +348,12 @@ export class LeaseService {
     const { subject } = place;
     return keyless({ decision: 'denied', reason, message, ...(subject === undefined ? {} : { subject }) });
   }
+}
+
+/** What was opened with a key that was revoked, and whose user has another one by now. */
+function revokedUpTo(userKey: UserKey | undefined): { readonly revokedUpTo?: number } {
+  const version = userKey === undefined ? 0 : revokedVersion(userKey);
+  return version === 0 ? {} : { revokedUpTo: version };
 }
 
 /** A duration, as clocks need not agree. */

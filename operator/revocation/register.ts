@@ -51,9 +51,10 @@ export async function registerRevocation(
   if (live === undefined || live.metadata.uid !== uid) return undefined;
   const known = live.status?.revoked;
   if (known !== undefined && isOfThis(known, order)) return known;
-  const at = now();
-  const { actor: by, reason } = order;
-  const version = versionToRevoke(live, stored, at);
+  const { actor: by, orderedAt, reason } = order;
+  const version = versionToRevoke(live, stored, now());
+  // The clock that stamped the order may be ahead of ours.
+  const at = new Date(Math.max(now().getTime(), orderedAt.getTime()));
   const revoked = { version, at: at.toISOString(), by, ...(reason === undefined ? {} : { reason }) };
   const { apiVersion, kind, spec } = live;
   // The uid makes the API server refuse when the UserKey was replaced by a later one.

@@ -60,6 +60,8 @@ export type LeaseResponse =
       readonly subjectKey: string;
       readonly headers: readonly LeasedHeader[];
       readonly keyVersion: number;
+      /** This version of the user's own key and all before it were revoked: what was opened with one of them ends at once. Absent: none was. */
+      readonly revokedUpTo?: number;
       /** Absent: the user's own. */
       readonly keySource?: 'shared';
       readonly ttlMs: number;

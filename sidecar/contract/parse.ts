@@ -119,6 +119,8 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
   }
 }
 
+const versions = { min: 0, max: Number.MAX_SAFE_INTEGER };
+
 function parseGranted(body: JsonObject): LeaseResponse {
   const headers = readList(body['headers'], 'headers', { itemsMax: headersMax, item: parseLeasedHeader });
   const names = new Set(headers.map((header) => header.name.toLowerCase()));
@@ -129,7 +131,8 @@ function parseGranted(body: JsonObject): LeaseResponse {
     subject: parseSubject(body['subject'], 'subject'),
     subjectKey: readText(body['subjectKey'], 'subjectKey', opaqueId),
     headers,
-    keyVersion: readInteger(body['keyVersion'], 'keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    keyVersion: readInteger(body['keyVersion'], 'keyVersion', versions),
+    revokedUpTo: ifPresent(body['revokedUpTo'], (found) => readInteger(found, 'revokedUpTo', versions)),
     keySource: parseKeySource(body),
     ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
     credentialMs: parseCredentialMs(body),

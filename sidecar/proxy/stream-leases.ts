@@ -13,6 +13,8 @@ export interface StreamLease {
   readonly subjectKey: string | undefined;
   /** Whether a key was sent; a stream without one goes on without. */
   readonly hasKey: boolean;
+  /** Of the user's own key that was sent; undefined: none of theirs was. */
+  readonly keyVersion: number | undefined;
 }
 
 export interface StreamLeaseLimits {
@@ -22,6 +24,8 @@ export interface StreamLeaseLimits {
   readonly checkMsMin: number;
   /** How long after its end a credential is looked at: no lease that rests on it is held any more. */
   readonly afterEndMs: number;
+  /** How long streams go on that were opened with a key that its user has replaced. */
+  readonly formerKeyMsMax: number;
   /** How long streams go on that nobody can judge. */
   readonly unknownMsMax: number;
   /** Questions at a time, so that a change that concerns all leaves places for requests. */
@@ -32,6 +36,7 @@ export const streamLeaseLimits: StreamLeaseLimits = {
   checkMsMax: 900_000,
   checkMsMin: 5_000,
   afterEndMs: 1_500,
+  formerKeyMsMax: 600_000,
   unknownMsMax: 60_000,
   checksMax: 16,
 };
@@ -44,8 +49,9 @@ export interface StreamFate {
   goOn(userRules: UserRules | undefined): void;
 }
 
-interface Opened {
-  readonly hasKey: boolean;
+interface Opened extends Pick<StreamLease, 'hasKey' | 'keyVersion'> {
+  /** When another key was first seen in its place. */
+  formerSinceMs: number | undefined;
   readonly fate: StreamFate;
 }
 
@@ -88,7 +94,8 @@ export class StreamLeases {
 
   /** Tells `fate` what becomes of the stream; the result takes that back. */
   add(lease: StreamLease, fate: StreamFate): () => void {
-    const stream = { hasKey: lease.hasKey, fate };
+    const { hasKey, keyVersion } = lease;
+    const stream: Opened = { hasKey, keyVersion, formerSinceMs: undefined, fate };
     const known = this.#watched.get(lease.credential);
     const watched = known ?? { lease, streams: new Set(), wake: () => {}, judgedAtMs: this.#options.nowMs() };
     watched.streams.add(stream);
@@ -131,18 +138,40 @@ export class StreamLeases {
       return checkMsMin;
     }
     if (verdict.kind === 'end') this.#end(watched, verdict.why, verdict.onlyWithKey);
+    const formerLeftMs = lease?.decision === 'granted' ? this.#endFormer(watched, lease) : checkMsMax;
     const rules = lease === undefined || lease.decision === 'unauthenticated' ? undefined : lease.userRules;
     for (const stream of watched.streams) stream.fate.goOn(rules);
     const leftMs = verdict.kind === 'keep' ? verdict.credentialMs : undefined;
-    return leftMs === undefined ? checkMsMax : Math.min(checkMsMax, Math.max(checkMsMin, leftMs + afterEndMs));
+    const credentialLeftMs = leftMs === undefined ? checkMsMax : leftMs + afterEndMs;
+    return Math.min(checkMsMax, Math.max(checkMsMin, Math.min(credentialLeftMs, formerLeftMs)));
+  }
+
+  /** Ends at once what was opened with a key that was revoked, and after a while what was with one that was replaced. When to look again. */
+  #endFormer(watched: Watched, { keyVersion, keySource, revokedUpTo = 0 }: Granted): number {
+    const nowMs = this.#options.nowMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const stream of watched.streams) {
+      const opened = stream.keyVersion;
+      // A shared key that took the place of the user's own has versions of its own.
+      if (opened === undefined || (keySource === undefined && opened >= keyVersion)) continue;
+      stream.formerSinceMs ??= nowMs;
+      const leftMs = opened <= revokedUpTo ? 0 : stream.formerSinceMs + this.#limits.formerKeyMsMax - nowMs;
+      if (leftMs <= 0) this.#endOne(watched, stream, 'keyMissing');
+      else nextMs = Math.min(nextMs, leftMs);
+    }
+    return nextMs;
   }
 
   #end(watched: Watched, why: RequestDecision, onlyWithKey = false): void {
     for (const stream of watched.streams) {
       if (onlyWithKey && !stream.hasKey) continue;
-      this.#drop(watched, stream);
-      stream.fate.end(why);
+      this.#endOne(watched, stream, why);
     }
+  }
+
+  #endOne(watched: Watched, stream: Opened, why: RequestDecision): void {
+    this.#drop(watched, stream);
+    stream.fate.end(why);
   }
 
   async #ask({ credential, peer }: StreamLease): Promise<LeaseResponse | undefined> {
@@ -159,6 +188,8 @@ export class StreamLeases {
     }
   }
 }
+
+type Granted = Extract<LeaseResponse, { decision: 'granted' }>;
 
 type Verdict =
   | { readonly kind: 'keep'; readonly credentialMs: number | undefined }

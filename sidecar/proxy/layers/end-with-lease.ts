@@ -33,6 +33,7 @@ function endable(source: Chunks, request: OutgoingRequest, streams: StreamLeases
         user: userOf(record.subject),
         subjectKey: permission.subjectKey,
         hasKey: permission.decision === 'granted',
+        keyVersion: record.keySource === 'user' ? record.keyVersion : undefined,
       },
       {
         end: (why) => {

@@ -4,6 +4,7 @@ import { LeaseCache } from '#sidecar/leases/lease-cache.ts';
 import { LeaseError } from '#sidecar/leases/lease-error.ts';
 import { userOf } from '#sidecar/proxy/sessions.ts';
 import { type StreamLease, StreamLeases, streamLeaseLimits } from '#sidecar/proxy/stream-leases.ts';
+import { verifies } from '#test/requirements.ts';
 import { alice, granted, missing } from './world.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -15,6 +16,7 @@ const ofAlice: StreamLease = {
   user: userOf(alice),
   subjectKey: 'abc',
   hasKey: true,
+  keyVersion: 2,
 };
 
 function setUp() {
@@ -73,6 +75,42 @@ describe('an open stream', () => {
     leases.invalidate('abc');
     await pass();
     expect(ends).toEqual(due);
+  });
+
+  test(verifies('rotation:overlap'), async () => {
+    const { broker, leases, ends, open, pass } = setUp();
+    open();
+    await pass();
+    broker.lease = { ...granted, keyVersion: 8 };
+    leases.invalidate('abc');
+    await pass(streamLeaseLimits.formerKeyMsMax - 1);
+    open({ ...ofAlice, keyVersion: 8 });
+    expect(ends).toEqual([]);
+    await pass(1);
+    expect(ends).toEqual(['keyMissing']);
+    await pass(streamLeaseLimits.checkMsMax);
+    expect(ends).toEqual(['keyMissing']);
+  });
+
+  test('of a key that was revoked ends at once, also where its user has set the next one before anybody asked', async () => {
+    const { broker, leases, ends, open, pass } = setUp();
+    open();
+    open({ ...ofAlice, keyVersion: 9 });
+    await pass();
+    broker.lease = { ...granted, keyVersion: 9, revokedUpTo: 8 };
+    leases.invalidate('abc');
+    await pass();
+    expect(ends).toEqual(['keyMissing']);
+  });
+
+  test('of a key that was revoked ends when the watch is back, where nobody was told in between', async () => {
+    const { broker, leases, ends, open, pass } = setUp();
+    open();
+    await pass();
+    broker.lease = { ...granted, keyVersion: 9, revokedUpTo: 8 };
+    leases.recheckAll(0);
+    await pass();
+    expect(ends).toEqual(['keyMissing']);
   });
 
   test('that was opened without a key goes on without one, and ends with the login', async () => {
