@@ -74,10 +74,14 @@ function listTable(
     stateWithMark(row.state),
     row.setAt === undefined ? '' : age(row.setAt, now),
     row.expiresAt?.slice(0, 10) ?? '',
+    lastUse(row, now),
     missingOf(row.headers),
     row.title ?? '',
   ]);
-  return table([...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'EXPIRES', 'MISSING', 'TITLE'], cells);
+  return table(
+    [...(everywhere ? ['NAMESPACE'] : []), 'SERVER', 'STATE', 'AGE', 'EXPIRES', 'LAST USED', 'MISSING', 'TITLE'],
+    cells,
+  );
 }
 
 const expiryReasons: Readonly<Record<NonNullable<ServerState['expiryReason']>, string>> = {
@@ -93,6 +97,11 @@ function becauseOf(reason: ServerState['expiryReason']): string {
 /** Of one value, whatever policies say. */
 function firstEndOf({ declaredExpiresAt, detectedExpiresAt }: HeaderState): string | undefined {
   return [declaredExpiresAt, detectedExpiresAt].filter((at) => at !== undefined).toSorted()[0];
+}
+
+function lastUse({ setAt, usedAt }: ServerState, now: Date): string {
+  if (setAt === undefined) return '';
+  return usedAt === undefined ? 'never' : `${age(usedAt, now)} ago`;
 }
 
 function missingOf(headers: readonly HeaderState[]): string {
@@ -111,6 +120,7 @@ export async function status(world: World, server: string): Promise<void> {
   if (world.output === 'json') return world.print(JSON.stringify({ ...key, subject }, undefined, 2));
   world.print(`${key.server}: ${stateWithMark(key.state)}, as ${owner(subject)}`);
   if (key.expiresAt !== undefined) world.print(`expires: ${key.expiresAt}${becauseOf(key.expiryReason)}`);
+  if (key.setAt !== undefined) world.print(`last used: ${lastUse(key, world.now)}`);
   const rows = key.headers.map((header) => [
     header.name,
     header.required ? 'yes' : 'no',

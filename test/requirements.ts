@@ -181,6 +181,9 @@ export const requirements = {
     'the end that a JSON Web Token has in it is found when it is set, whatever else is in it, and nothing of it is in any text',
   'expiry:detected-upstream':
     'the end that an upstream tells of a key is believed of pods that had the key only, when it is sane, and ends the key whatever policies say',
+  'key-use:last': 'when a key was handed out last is on its UserKey, and only when it was really handed out',
+  'key-use:quiet':
+    'the use of a key is written once in ten minutes, however often it is handed out and by however many replicas',
   'expiry:everywhere': 'Expiring and Expired stand in UserKey, McpServer, metrics and command line within 2 s alike',
   'validation:verdicts': 'a probe tells 401 from 403, and neither from 429, 5xx and answers that say nothing of a key',
   'validation:no-other-place':

@@ -70,6 +70,8 @@ export interface ServerState<Header extends HeaderState = HeaderState> {
   readonly expiresAt?: string;
   /** Which of them. */
   readonly expiryReason?: 'DeclaredExpiry' | 'DetectedExpiry' | 'MaxAge';
+  /** When a proxy got it last, some minutes behind. Absent: not yet, in this version. */
+  readonly usedAt?: string;
   readonly headers: readonly Header[];
 }
 

@@ -20,6 +20,7 @@ import { allowedSources } from '#operator/policy/request-bounds.ts';
 import { serverUpstream } from '#operator/policy/server-upstream.ts';
 import type { LimitStore } from '#operator/limits/limit-store.ts';
 import { limitMetrics } from '#operator/limits/metrics.ts';
+import { UseRecorder } from '#operator/key-state/use-recorder.ts';
 import { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
@@ -181,6 +182,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const podGate = new PodGate({ pods, denials });
   const userGate = new UserGate({ users: options.users, monotonicMs });
   const subjects = new SubjectRecorder(options);
+  const uses = new UseRecorder(options);
   const receipts = new Receipts({ key: options.receiptKey, now });
   const tokenUses = new TokenUses(options);
   const sharedKeys = new SharedKeys(options.referencedSecrets);
@@ -197,6 +199,7 @@ export function createBroker(options: BrokerOptions): Broker {
     shared: new SharedLeases({ sharedKeys, denials }),
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     subjects,
+    uses,
     accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses: tokenUses, now }),
     resourceOf: options.resourceOf,
     log,
@@ -228,6 +231,7 @@ export function createBroker(options: BrokerOptions): Broker {
         ends.close(),
         options.limits.close(),
         subjects.close(),
+        uses.close(),
         tokenUses.close(),
       ]);
     },

@@ -14,6 +14,7 @@ import { blockedAtMs, keyAge } from '#operator/key-state/key-age.ts';
 import { keyStanding } from '#operator/key-state/key-standing.ts';
 import { keyStates } from '#operator/key-state/key-states.ts';
 import { withDetected } from '#operator/key-state/detected-end.ts';
+import type { UseRecorder } from '#operator/key-state/use-recorder.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, OpenedKey } from '#operator/keystore/key-store.ts';
 import { revokedVersion } from '#operator/keystore/revoked.ts';
@@ -76,6 +77,7 @@ export interface LeaseServiceOptions {
   readonly receipts: Pick<Receipts, 'issue'>;
   readonly probes: Pick<ProbeLeases, 'isFor' | 'lease'>;
   readonly subjects: Pick<SubjectRecorder, 'seen'>;
+  readonly uses: Pick<UseRecorder, 'used'>;
   readonly accessTokens: Pick<TokenIdentifier, 'identify'>;
   /** URL of a server that tokens may name as their audience; undefined: there is none. */
   readonly resourceOf: (server: ServerRef) => string | undefined;
@@ -184,7 +186,7 @@ export class LeaseService {
         if (use === 'ownOrShared' && isWithoutOwnKey(userKey)) return this.#share(asked, use);
         return this.#release(asked, undefined, Infinity);
       case 'open':
-        return this.#open(asked, opening);
+        return this.#open({ ...asked, userKey }, opening);
       default:
         return opening satisfies never;
     }
@@ -270,6 +272,7 @@ export class LeaseService {
     const receipt = this.#options.receipts.issue(given);
     const terms = { decision: 'granted', leaseId, subject, subjectKey, keyVersion, ...source, ttlMs, receipt } as const;
     observer.keyReleased(used.keySource ?? 'none');
+    if (used.keySource === 'user' && asked.userKey !== undefined) this.#options.uses.used(asked.userKey);
     const open = { ...terms, ...revokedUpTo(asked.userKey), ...asked.rules, ...credentialLeft(asked.user, now()) };
     return { kind: 'granted', body: encodeGranted(open, headers) };
   }

@@ -4,6 +4,7 @@ import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import { withDetected } from '#operator/key-state/detected-end.ts';
+import { headerUsedAt } from '#operator/key-state/use-recorder.ts';
 import { knownEnds } from '#operator/key-state/header-age.ts';
 import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts';
 import { hasHeader, type KeyFinding, keyFinding, missingHeaders } from '#operator/key-state/key-finding.ts';
@@ -51,6 +52,7 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
     state: stateOf(facts),
     ...(stored !== undefined && { version: stored.version, setAt: stored.setAt }),
     ...(expiresAt !== undefined && { expiresAt }),
+    ...(stored !== undefined && headerUsedAt(facts.userKey?.status?.usedAt, stored.setAt)),
     ...(age.kind !== 'unbounded' && { expiryReason: age.reason }),
   };
 }

@@ -15,6 +15,7 @@ import { RefusalCounts } from '#operator/broker/refusal-counts.ts';
 import { SharedLeases } from '#operator/broker/shared-leases.ts';
 import { UserGate } from '#operator/broker/user-gate.ts';
 import { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
+import { UseRecorder } from '#operator/key-state/use-recorder.ts';
 import { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { BrokerWorld } from '#test/support/broker-world.ts';
 
@@ -47,6 +48,7 @@ export function servicesOf(world: BrokerWorld) {
     receipts,
     shared: new SharedLeases({ sharedKeys: new SharedKeys(world.referencedSecrets), denials }),
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
+    uses: new UseRecorder({ client: world.options.client, log, now, monotonicMs }),
     subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),
     accessTokens: new TokenIdentifier({ index: new AccessTokenIndex(sources.accessTokens), uses, now }),
     resourceOf,

@@ -110,6 +110,7 @@ export interface UserKeyHeader {
   /** When the value ends, as it says itself, or its upstream does. */
   readonly detectedExpiresAt?: string;
   readonly checkedAt?: string;
+  /** The same of this header. Absent while its value was not handed out yet. */
   readonly usedAt?: string;
 }
 
@@ -143,7 +144,7 @@ export interface UserKeyStatus {
   readonly subject?: UserKeyStatusSubject;
   /** The first of when its user said that it ends, when the value or its upstream says so, and the age that policies let it have. */
   readonly expiresAt?: string;
-  /** When the key was last handed to a sidecar. */
+  /** When the key was last handed to a proxy, ten minutes or so behind. */
   readonly usedAt?: string;
   readonly headers?: readonly UserKeyHeader[];
   readonly conditions?: readonly Condition[];

@@ -30,10 +30,8 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
     'spec.audit': refused,
   },
   UserKey: {
-    'status.usedAt': notWritten,
     'status.headers[].fingerprint': notWritten,
     'status.headers[].checkedAt': notWritten,
-    'status.headers[].usedAt': notWritten,
   },
   AccessToken: {},
   UserKeyRequest: {},

@@ -3,6 +3,7 @@ import { expiresAtOf, type KeyAge, keyAge } from '#operator/key-state/key-age.ts
 import { headerAge, knownEnds } from '#operator/key-state/header-age.ts';
 import { hasHeader, type KeyFinding } from '#operator/key-state/key-finding.ts';
 import { headerWordOf, type KeyState, keyStates } from '#operator/key-state/key-states.ts';
+import { headerUsedAt } from '#operator/key-state/use-recorder.ts';
 import type { StoredKey } from '#operator/keystore/key-store.ts';
 import type { EffectiveHeader } from '#operator/policy/effective-headers.ts';
 import type { EffectivePolicy } from '#operator/policy/effective-policy.ts';
@@ -36,7 +37,7 @@ export function userKeyStatus(userKey: UserKey, { finding, now }: UserKeyOutcome
     ...observed,
     state: keyStates[key.kind].state,
     ...(expiresAt === undefined ? {} : { expiresAt }),
-    headers: policy.headers.map((header) => headerStatus(header, finding, now)),
+    headers: policy.headers.map((header) => headerStatus(header, finding, { now, usedAt: userKey.status?.usedAt })),
     conditions: stampConditions([keyCondition(userKey, key, age)], stamp),
   };
 }
@@ -53,7 +54,7 @@ function storedIn(key: KeyFinding): StoredKey | undefined {
 function headerStatus(
   header: EffectiveHeader,
   { key, policy }: Extract<UserKeyFinding, { kind: 'key' }>,
-  now: Date,
+  { now, usedAt }: { readonly now: Date; readonly usedAt: string | undefined },
 ): UserKeyHeader {
   const { name } = header;
   const stored = storedIn(key);
@@ -69,6 +70,7 @@ function headerStatus(
     ...(word ?? agedState(age)),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...knownEnds(stored, name),
+    ...headerUsedAt(usedAt, stored.setAt),
   };
 }
 

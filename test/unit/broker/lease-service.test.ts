@@ -1,3 +1,4 @@
+import type { UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
 import { describe, expect, test } from 'vitest';
 
 import { brokerLimits } from '#operator/broker/limits.ts';
@@ -146,6 +147,28 @@ describe('a lease', () => {
     expect(await askBefore(0)).toMatchObject({ decision: 'expired' });
     expect(await askBefore(0, 'Warn')).toMatchObject({ decision: 'granted', ttlMs: 30_000 });
     expect(allZeroed(world)).toBe(true);
+  });
+
+  test(verifies('key-use:last'), async () => {
+    const world = worldWithKey();
+    const version = world.now().getTime() - 60_000;
+    const put = (status: UserKeyStatus = {}) => {
+      world.keyStore.set(alice, { Authorization: key }, { version });
+      world.sources.userKeys.put(userKeyOf(alice, github, { version, ...status }));
+    };
+    const { leases } = servicesOf(world);
+    const usedAt = () => world.sources.userKeys.store.get('team-a', userKeyOf(alice).metadata.name)?.status?.usedAt;
+    const lease = () => leases.lease({ server: github, credential: 'token-of-alice' }, podToken);
+    put({ rejected: { version, at: '2026-11-24T10:00:00Z' } });
+    expect(readAnswer(await lease())).toMatchObject({ decision: 'invalid' });
+    expect(usedAt()).toBeUndefined();
+    put();
+    world.audit.isDown = true;
+    await lease();
+    expect(usedAt()).toBeUndefined();
+    world.audit.isDown = false;
+    expect(readAnswer(await lease())).toMatchObject({ decision: 'granted' });
+    expect(usedAt()).toBe(world.now().toISOString());
   });
 
   test('is opened at the address of this very server and not below the version on record', async () => {

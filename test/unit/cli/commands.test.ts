@@ -130,6 +130,23 @@ describe('when a key ends', () => {
     expect(operator).not.toHaveBeenCalled();
   });
 
+  test('list and status say when a key was used last', async () => {
+    const row = (change: object) => ({ ...key, ...change });
+    const setAt = '2026-11-25T08:00:00.000Z';
+    const keys = [row({ setAt, usedAt: '2026-11-25T09:50:00.000Z' }), row({ setAt }), row({ state: 'Missing' })];
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    operator.mockResolvedValueOnce({ ...answerOf('list'), keys, more: 0 } as never);
+    const world = { ...terminal(), now: new Date('2026-11-25T10:00:00.000Z') };
+    await list(world, { namespaces: ['team-a'], everywhere: false });
+    const lines = world.printed.join('\n').split('\n');
+    expect(lines[0]).toContain('LAST USED');
+    expect(lines.slice(1).map((line) => /10m ago|never/u.exec(line)?.[0])).toEqual(['10m ago', 'never', undefined]);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    operator.mockResolvedValueOnce({ ...answerOf('status'), key: keys[0] } as never);
+    await status(world, 'notes');
+    expect(world.printed).toContain('last used: 10m ago');
+  });
+
   test('status says it of each header', async () => {
     const headers = [
       { ...header, declaredExpiresAt: '2027-01-31T00:00:00.000Z', detectedExpiresAt: '2026-12-24T00:00:00.000Z' },

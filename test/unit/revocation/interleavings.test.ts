@@ -5,6 +5,7 @@ import type { UserKeyControl } from '#cli/contract/request-control.ts';
 import type { UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import { effectivePolicy } from '#operator/policy/effective-policy.ts';
 import { decideOpening } from '#operator/broker/lease.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { type Secret, secrets } from '#operator/kube/resources.ts';
@@ -51,7 +52,8 @@ async function handedOut(world: World): Promise<string | undefined> {
   const userKey = world.informers.userKeys.store.get(namespace, world.store.userKeyNameOf(address)) as
     | UserKey
     | undefined;
-  const opening = decideOpening(userKey, github, alice);
+  const policy = effectivePolicy(github, [], { subject: alice, groups: [] });
+  const opening = decideOpening({ userKey, server: github, subject: alice, policy, nowMs: Date.now() });
   if (opening.kind !== 'open') return undefined;
   try {
     using opened = await world.store.open(address, opening.versionMin);
