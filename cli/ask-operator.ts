@@ -111,6 +111,10 @@ const doubts: Readonly<Record<UserKeyOperation, string>> = {
   'token-list': '',
   'token-revoke': '; it is not known whether the token was revoked',
   revoke: '; it is not known which keys were revoked: run it again',
+  'approval-request': '; it is not known whether it was asked for',
+  'approval-list': '',
+  'approval-grant': '; it is not known whether it was granted',
+  'approval-refuse': '; it is not known whether it was refused: run it again',
 };
 
 async function sealedAnswer(options: AskOptions, { name, operation }: Asked): Promise<string> {

@@ -74,6 +74,20 @@ export const requirements = {
   'shared-keys:no-detour': 'nobody who may not read its Secret leads the key of a server elsewhere',
   'plans:standard-admission':
     'a server that wants keys of users is refused where the organization has shared keys only, and nowhere else',
+  'approval:request':
+    'a user asks for approval in words, or by setting a key, and waits on record, with a key or without',
+  'approval:list':
+    'approvers see who waits at the servers where they have the verb, and since when, and nobody else does',
+  'approval:grant': 'an approver grants until a time that policies allow, on record before it is in force',
+  'approval:refuse': 'an approver refuses with a reason that the user is told, also what was granted before',
+  'approval:ends': 'a grant ends at its time, or as early as the strictest policy of now wants',
+  'approval:renewal': 'asking for more takes nothing away while a grant goes on',
+  'approval:approvers': 'who approves has the verb, and is in a group of each policy that names any',
+  'approval:not-oneself': 'nobody approves their own key, under whichever login that can be known to be theirs',
+  'approval:names': 'a grant goes by what identifies a user, never by what they call themselves',
+  'approval:race': 'what one approver decides is not overruled unseen by another',
+  'approval:deleted': 'a grant ends with its UserKey',
+  'approval:on-record': 'each request and decision is on record once, whatever fails in between',
   'organizations:separate': 'what belongs to one organization is of no use in another',
   'states:lease': 'whatever is true of a key, what a lease gives is what the table of states says',
   'states:revoked-for-good': 'a revoked key is never handed out again, by no policy, approval, verdict or time',

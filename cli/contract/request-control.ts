@@ -1,3 +1,10 @@
+import {
+  type ApprovalControl,
+  type ApprovalOperation,
+  approvalControlOf,
+  approvalFields,
+  isApprovalOperation,
+} from './approval-control.ts';
 import { type RevokeControl, revokeControlOf, revokeFields } from './revoke-control.ts';
 
 /** The readable part of a request: what is asked for, never a key value. */
@@ -20,7 +27,8 @@ export type UserKeyControl =
     }
   | { readonly v: 1; readonly operation: 'list'; readonly token?: string }
   | TokenControl
-  | RevokeControl;
+  | RevokeControl
+  | ApprovalControl;
 
 /** To store a key. */
 export type SetControl = Extract<UserKeyControl, { readonly operation: 'set' }>;
@@ -57,6 +65,7 @@ const fieldsOf: Readonly<Record<UserKeyOperation, readonly string[]>> = {
   'token-list': [],
   'token-revoke': ['id'],
   revoke: revokeFields,
+  ...approvalFields,
 };
 
 /** Strict: an unknown field may be something that an older operator would leave undone. Throws without any detail. */
@@ -70,10 +79,11 @@ export function parseControl(bytes: Buffer): UserKeyControl {
   if (![...entries.keys()].every((name) => known.includes(name))) throw new TypeError('known fields');
   const token = tokenOf(entries.get('token'));
   if (isTokenOperation(operation)) return { ...tokenControlOf(operation, entries), ...token };
+  if (isApprovalOperation(operation)) return { ...approvalControlOf(operation, entries), ...token };
   return { ...keyControlOf(operation, entries), ...token };
 }
 
-type KeyOperation = Exclude<UserKeyOperation, TokenControl['operation']>;
+type KeyOperation = Exclude<UserKeyOperation, TokenControl['operation'] | ApprovalOperation>;
 
 function keyControlOf(operation: KeyOperation, entries: ReadonlyMap<string, unknown>): UserKeyControl {
   switch (operation) {

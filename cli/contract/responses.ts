@@ -1,3 +1,4 @@
+import type { ApprovalAnswer } from './approval-responses.ts';
 import type { KeyFormat } from './key-value.ts';
 
 /** What the operator answers to a request. Read by the CLI; never holds a key value. */
@@ -24,7 +25,11 @@ export type RefusalCode =
   | 'StoreUnavailable'
   | 'TokenRefused'
   | 'KeyNotFound'
-  | 'UserAmbiguous';
+  | 'UserAmbiguous'
+  | 'ApprovalNotNeeded'
+  | 'ApprovalRefused'
+  | 'ApprovalChanged'
+  | 'ApproverRefused';
 
 /** As in the status of a UserKey. */
 export type KeyStateName =
@@ -113,6 +118,7 @@ export type UserKeyResponse =
   | (Ok & { readonly operation: 'token-list'; readonly tokens: readonly TokenView[] })
   | (Ok & { readonly operation: 'token-revoke'; readonly id: string; readonly revoked: boolean })
   | (Ok & RevokeAnswer)
+  | (Ok & ApprovalAnswer)
   | (Ok & { readonly operation: 'status'; readonly key: ServerState<DeclaredHeader> })
   | Refusal;
 

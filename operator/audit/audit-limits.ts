@@ -16,4 +16,5 @@ export const auditLimits = {
   textCharsMax: 512,
   messageCharsMax: 1_024,
   headerNamesMax: 32,
+  groupsMax: 256,
 } as const;

@@ -2,7 +2,14 @@ import type { RequestDecision, RequestEvent } from '#contract/audit.ts';
 import type { KeySource, ServerRef, Subject } from '#contract/lease.ts';
 
 /** Everything that is recorded. Stable `type`s; no event ever has a place for a key value. */
-export type AuditEvent = RequestRecord | RefusedRequests | LeaseEvent | KeyEvent | TokenEvent | DenialEvent;
+export type AuditEvent =
+  | RequestRecord
+  | RefusedRequests
+  | LeaseEvent
+  | KeyEvent
+  | TokenEvent
+  | ApprovalEvent
+  | DenialEvent;
 
 /** A pod with the sidecar. */
 export interface PodOnRecord {
@@ -80,6 +87,20 @@ export interface TokenEvent extends Omit<EventBase, 'server'> {
   readonly token: string;
   /** At which it is accepted. */
   readonly servers: readonly string[];
+  readonly actor: string;
+}
+
+/** A user asked to have a key where a policy asks for approval, or somebody decided about it. */
+export interface ApprovalEvent extends EventBase {
+  readonly type: 'approval.requested' | 'approval.granted' | 'approval.refused';
+  /** When a grant ends; absent: never. */
+  readonly until?: string;
+  /** In the words of who asked or decided. */
+  readonly reason?: string;
+  /** Who decided, and those of their groups that policies want approvers to be in. */
+  readonly approver?: Subject;
+  readonly groups?: readonly string[];
+  /** The user of the cluster who ordered it. */
   readonly actor: string;
 }
 

@@ -16,6 +16,7 @@ import { keySources, parseAuditBatch } from '#contract/parse-requests.ts';
 import { AuditError } from './audit-error.ts';
 import { auditLimits } from './audit-limits.ts';
 import type {
+  ApprovalEvent,
   AuditEvent,
   DenialEvent,
   KeyEvent,
@@ -27,20 +28,29 @@ import type {
 } from './audit-log.ts';
 import { readDecisionCounts } from './refused-requests.ts';
 
-const types: ClosedSet<AuditEvent['type']> = {
-  request: true,
-  'request.refused': true,
-  lease: true,
+const keyTypes: ClosedSet<KeyEvent['type']> = {
   'key.set': true,
   'key.delete': true,
   'key.destroyed': true,
   'key.rejected': true,
   'key.probed': true,
   'key.revoked': true,
-  'token.created': true,
-  'token.used': true,
-  'token.revoked': true,
+};
+const tokenTypes: ClosedSet<TokenEvent['type']> = { 'token.created': true, 'token.used': true, 'token.revoked': true };
+const approvalTypes: ClosedSet<ApprovalEvent['type']> = {
+  'approval.requested': true,
+  'approval.granted': true,
+  'approval.refused': true,
+};
+
+const types: ClosedSet<AuditEvent['type']> = {
+  request: true,
+  'request.refused': true,
+  lease: true,
   denied: true,
+  ...keyTypes,
+  ...tokenTypes,
+  ...approvalTypes,
 };
 
 /**
@@ -57,14 +67,14 @@ export function readAuditEvent(value: unknown): AuditEvent {
   }
 }
 
-const tokenTypes: ClosedSet<TokenEvent['type']> = { 'token.created': true, 'token.used': true, 'token.revoked': true };
-
-function isTokenType(type: AuditEvent['type']): type is TokenEvent['type'] {
-  return Object.hasOwn(tokenTypes, type);
+function isOf<Type extends string>(known: ClosedSet<Type>, type: string): type is Type {
+  return Object.hasOwn(known, type);
 }
 
 function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
-  if (isTokenType(type)) return readToken(event, type);
+  if (isOf(keyTypes, type)) return readKey(event, type);
+  if (isOf(tokenTypes, type)) return readToken(event, type);
+  if (isOf(approvalTypes, type)) return readApproval(event, type);
   switch (type) {
     case 'request':
       return readRequest(event);
@@ -74,13 +84,6 @@ function read(event: JsonObject, type: AuditEvent['type']): AuditEvent {
       return readLease(event);
     case 'denied':
       return readDenial(event);
-    case 'key.set':
-    case 'key.delete':
-    case 'key.destroyed':
-    case 'key.rejected':
-    case 'key.probed':
-    case 'key.revoked':
-      return readKey(event, type);
     default:
       return type satisfies never;
   }
@@ -180,6 +183,23 @@ function readKey(event: JsonObject, type: KeyEvent['type']): KeyEvent {
     verdict: optionalText(event, 'verdict'),
     reason: optionalText(event, 'reason'),
     fingerprint: optionalText(event, 'fingerprint'),
+    actor: text(event, 'actor'),
+  });
+}
+
+function readApproval(event: JsonObject, type: ApprovalEvent['type']): ApprovalEvent {
+  return present({
+    ...readBase(event),
+    type,
+    until: ifPresent(event['until'], (until) => readText(until, 'event.until', instant)),
+    reason: optionalText(event, 'reason'),
+    approver: ifPresent(event['approver'], (approver) => parseSubject(approver, 'event.approver')),
+    groups: ifPresent(event['groups'], (groups) =>
+      readList(groups, 'event.groups', {
+        itemsMax: auditLimits.groupsMax,
+        item: (group, path) => readText(group, path, { charsMax: 256 }),
+      }),
+    ),
     actor: text(event, 'actor'),
   });
 }

@@ -1,6 +1,6 @@
 import type { ServerRef, Subject } from '#contract/lease.ts';
 
-import type { AuditEvent, KeyEvent } from './audit-log.ts';
+import type { ApprovalEvent, AuditEvent, KeyEvent } from './audit-log.ts';
 
 /** Outcome of a count that goes on: the only rows that are ever written again. */
 export const openOutcome = 'open';
@@ -54,8 +54,8 @@ function columnsOfKey(event: AuditEvent): Pick<EventRow, 'keyVersion' | 'leaseId
 }
 
 function outcomeOf(event: AuditEvent): string | null {
-  // What was done with a key or a token has no outcome: it was done.
-  if ('token' in event || isKeyEvent(event)) return null;
+  // What was done with a key, a token or an approval has no outcome: it was done.
+  if ('token' in event || isKeyEvent(event) || isApprovalEvent(event)) return null;
   switch (event.type) {
     case 'request':
       return event.decision;
@@ -72,4 +72,8 @@ function outcomeOf(event: AuditEvent): string | null {
 
 function isKeyEvent(event: AuditEvent): event is KeyEvent {
   return event.type.startsWith('key.');
+}
+
+function isApprovalEvent(event: AuditEvent): event is ApprovalEvent {
+  return event.type.startsWith('approval.');
 }

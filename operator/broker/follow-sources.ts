@@ -108,15 +108,25 @@ function specMatters(change: Change<KubeObject>): boolean {
   );
 }
 
-/** Of the status, the state, the version and what was found out about one decide about a lease. */
+/** Of the status, the state, the version and what was found out or decided about it decide about a lease. */
 function userKeyMatters(change: Change<UserKey>): boolean {
   if (change.kind !== 'updated' || specMatters(change)) return true;
   return leaseFacts(change.object) !== leaseFacts(change.previous);
 }
 
 function leaseFacts({ status = {} }: UserKey): string {
-  const { state, version, rejected, revoked, verification } = status;
-  return `${state} ${version} ${rejected?.version} ${revoked?.version} ${verification?.version} ${verification?.verdict}`;
+  const { state, version, rejected, revoked, verification, approval } = status;
+  return [
+    state,
+    version,
+    rejected?.version,
+    revoked?.version,
+    verification?.version,
+    verification?.verdict,
+    approval?.state,
+    approval?.at,
+    approval?.until,
+  ].join(' ');
 }
 
 const provingLabels = [labels.server, labels.agent, labels.gateway, labels.injected] as const;

@@ -1,8 +1,9 @@
 import type { HeaderField } from '#cli/contract/header-list.ts';
 import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
-import { labels, userKeyFinalizer } from '#crds/v1alpha1/names.ts';
 import type { UserKeyRequest } from '#crds/v1alpha1/generated/user-key-request.ts';
-import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
+import type { UserKey, UserKeyApproval, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
+import type { ApprovalOrders } from '#operator/approvals/approval-orders.ts';
+import { approvalNotice, askApproval, asksBySetting } from '#operator/approvals/ask-approval.ts';
 import type { TokenOrders } from '#operator/access-tokens/token-orders.ts';
 import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
@@ -18,13 +19,22 @@ import type { Tried } from '#operator/validation/prober.ts';
 import type { KeyTrials } from '#operator/validation/trials.ts';
 
 import { type Merge, mergeValues } from './merged-values.ts';
-import { ok, type DestroyDecision, type OrderDecision, type StoreDecision } from './decide.ts';
+import {
+  type AskDecision,
+  ok,
+  type DestroyDecision,
+  type OrderDecision,
+  type StoreDecision,
+  type TryDecision,
+} from './decide.ts';
 import type { ObservedOrder, ObservedServer } from './observe.ts';
 import { refusals } from './refusals.ts';
 import type { RequestLimiter } from './request-limiter.ts';
+import { askForApproval } from './ask.ts';
 import { serverState } from './server-state.ts';
 import { tryFirst, tryKey } from './try-key.ts';
 import type { Turns } from './turns.ts';
+import { intakeFieldManager, userKeyFor } from './user-key-object.ts';
 
 export interface OrderApplier {
   readonly client: Pick<KubeClient, 'apply' | 'delete'>;
@@ -36,13 +46,12 @@ export interface OrderApplier {
   readonly turns: Turns;
   readonly tokenOrders: Pick<TokenOrders, 'carryOut'>;
   readonly revocations: Pick<RevocationOrders, 'carryOut'>;
+  readonly approvals: Pick<ApprovalOrders, 'carryOut'>;
   readonly now: () => Date;
 }
 
 /** What was carried out: the answer, or that it has to wait. */
 export type Carried = { readonly kind: 'response'; readonly response: UserKeyResponse } | { readonly kind: 'wait' };
-
-export const intakeFieldManager = 'mcp-keyring-intake';
 
 export interface CarryOut {
   readonly request: UserKeyRequest;
@@ -65,26 +74,49 @@ export async function carryOut(to: OrderApplier, { request, observed, decision }
       return { kind: 'response', response: decision.refusal };
     case 'token':
       return { kind: 'response', response: await to.tokenOrders.carryOut(decision.order, request) };
-    case 'revoke': {
-      const { response, isDenial } = await to.revocations.carryOut(decision.order, request);
-      if (isDenial && response.outcome === 'refused') {
-        await to.audit.append(denialEvent(to, request, { observed, refusal: response }));
-      }
-      return { kind: 'response', response };
-    }
-    case 'store': {
-      using _turn = await takeTurn(to, decision.target.address);
-      return await store(to, { request, observed, decision });
-    }
-    case 'try': {
-      using _turn = await takeTurn(to, decision.target.address);
-      return { kind: 'response', response: await tryKey(to, decision, request) };
-    }
-    case 'destroy': {
-      using _turn = await takeTurn(to, decision);
-      return { kind: 'response', response: await destroy(to, { request, observed, decision }) };
-    }
+    case 'revoke':
+      return await answered(to, { request, observed }, await to.revocations.carryOut(decision.order, request));
+    case 'approval':
+      return await answered(to, { request, observed }, await to.approvals.carryOut(decision.order, request));
+    case 'ask':
+    case 'store':
+    case 'try':
+    case 'destroy':
+      return await carryOutInTurn(to, { request, observed, decision });
   }
+}
+
+type InTurn = AskDecision | StoreDecision | TryDecision | DestroyDecision;
+
+/** What is about one key, which no other order may be about meanwhile. */
+async function carryOutInTurn(
+  to: OrderApplier,
+  { request, observed, decision }: CarryOut & { readonly decision: InTurn },
+): Promise<Carried> {
+  using _turn = await takeTurn(to, decision.kind === 'destroy' ? decision : decision.target.address);
+  switch (decision.kind) {
+    case 'ask': {
+      const response = await askForApproval(to, decision, request);
+      return response === 'wait' ? { kind: 'wait' } : { kind: 'response', response };
+    }
+    case 'store':
+      return await store(to, { request, observed, decision });
+    case 'try':
+      return { kind: 'response', response: await tryKey(to, decision, request) };
+    case 'destroy':
+      return { kind: 'response', response: await destroy(to, { request, observed, decision }) };
+  }
+}
+
+async function answered(
+  to: OrderApplier,
+  { request, observed }: Pick<CarryOut, 'request' | 'observed'>,
+  { response, isDenial }: { readonly response: UserKeyResponse; readonly isDenial: boolean },
+): Promise<Carried> {
+  if (isDenial && response.outcome === 'refused') {
+    await to.audit.append(denialEvent(to, request, { observed, refusal: response }));
+  }
+  return { kind: 'response', response };
 }
 
 function takeTurn({ turns, keyStore }: OrderApplier, address: Pick<KeyAddress, 'server' | 'subject'>) {
@@ -119,15 +151,38 @@ async function store(to: OrderApplier, work: CarryOut & { readonly decision: Sto
   );
   const { tried } = first;
   const verification = await recordTrial(to, { userKey, target, tried, version: stored.version });
-  const status = { version: stored.version, ...(verification === undefined ? {} : { verification }) };
+  const approval = await approvalAfter(to, work, userKey);
+  const status = {
+    version: stored.version,
+    ...(verification === undefined ? {} : { verification }),
+    ...(approval.stands === undefined ? {} : { approval: approval.stands }),
+  };
   const response = {
     ...ok(target.address.subject),
     operation: 'set',
     key: serverState({ ...target, stored, userKey: { ...userKey, status } }),
-    notices: replacedUnreadable ? [...notices, unreadableNotice] : notices,
+    notices: [...notices, ...(replacedUnreadable ? [unreadableNotice] : []), ...approval.notices],
     ...(tried === undefined ? {} : { check: describeTried(tried, target.server) }),
   } as const;
   return { kind: 'response', response };
+}
+
+/** After the key is on record: nobody is handed it before it is approved, whatever happens in between. */
+async function approvalAfter(
+  to: OrderApplier,
+  { request, decision: { target } }: CarryOut & { readonly decision: StoreDecision },
+  userKey: UserKey,
+): Promise<{ readonly stands: UserKeyApproval | undefined; readonly notices: readonly string[] }> {
+  const { approval: rules, address } = target;
+  const known = userKey.status?.approval;
+  if (rules === undefined) return { stands: known, notices: [] };
+  const now = to.now();
+  const { organization, server } = address;
+  const stands = asksBySetting(userKey, rules, now)
+    ? await askApproval(to, { userKey, rules, organization, reason: undefined, request })
+    : known;
+  const notice = approvalNotice(stands, rules, { server: server.name, now });
+  return { stands, notices: notice === undefined ? [] : [notice] };
 }
 
 interface FirstRecord {
@@ -146,28 +201,6 @@ async function recordTrial(
 }
 
 const unreadableNotice = 'The key that was stored before could not be read, so only what you gave now is set.';
-
-/** The object that shows the key to people and holds its deletion until the sealed key is destroyed. */
-function userKeyFor(keyStore: Pick<KeyStore, 'userKeyNameOf' | 'subjectKeyOf'>, { server, address }: ObservedServer) {
-  const { issuer, id, name } = address.subject;
-  const { uid = '' } = server.metadata;
-  return {
-    apiVersion: 'mcpkeyring.io/v1alpha1',
-    kind: 'UserKey',
-    metadata: {
-      namespace: address.server.namespace,
-      name: keyStore.userKeyNameOf(address),
-      labels: {
-        [labels.managed]: 'true',
-        [labels.server]: address.server.name,
-        [labels.user]: keyStore.subjectKeyOf(address.subject),
-      },
-      finalizers: [userKeyFinalizer],
-      ownerReferences: [{ apiVersion: server.apiVersion, kind: server.kind, name: address.server.name, uid }],
-    },
-    spec: { serverRef: { name: address.server.name }, subject: { issuer, id, name } },
-  } as const satisfies UserKey;
-}
 
 interface Recorded {
   readonly version: number;

@@ -5,6 +5,9 @@ import type { RevokeControl } from '#cli/contract/revoke-control.ts';
 import type { Refusal, UserKeyResponse } from '#cli/contract/responses.ts';
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
 import type { ServerRef, Subject } from '#contract/lease.ts';
+import type { ApprovalOrder } from '#operator/approvals/approval-orders.ts';
+import { approvalRefusals } from '#operator/approvals/refusals.ts';
+import type { ApprovalRules } from '#operator/policy/approval-rules.ts';
 import type { RevocationOrderOf } from '#operator/revocation/revocation-orders.ts';
 import type { TokenOrder } from '#operator/access-tokens/token-orders.ts';
 import { payloadBytesMax } from '#operator/envelope/payload.ts';
@@ -42,6 +45,8 @@ export type OrderDecision =
   | DestroyDecision
   | { readonly kind: 'token'; readonly order: TokenOrder }
   | { readonly kind: 'revoke'; readonly order: RevocationOrderOf }
+  | { readonly kind: 'approval'; readonly order: ApprovalOrder }
+  | AskDecision
   /** The UserKey is being deleted; a key set now would be destroyed with it. */
   | { readonly kind: 'wait' };
 
@@ -61,6 +66,14 @@ export interface TryDecision {
   readonly target: ObservedServer;
   /** As in `StoreDecision`. Empty: the key that is stored. */
   readonly fields: readonly HeaderField[];
+}
+
+/** To let approvers know that somebody wants a key. */
+export interface AskDecision {
+  readonly kind: 'ask';
+  readonly target: ObservedServer;
+  readonly rules: ApprovalRules;
+  readonly reason: string | undefined;
 }
 
 export interface DestroyDecision {
@@ -108,6 +121,7 @@ function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyCo
   if (control.operation === 'list') return list(observed, subject);
   if (isTokenControl(control)) return tokenOrder(observed, control);
   if (control.operation === 'revoke') return ownRevocation(observed, subject, control);
+  if (isApproverControl(control)) return approvalOrder(observed, control);
   const ref = { namespace: observed.namespace, name: control.server };
   const target = observed.servers.find(({ server }) => server.metadata.name === control.server);
   if (control.operation === 'delete') {
@@ -115,9 +129,19 @@ function decideFor(observed: ObservedOrder, subject: Subject, control: UserKeyCo
     if (target === undefined && userKey === undefined) return notFound(observed, ref);
     return { kind: 'destroy', server: ref, subject, userKey };
   }
-  if (target === undefined) return notFound(observed, ref);
+  return target === undefined ? notFound(observed, ref) : decideAt(target, observed, control);
+}
+
+type AtServer = Exclude<
+  UserKeyControl,
+  TokenControl | RevokeControl | ApprovalOrder['control'] | { readonly operation: 'list' }
+>;
+
+function decideAt(target: ObservedServer, observed: ObservedOrder, control: AtServer): OrderDecision {
+  if (control.operation === 'approval-request') return decideAsk(target, control.reason);
   if (control.operation === 'set') return decideSet(target, control, observed.order.headers);
   if (control.operation === 'test') return decideTry(target, observed.order.headers);
+  const { subject } = target.address;
   return { kind: 'answer', response: { ...ok(subject), operation: 'status', key: detailedServerState(target) } };
 }
 
@@ -144,12 +168,35 @@ function ownRevocation(
   return { kind: 'revoke', order: { control, values, namespace, organization: tenancy.name, subject } };
 }
 
-function decideSet(target: ObservedServer, control: SetControl, given: readonly HeaderField[]): OrderDecision {
-  const declared = target.headers.map(({ name }) => name);
+function isApproverControl(control: UserKeyControl): control is ApprovalOrder['control'] {
+  const { operation } = control;
+  return operation === 'approval-list' || operation === 'approval-grant' || operation === 'approval-refuse';
+}
+
+function approvalOrder(
+  { namespace, tenancy, requester, username }: ObservedOrder,
+  control: ApprovalOrder['control'],
+): OrderDecision {
+  if (tenancy.kind !== 'organization' || requester.kind !== 'identified') return refuse(refusals.malformed);
+  const { subject, groups } = requester;
+  return {
+    kind: 'approval',
+    order: { control, namespace, organization: tenancy.name, approver: { subject, groups, username } },
+  };
+}
+
+function decideAsk(target: ObservedServer, reason: string | undefined): OrderDecision {
   const { name } = target.server.metadata;
-  if (declared.length === 0) return refuse(serverNeedsNoKey(name));
+  const { headers, approval: rules, userKey } = target;
+  if (headers.length === 0) return refuse(serverNeedsNoKey(name));
   if (!takesOwnKeys(target.use)) return refuse(serverSharesKey(name));
-  if (given.length === 0) return refuse(headerMissing(declared));
+  if (rules === undefined) return refuse(approvalRefusals.notNeeded(name));
+  return userKey?.metadata.deletionTimestamp === undefined ? { kind: 'ask', target, rules, reason } : { kind: 'wait' };
+}
+
+function decideSet(target: ObservedServer, control: SetControl, given: readonly HeaderField[]): OrderDecision {
+  const refused = refusalToSet(target, given);
+  if (refused !== undefined) return refuse(refused);
   const read = readFields(target, given);
   if (read.kind === 'refused') return refuse(read.refusal);
   const end = declaredEnd(control, target.now);
@@ -160,6 +207,18 @@ function decideSet(target: ObservedServer, control: SetControl, given: readonly 
   const { fields, notices } = read;
   const declaredEndMs = end.kind === 'ends' ? end.atMs : undefined;
   return { kind: 'store', target, fields, declaredEndMs, notices };
+}
+
+/** Whatever the values are. */
+function refusalToSet(target: ObservedServer, given: readonly HeaderField[]): Refusal | undefined {
+  const declared = target.headers.map(({ name }) => name);
+  const { name } = target.server.metadata;
+  if (declared.length === 0) return serverNeedsNoKey(name);
+  if (!takesOwnKeys(target.use)) return serverSharesKey(name);
+  if (given.length === 0) return headerMissing(declared);
+  const approval = target.userKey?.status?.approval;
+  const isRefused = target.approval !== undefined && approval?.state === 'Refused';
+  return isRefused ? approvalRefusals.refusedBefore(name, approval) : undefined;
 }
 
 function decideTry(target: ObservedServer, given: readonly HeaderField[]): OrderDecision {

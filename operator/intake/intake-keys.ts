@@ -9,7 +9,7 @@ import { KeyStoreError } from '#operator/keystore/errors.ts';
 import { readKeyMaterial, replaceKeyMaterial } from '#operator/keystore/key-material.ts';
 import type { RawSecret } from '#operator/keystore/secret-json.ts';
 
-import { intakeFieldManager } from './apply.ts';
+import { intakeFieldManager } from './user-key-object.ts';
 import { decideRotation, type IntakeKeyAge } from './key-rotation.ts';
 
 export const intakeSecretName = 'mcp-keyring-intake';

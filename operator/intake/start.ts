@@ -7,6 +7,7 @@ import { requestKeyOf } from '#operator/kube/request-key.ts';
 
 import { IntakeKeys, type IntakeKeysOptions } from './intake-keys.ts';
 import { type IntakeDependencies, intakeReconcile } from './reconcile.ts';
+import { ApprovalOrders } from '#operator/approvals/approval-orders.ts';
 import { RevocationOrders, type RevocationOrdersOptions } from '#operator/revocation/revocation-orders.ts';
 import { RequestLimiter, triesPerWindowMax } from './request-limiter.ts';
 import { Turns } from './turns.ts';
@@ -19,7 +20,7 @@ const intakeWorkers = 24;
 
 export interface IntakeOptions extends Omit<
   IntakeDependencies,
-  'requests' | 'keyPairOf' | 'limiter' | 'tryLimiter' | 'turns' | 'revocations'
+  'requests' | 'keyPairOf' | 'limiter' | 'tryLimiter' | 'turns' | 'revocations' | 'approvals'
 > {
   readonly client: IntakeDependencies['client'] & IntakeKeysOptions['client'] & RevocationOrdersOptions['client'];
   readonly fingerprintKeyOf: RevocationOrdersOptions['fingerprintKeyOf'];
@@ -70,6 +71,7 @@ function startRequests(options: IntakeOptions, keys: IntakeKeys): Controller {
       tryLimiter: new RequestLimiter(triesPerWindowMax),
       turns,
       revocations: new RevocationOrders({ ...options, turns, mcpServers }),
+      approvals: new ApprovalOrders({ ...options, turns }),
     }),
     log: options.log,
     ...(clock !== undefined && { clock }),

@@ -2,11 +2,11 @@ import type { UserKey, UserKeyStatusSubject } from '#crds/v1alpha1/generated/use
 import type { UserKeyPolicy } from '#crds/v1alpha1/generated/user-key-policy.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { isKubeError } from '#operator/kube/errors.ts';
-import { userKeys } from '#operator/kube/keyring-resources.ts';
 import type { Log } from '#operator/kube/observers.ts';
 
 import { namedGroups, subjectToRecord } from './groups-on-record.ts';
 import { subjectLimits } from './subject-limits.ts';
+import { writeSubject } from './write-subject.ts';
 
 export interface SubjectRecorderOptions {
   /** Not fenced: users come to every replica. Whoever writes last has seen the user last. */
@@ -15,9 +15,6 @@ export interface SubjectRecorderOptions {
   readonly now: () => Date;
   readonly monotonicMs: () => number;
 }
-
-/** Owns `status.subject` of UserKeys, beside intake. */
-const fieldManager = 'mcp-keyring-subjects';
 
 /** Writes on UserKeys in which groups their users were seen last. Nobody waits for it, and what fails is written when they come again. */
 export class SubjectRecorder {
@@ -56,13 +53,9 @@ export class SubjectRecorder {
     return true;
   }
 
-  async #write({ apiVersion, kind, spec, metadata }: UserKey, subject: UserKeyStatusSubject): Promise<void> {
-    const { namespace = '', name, uid } = metadata;
-    // The uid makes the API server refuse when the UserKey was replaced by a later one.
-    const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
-    const seen = { apiVersion, kind, spec, metadata: identity, status: { subject } };
+  async #write(userKey: UserKey, subject: UserKeyStatusSubject): Promise<void> {
     try {
-      await this.#options.client.apply(userKeys, seen, { fieldManager, subresource: 'status' });
+      await writeSubject(this.#options.client, userKey, subject);
     } catch (error) {
       if (isKubeError(error, 'NotFound') || isKubeError(error, 'Conflict')) return;
       this.#options.log.warn('groups of a user could not be written down', error instanceof Error ? { error } : {});

@@ -168,7 +168,7 @@ function startUserKeys(options: ControllersOptions, start: Start): Controller {
       name: 'user-key',
       type: userKeys,
       announces: false,
-      foreignStatusFields: ['version', 'rejected', 'verification'],
+      foreignStatusFields: ['version', 'rejected', 'verification', 'approval'],
       observe: (key) => observeUserKey({ sources, tenancy, keyStore }, key),
       decide: decideUserKey,
       act: userKeyActions({ keyStore, audit, now: () => new Date() }),

@@ -121,12 +121,16 @@ export interface UserKeyPolicyTools {
 }
 
 export interface UserKeyPolicyApprovers {
+  /** An approver has to be in one of them, and to have the verb. Of several policies that name groups, in one of each. */
   readonly groups?: readonly string[];
 }
 
 export interface UserKeyPolicyApproval {
+  /** No key is used unless an approver has granted it. */
   readonly required?: boolean;
+  /** Absent means everybody who has the verb approve on the McpServer. */
   readonly approvers?: UserKeyPolicyApprovers;
+  /** Longest that a grant lasts, for example 90d. Absent means as long as the approver says. */
   readonly validFor?: string;
 }
 
@@ -151,6 +155,7 @@ export interface UserKeyPolicySpec {
   readonly limits?: UserKeyPolicyLimits;
   /** Tools that users may call, by name; * stands for any characters, for example create_*, and case counts. Of several policies each has to allow a tool. Others are not listed, and calls of them are refused. */
   readonly tools?: UserKeyPolicyTools;
+  /** Whether somebody has to let a user have a key, who that may be, and for how long. */
   readonly approval?: UserKeyPolicyApproval;
   readonly audit?: UserKeyPolicyAudit;
 }

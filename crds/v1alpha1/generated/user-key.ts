@@ -67,6 +67,13 @@ export interface UserKeyVerification {
   readonly nextAt?: string;
 }
 
+export interface UserKeyRenewal {
+  /** When it was asked for. */
+  readonly at: string;
+  /** In the words of the user. Never a value. */
+  readonly reason?: string;
+}
+
 export interface UserKeyApproval {
   readonly state: 'Requested' | 'Granted' | 'Refused';
   /** When it was asked for or decided. */
@@ -77,6 +84,8 @@ export interface UserKeyApproval {
   readonly until?: string;
   /** In the words of who asked or decided. Never a value. */
   readonly reason?: string;
+  /** Its user asks for more while a grant goes on; it says nothing against the grant. */
+  readonly renewal?: UserKeyRenewal;
 }
 
 export interface UserKeyStatusSubject {

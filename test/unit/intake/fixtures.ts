@@ -13,6 +13,7 @@ import { intakeReconcile, type IntakeDependencies } from '#operator/intake/recon
 import { RequestLimiter, triesPerWindowMax } from '#operator/intake/request-limiter.ts';
 import { Turns } from '#operator/intake/turns.ts';
 import { fingerprintKeyOf } from '#operator/keystore/state-key.ts';
+import { ApprovalOrders } from '#operator/approvals/approval-orders.ts';
 import { RevocationOrders, type RevocationOrdersOptions } from '#operator/revocation/revocation-orders.ts';
 import type { Tenancy } from '#operator/tenancy/tenancy.ts';
 
@@ -112,9 +113,13 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     tryLimiter: new RequestLimiter(triesPerWindowMax),
     turns,
     revocations,
+    approvals: { carryOut: (order, request) => approvalOrders().carryOut(order, request) },
     now: () => clock.now,
     ...change,
   };
+  const approvalOrders = (): ApprovalOrders => new ApprovalOrders({ ...deps, client: cluster.client });
+  /** By user of the cluster. */
+  const groupsOf = new Map<string, readonly string[]>();
   const reconcile = intakeReconcile(deps);
   let sent = 0;
 
@@ -133,7 +138,7 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
         generation: 1,
         creationTimestamp: clock.now.toISOString(),
       },
-      spec: { requester: { username, groups: [] }, ...sealed },
+      spec: { requester: { username, groups: groupsOf.get(username) ?? [] }, ...sealed },
     };
     cluster.put(userKeyRequests, request);
     return { request, openResponse };
@@ -154,5 +159,5 @@ export async function testIntake(change: Partial<IntakeDependencies> = {}) {
     return openResponse(stored(request)?.status?.sealedResponse ?? '');
   }
 
-  return { ...world, deps, revocationOptions, audited, send, handle, stored, ask, informers };
+  return { ...world, deps, revocationOptions, audited, groupsOf, send, handle, stored, ask, informers };
 }
