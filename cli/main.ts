@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { checkInject, list, remove, set, status, type ListScope, type World } from './commands.ts';
+import { type ApprovalCommand, isApprovalCommand } from './approval-options.ts';
+import { approvalCommand } from './commands/approvals.ts';
 import { revoke } from './commands/revoke.ts';
 import { createToken, listTokens, revokeToken } from './commands/token.ts';
 import { testKey } from './commands/test-key.ts';
@@ -75,6 +77,7 @@ type WorldCommand = Exclude<Options['command'], { readonly name: 'help' | 'versi
 
 async function runInWorld(world: World, command: WorldCommand, options: Options): Promise<number> {
   if (isTokenCommand(command)) return done(() => runTokenCommand(world, command));
+  if (isAboutApproval(command)) return done(async () => approvalCommand(world, command, await scopeOf(world, options)));
   switch (command.name) {
     case 'list':
       return done(async () => list(world, await scopeOf(world, options)));
@@ -104,6 +107,10 @@ async function runRevoke(world: World, command: RevokeCommand, options: Options)
 
 function isTokenCommand(command: WorldCommand): command is TokenCommand {
   return command.name.startsWith('token-');
+}
+
+function isAboutApproval(command: WorldCommand): command is ApprovalCommand {
+  return isApprovalCommand(command.name);
 }
 
 function runTokenCommand(world: World, command: TokenCommand): Promise<void> {

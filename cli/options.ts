@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { type ApprovalCommand, approvalCommandOf, isApprovalCommand } from './approval-options.ts';
 import type { RevokeWhose } from './commands/revoke.ts';
 import { readDuration, readKeyEnd, type KeyEnd } from './contract/expiry-text.ts';
 import { fingerprintForm, revokeLimits } from './contract/revoke-control.ts';
@@ -19,6 +20,7 @@ export type Command =
   | { readonly name: 'test'; readonly server: string; readonly typed: boolean; readonly headers: readonly string[] }
   | { readonly name: 'delete'; readonly server: string; readonly assumeYes: boolean }
   | RevokeCommand
+  | ApprovalCommand
   | TokenCommand
   | { readonly name: 'check-inject'; readonly target: string };
 
@@ -64,6 +66,10 @@ Usage:
   kubectl mcpkeys revoke <server>          put your key out of use at once and for good: it has leaked
   kubectl mcpkeys revoke <server> --user <user> | --all-users       the same for keys of others (administrators)
   kubectl mcpkeys revoke [<server>] --leaked [-A] < value.txt       every key that holds this value (administrators)
+  kubectl mcpkeys request <server>         ask for approval of your key, where a policy wants it
+  kubectl mcpkeys approvals [<server>]     who waits for approval (approvers)
+  kubectl mcpkeys approve <server> --user <user> [--until <time>]   let them have a key (approvers)
+  kubectl mcpkeys refuse <server> --user <user> --reason <text>     do not, or not any more (approvers)
   kubectl mcpkeys token create --server <server>   a token for MCP clients that cannot log in
   kubectl mcpkeys token list               your tokens, and when they were last used
   kubectl mcpkeys token revoke <id>        end one, at once
@@ -71,7 +77,7 @@ Usage:
 
 Flags:
   -n, --namespace <name>     namespace of the server (default: the kubeconfig's)
-  -A, --all-namespaces       list, revoke --leaked: every namespace
+  -A, --all-namespaces       list, approvals, revoke --leaked: every namespace
       --header <name>        set, test --typed: only this header (may be given several times)
       --server <name>        token create: accepted at this server (may be given several times)
       --expires <time>       set: when the key ends where it is from: 2027-01-31, 2027-01-31T09:00:00+01:00, 30d
@@ -79,16 +85,18 @@ Flags:
       --title <text>         token create: what you call it
       --typed                test: try a key that you type, and store nothing
       --token-file <file>    act as the user of this token instead of the kubeconfig's user
-      --user <user>          revoke: id or name of the user, or the end of their UserKey's name
+      --user <user>          revoke, approve, refuse: id of the user, or the end of their UserKey's name; revoke: or name
+      --until <time>         approve: when it ends: 2027-01-31, 30d; default: as late as policies allow
       --all-users            revoke: the keys of all users of the server
       --leaked               revoke: keys with the value that is asked for, or read from standard input
       --fingerprint <fp>     revoke: keys with the value that an earlier search, or the audit log, gave this for
-      --reason <text>        revoke: for the record
+      --reason <text>        request, approve, refuse, revoke: for the record, and for each other
   -y, --yes                  delete, revoke: do not ask
   -o, --output table|json
       --timeout <seconds>    how long to wait for the operator (default 30)
       --operator-namespace   where MCP Keyring is installed (default mcp-keyring)
-      --context, --kubeconfig, --cluster, --user, --as, --as-group: as for kubectl (revoke has a --user of its own)
+      --context, --kubeconfig, --cluster, --user, --as, --as-group: as for kubectl (revoke, approve and refuse have
+      a --user of their own)
 
 A key is read from standard input or a prompt, never from the command line:
   kubectl mcpkeys set github < key.txt
@@ -108,6 +116,7 @@ const config = {
   leaked: { type: 'boolean', default: false },
   fingerprint: { type: 'string' },
   reason: { type: 'string' },
+  until: { type: 'string' },
   yes: { type: 'boolean', short: 'y', default: false },
   output: { type: 'string', short: 'o', default: 'table' },
   timeout: { type: 'string', default: '30' },
@@ -142,9 +151,11 @@ export function parseOptions(argv: readonly string[]): Options {
   };
 }
 
-/** `--user` of `revoke` is whose key it is. */
+const aboutOthers: ReadonlySet<string | undefined> = new Set(['revoke', 'approve', 'refuse']);
+
+/** `--user` of these is whose key it is. */
 function kubectlFlagsOf(values: Parsed['values'], command: string | undefined): readonly string[] {
-  const names = kubectlFlagNames.filter((name) => name !== 'user' || command !== 'revoke');
+  const names = kubectlFlagNames.filter((name) => name !== 'user' || !aboutOthers.has(command));
   return names.flatMap((name) => (values[name] === undefined ? [] : [`--${name}=${values[name]}`]));
 }
 
@@ -194,17 +205,19 @@ function commandOf(values: Parsed['values'], positionals: readonly string[]): Co
   if (values.version) return { name: 'version' };
   const [name, argument, ...rest] = positionals;
   if (name === undefined) return { name: 'help' };
-  if (name === 'list') {
-    if (argument !== undefined)
-      throw new CliError('Usage', `list takes no argument; for one server: kubectl mcpkeys status ${argument}`);
-    return { name };
-  }
+  if (name === 'list') return listCommandOf(argument);
   if (name === 'token') return tokenCommandOf(values, positionals.slice(1));
   if (name === 'revoke') return revokeCommandOf(values, positionals.slice(1));
+  if (isApprovalCommand(name)) return approvalCommandOf(name, values, positionals.slice(1));
   if (!takesArgument(name))
     throw new CliError('Usage', `unknown command ${name}`, ["run 'kubectl mcpkeys --help' for the commands"]);
   if (argument === undefined || rest.length > 0) throw tooManyOrFew(name, rest);
   return commandWithArgument(name, argument, values);
+}
+
+function listCommandOf(argument: string | undefined): Command {
+  if (argument === undefined) return { name: 'list' };
+  throw new CliError('Usage', `list takes no argument; for one server: kubectl mcpkeys status ${argument}`);
 }
 
 const revokeUsage = 'give: revoke <server>, with --user <user> or --all-users for keys of others, or revoke --leaked';

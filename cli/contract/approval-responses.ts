@@ -45,9 +45,12 @@ export type ApprovalAnswer =
       /** How many wait beyond those that are listed. */
       readonly more: number;
     }
-  | {
-      readonly operation: 'approval-grant' | 'approval-refuse';
-      readonly server: string;
-      readonly user: ApprovalUser;
-      readonly approval: ApprovalView;
-    };
+  | ApprovalDecided<'approval-grant'>
+  | ApprovalDecided<'approval-refuse'>;
+
+interface ApprovalDecided<Operation> {
+  readonly operation: Operation;
+  readonly server: string;
+  readonly user: ApprovalUser;
+  readonly approval: ApprovalView;
+}

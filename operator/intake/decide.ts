@@ -189,7 +189,6 @@ function decideAsk(target: ObservedServer, reason: string | undefined): OrderDec
   const { name } = target.server.metadata;
   const { headers, approval: rules, userKey } = target;
   if (headers.length === 0) return refuse(serverNeedsNoKey(name));
-  if (!takesOwnKeys(target.use)) return refuse(serverSharesKey(name));
   if (rules === undefined) return refuse(approvalRefusals.notNeeded(name));
   return userKey?.metadata.deletionTimestamp === undefined ? { kind: 'ask', target, rules, reason } : { kind: 'wait' };
 }
