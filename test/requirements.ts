@@ -69,6 +69,10 @@ export const requirements = {
   'shared-keys:agents': 'a shared key goes to no agent outside the namespace of its server',
   'shared-keys:own-secrets': "no server makes the operator send out one of the operator's own Secrets",
   'shared-keys:rejected': 'a shared key that the upstream refuses is marked on its server, and no key of a user',
+  'discovery-keys:lists-only':
+    'a key for discovery goes into the handshake and into lists of users without a key, never into a call',
+  'discovery-keys:own-sessions':
+    'a session that began with a key for discovery is not gone on with when its user has a key',
   'plans:standard': 'where the organization has shared keys only, no stored key of a user is used',
   'shared-keys:author-reads': 'nobody makes a server that sends out a Secret that they may not read themselves',
   'shared-keys:no-detour': 'nobody who may not read its Secret leads the key of a server elsewhere',

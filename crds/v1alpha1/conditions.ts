@@ -19,6 +19,8 @@ export const conditionTypes = {
   FormatsUsable: 'McpServer: every rule for values can be used; only there while one cannot.',
   SharedKeyUsable:
     'McpServer: the key of the organization can be put into requests; only there where the mode uses one.',
+  DiscoveryKeyUsable:
+    'McpServer: the key for discovery can be put into requests; only there where the server names one.',
   Complete: 'UserKeyRequest: the request is answered.',
 } as const;
 

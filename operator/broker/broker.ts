@@ -30,6 +30,7 @@ import type { ProbeCredentials } from '#operator/validation/probe-credential.ts'
 
 import { AuditIntake } from './audit-intake.ts';
 import { Denials } from './denials.ts';
+import { DiscoveryLeases } from './discovery-leases.ts';
 import { followSources } from './follow-sources.ts';
 import { LeaseService } from './lease-service.ts';
 import { type BrokerObserver, createBrokerObserver } from './metrics.ts';
@@ -197,6 +198,7 @@ export function createBroker(options: BrokerOptions): Broker {
     observer,
     receipts,
     shared: new SharedLeases({ sharedKeys, denials }),
+    discovery: new DiscoveryLeases({ sharedKeys, audit, observer, log, now, newId }),
     probes: new ProbeLeases({ credentials: options.probeCredentials, audit, denials, log, now, newId }),
     subjects,
     uses,

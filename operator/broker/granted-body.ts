@@ -1,6 +1,7 @@
-import type { LeaseResponse } from '#contract/lease.ts';
+import type { DiscoveryKey, LeaseResponse } from '#contract/lease.ts';
 import { SecretBytes } from '#operator/envelope/secret-bytes.ts';
 
+import type { KeylessResponse } from './lease-service.ts';
 import type { SplitTemplate } from './header-bytes.ts';
 import { jsonLength, writeJson } from './header-bytes.ts';
 
@@ -24,6 +25,30 @@ export interface GrantedBody extends Disposable {
 }
 
 export function encodeGranted(terms: GrantedTerms, headers: readonly HeaderToLease[]): GrantedBody {
+  const { prefix, suffix } = granted;
+  return encode(terms, headers, { prefix, suffix });
+}
+
+/** A refused lease with a key that only serves to learn what the server offers. */
+export function encodeDiscovery(
+  refused: KeylessResponse,
+  discovery: Omit<DiscoveryKey, 'headers'>,
+  headers: readonly HeaderToLease[],
+): GrantedBody {
+  const { leaseId, keyVersion } = discovery;
+  const about = JSON.stringify({ leaseId, keyVersion }).slice(0, -1);
+  const prefix = Buffer.from(`,"discovery":${about},"headers":[`);
+  return encode(refused, headers, { prefix, suffix: Buffer.from(']}}') });
+}
+
+interface Around {
+  readonly prefix: Buffer;
+  readonly suffix: Buffer;
+}
+
+const granted: Around = { prefix: Buffer.from(',"headers":['), suffix: Buffer.from(']}') };
+
+function encode(terms: object, headers: readonly HeaderToLease[], { prefix, suffix }: Around): GrantedBody {
   const open = Buffer.from(JSON.stringify(terms).slice(0, -1), 'utf8');
   const parts = headers.map((header, index) => encodeFrame(header, index));
   const lengthBytes = parts.reduce((sum, part) => sum + part.lengthBytes, prefix.byteLength + suffix.byteLength);
@@ -33,9 +58,6 @@ export function encodeGranted(terms: GrantedTerms, headers: readonly HeaderToLea
   copy(suffix, secret.bytes, at);
   return { open, secret, [Symbol.dispose]: () => secret[Symbol.dispose]() };
 }
-
-const prefix = Buffer.from(',"headers":[');
-const suffix = Buffer.from(']}');
 
 interface Part {
   readonly begin: Buffer;

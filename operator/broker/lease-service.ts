@@ -31,6 +31,7 @@ import type { SubjectRecorder } from '#operator/subjects/subject-recorder.ts';
 import type { Tenancy, TenancyIndex } from '#operator/tenancy/tenancy.ts';
 
 import type { Denials } from './denials.ts';
+import type { DiscoveryLeases } from './discovery-leases.ts';
 import { BrokerError } from './errors.ts';
 import type { GrantedBody, HeaderToLease } from './granted-body.ts';
 import { encodeGranted } from './granted-body.ts';
@@ -60,8 +61,8 @@ import type { UserGate } from './user-gate.ts';
 export type KeylessResponse = Exclude<LeaseResponse, { decision: 'granted' }>;
 
 export type LeaseAnswer =
-  /** Whoever sends it disposes it. */
-  | { readonly kind: 'granted'; readonly body: GrantedBody }
+  /** Whoever sends it disposes it. `missing`: with a key that only serves to learn what there is. */
+  | { readonly kind: 'granted'; readonly body: GrantedBody; readonly decision?: 'missing' }
   | { readonly kind: 'keyless'; readonly response: KeylessResponse };
 
 export interface LeaseServiceOptions {
@@ -71,6 +72,7 @@ export interface LeaseServiceOptions {
   readonly sources: Pick<BrokerSources, 'mcpServers' | 'userKeyPolicies' | 'userKeys'>;
   readonly keyStore: Pick<KeyStore, 'open' | 'subjectKeyOf' | 'userKeyNameOf'>;
   readonly shared: Pick<SharedLeases, 'decide'>;
+  readonly discovery: Pick<DiscoveryLeases, 'addTo'>;
   readonly audit: Pick<AuditLog, 'append'>;
   readonly denials: Pick<Denials, 'record'>;
   readonly observer: Pick<BrokerObserver, 'keyReleased'>;
@@ -162,7 +164,13 @@ export class LeaseService {
     return this.#decide({ pod, organization, server, policy, rules: alone, user, subjectKey, address });
   }
 
+  /** Who has no key yet may learn what the server offers, where its author has given a key for that. */
   async #decide(asked: Case): Promise<LeaseAnswer> {
+    const answer = await this.#decideKey(asked);
+    return await this.#options.discovery.addTo(answer, { ...asked, headers: asked.policy.headers });
+  }
+
+  async #decideKey(asked: Case): Promise<LeaseAnswer> {
     const { keyStore, sources } = this.#options;
     const { server, address, user } = asked;
     const use = keyUse(server, asked.organization.plan);

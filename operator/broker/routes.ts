@@ -92,7 +92,7 @@ async function serveLease(options: RoutesOptions, request: IncomingMessage, resp
 async function sendLease(response: ServerResponse, answer: LeaseAnswer, observer: BrokerObserver): Promise<void> {
   if (answer.kind === 'granted') {
     await sendGranted(response, answer.body);
-    observer.leaseAnswered('granted', '');
+    observer.leaseAnswered(answer.decision ?? 'granted', '');
     return;
   }
   const body = answer.response;

@@ -66,7 +66,7 @@ export class SharedLeases {
 
   async #open({ server, headers }: SharedAsked): ReturnType<SharedKeys['open']> {
     try {
-      return await this.#options.sharedKeys.open({ server, headers });
+      return await this.#options.sharedKeys.open({ server, headers }, 'shared');
     } catch (error) {
       if (error instanceof KubeError) throw new BrokerError('ERR_STORE_UNAVAILABLE', { cause: error });
       throw error;

@@ -169,8 +169,8 @@ interface Wanted {
 }
 
 function secretNamesOf({ spec }: McpServer): readonly string[] {
-  const { sharedKeySecretRef } = spec.authentication;
-  return [...new Set([sharedKeySecretRef?.name].filter((name) => name !== undefined))];
+  const { sharedKeySecretRef, discoveryKeySecretRef } = spec.authentication;
+  return [...new Set([sharedKeySecretRef?.name, discoveryKeySecretRef?.name].filter((name) => name !== undefined))];
 }
 
 function specMatters(change: Change<KubeObject>): boolean {

@@ -16,6 +16,9 @@ export type SharedOpening =
   /** Whoever gets it disposes the key. */
   { readonly kind: 'opened'; readonly key: OpenedKey } | { readonly kind: 'unusable'; readonly problem: KeyProblem };
 
+/** What the key is for: requests of users, or only to learn what a server offers. */
+export type KeyPurpose = 'shared' | 'discovery';
+
 /** The keys of organizations, out of the Secrets that servers name. */
 export class SharedKeys {
   readonly #secrets: Pick<ReferencedSecrets, 'stateOf' | 'open'>;
@@ -25,21 +28,21 @@ export class SharedKeys {
   }
 
   /** `undefined`: it can be used. */
-  problemOf(asked: ServerWithHeaders): KeyProblem | undefined {
-    const ref = refOf(asked.server);
+  problemOf(asked: ServerWithHeaders, purpose: KeyPurpose): KeyProblem | undefined {
+    const ref = refOf(asked.server, purpose);
     return ref === undefined ? { kind: 'notFound' } : this.#problemOf(asked, ref);
   }
 
-  /** `undefined`: nothing is known of it. */
+  /** Of the key for requests of users; `undefined`: nothing is known of it. */
   versionOf(server: McpServer): number | undefined {
-    const ref = refOf(server);
+    const ref = refOf(server, 'shared');
     const state = ref === undefined ? undefined : this.#secrets.stateOf(ref);
     return state?.kind === 'found' ? state.version : undefined;
   }
 
   /** @throws KubeError when nobody can say what is in the Secret */
-  async open(asked: ServerWithHeaders): Promise<SharedOpening> {
-    const ref = refOf(asked.server);
+  async open(asked: ServerWithHeaders, purpose: KeyPurpose): Promise<SharedOpening> {
+    const ref = refOf(asked.server, purpose);
     if (ref === undefined) return { kind: 'unusable', problem: { kind: 'notFound' } };
     const key = await this.#secrets.open(ref);
     const problem = this.#problemOf(asked, ref) ?? (key === undefined ? { kind: 'unknown' as const } : undefined);
@@ -53,7 +56,8 @@ export class SharedKeys {
   }
 }
 
-function refOf({ metadata, spec }: McpServer): SecretRef | undefined {
-  const { sharedKeySecretRef } = spec.authentication;
-  return sharedKeySecretRef && { namespace: metadata.namespace ?? '', name: sharedKeySecretRef.name };
+function refOf({ metadata, spec }: McpServer, purpose: KeyPurpose): SecretRef | undefined {
+  const { sharedKeySecretRef, discoveryKeySecretRef } = spec.authentication;
+  const ref = purpose === 'shared' ? sharedKeySecretRef : discoveryKeySecretRef;
+  return ref && { namespace: metadata.namespace ?? '', name: ref.name };
 }

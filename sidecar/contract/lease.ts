@@ -47,6 +47,13 @@ export interface UserRules {
 /** Whose key it is: the user's own, the organization's for everybody, or one that only serves to learn what a server offers. */
 export type KeySource = 'user' | 'shared' | 'discovery';
 
+/** A key that is put into the handshake and into lists alone, never into a call. */
+export interface DiscoveryKey {
+  readonly leaseId: string;
+  readonly keyVersion: number;
+  readonly headers: readonly LeasedHeader[];
+}
+
 /**
  * Durations, not instants: the two clocks need not agree. `subjectKey` is the opaque id that invalidations name.
  * `credentialMs`: how long the credential still lasts, longer than the lease; absent: its end is not known.
@@ -81,6 +88,8 @@ export type LeaseResponse =
       readonly message: string;
       /** It is about the key of the organization, and no key of the user's own would help. Absent: about the user's own. */
       readonly keySource?: 'shared';
+      /** Only of `missing`. */
+      readonly discovery?: DiscoveryKey;
       readonly ttlMs: number;
       readonly credentialMs?: number;
       readonly userRules?: UserRules;

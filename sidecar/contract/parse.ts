@@ -17,7 +17,15 @@ import {
 } from './fields.ts';
 import { headerValueBytesMax, isReservedHeaderName } from './headers.ts';
 import { parseKeyPage, parseSecret } from './key-page.ts';
-import type { DenyReason, HeaderHint, LeasedHeader, LeaseResponse, UnauthenticatedReason, UserRules } from './lease.ts';
+import type {
+  DenyReason,
+  DiscoveryKey,
+  HeaderHint,
+  LeasedHeader,
+  LeaseResponse,
+  UnauthenticatedReason,
+  UserRules,
+} from './lease.ts';
 import { headersMax, leaseTtlMsMax, receiptCharsMax } from './lease.ts';
 import { parseServerRef, parseSubject } from './parse-common.ts';
 import { parseLimitRules } from './parse-quota.ts';
@@ -98,6 +106,7 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
         hints: readList(body['hints'], 'hints', { itemsMax: headersMax, item: parseHint }),
         message: readText(body['message'], 'message', sentence),
         keySource: parseKeySource(body),
+        discovery: ifPresent(body['discovery'], parseDiscovery),
         ttlMs: readInteger(body['ttlMs'], 'ttlMs', ttl),
         credentialMs: parseCredentialMs(body),
         userRules: parseUserRules(body),
@@ -122,9 +131,7 @@ export function parseLeaseResponse(value: unknown): LeaseResponse {
 const versions = { min: 0, max: Number.MAX_SAFE_INTEGER };
 
 function parseGranted(body: JsonObject): LeaseResponse {
-  const headers = readList(body['headers'], 'headers', { itemsMax: headersMax, item: parseLeasedHeader });
-  const names = new Set(headers.map((header) => header.name.toLowerCase()));
-  if (names.size !== headers.length) throw new ContractError('headers', 'each name once');
+  const headers = parseHeaders(body);
   return present({
     decision: 'granted' as const,
     leaseId: readText(body['leaseId'], 'leaseId', opaqueId),
@@ -140,6 +147,22 @@ function parseGranted(body: JsonObject): LeaseResponse {
     receipt: ifPresent(body['receipt'], (found) => readText(found, 'receipt', { charsMax: receiptCharsMax })),
     probe: body['probe'] === true ? (true as const) : undefined,
   });
+}
+
+function parseHeaders(body: JsonObject): readonly LeasedHeader[] {
+  const headers = readList(body['headers'], 'headers', { itemsMax: headersMax, item: parseLeasedHeader });
+  const names = new Set(headers.map((header) => header.name.toLowerCase()));
+  if (names.size !== headers.length) throw new ContractError('headers', 'each name once');
+  return headers;
+}
+
+function parseDiscovery(value: unknown): DiscoveryKey {
+  const key = readObject(value, 'discovery');
+  return {
+    leaseId: readText(key['leaseId'], 'discovery.leaseId', opaqueId),
+    keyVersion: readInteger(key['keyVersion'], 'discovery.keyVersion', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    headers: parseHeaders(key),
+  };
 }
 
 function parseKeySource({ keySource }: JsonObject): 'shared' | undefined {

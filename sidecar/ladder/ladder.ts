@@ -19,9 +19,9 @@ import { ProxyError } from '../proxy/errors.ts';
 import type {
   BoundToSession,
   ClassifiedRequest,
+  GrantedKey,
   HeaderHintText,
   KeyAbsence,
-  Permission,
   ProxyResponse,
 } from '../proxy/exchange.ts';
 import {
@@ -96,7 +96,8 @@ export class Ladder {
   }
 
   /** The key that was sent is of no use. */
-  rejection(permission: Extract<Permission, { decision: 'granted' }>): KeyAbsence {
+  rejection(permission: GrantedKey): KeyAbsence {
+    if (permission.otherwise !== undefined) return permission.otherwise;
     if (permission.keySource === 'shared') return sharedRejection(permission.subjectKey);
     const sent = new Set(permission.headers.map((header) => header.name.toLowerCase()));
     const hints = (this.#parts.policy()?.headers ?? [])

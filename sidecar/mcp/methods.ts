@@ -3,6 +3,8 @@
 interface MethodFacts {
   /** Goes on without the user's key when there is none: handshake, discovery and lists must not depend on it. */
   readonly keyless?: true;
+  /** Tells what a server offers, and does nothing for a user: may carry a key that is for that alone. */
+  readonly discovers?: true;
   /** Changes nothing, or the same when it is done twice: may be sent again when nobody knows whether it arrived. */
   readonly repeatable?: true;
   /** The parameter that the `Mcp-Name` header repeats (revision 2026-07-28, Streamable HTTP). */
@@ -14,15 +16,15 @@ interface MethodFacts {
 export type NameParameter = 'name' | 'uri' | 'taskId';
 
 const methods = {
-  initialize: { keyless: true, repeatable: true },
-  ping: { keyless: true, repeatable: true },
-  'server/discover': { keyless: true, repeatable: true },
-  'tools/list': { keyless: true, repeatable: true },
+  initialize: { keyless: true, discovers: true, repeatable: true },
+  ping: { keyless: true, discovers: true, repeatable: true },
+  'server/discover': { keyless: true, discovers: true, repeatable: true },
+  'tools/list': { keyless: true, discovers: true, repeatable: true },
   'tools/call': { nameParameter: 'name' },
-  'prompts/list': { keyless: true, repeatable: true },
+  'prompts/list': { keyless: true, discovers: true, repeatable: true },
   'prompts/get': { nameParameter: 'name', repeatable: true },
-  'resources/list': { keyless: true, repeatable: true },
-  'resources/templates/list': { keyless: true, repeatable: true },
+  'resources/list': { keyless: true, discovers: true, repeatable: true },
+  'resources/templates/list': { keyless: true, discovers: true, repeatable: true },
   'resources/read': { nameParameter: 'uri', repeatable: true },
   'resources/subscribe': { nameParameter: 'uri', repeatable: true, legacy: true },
   'resources/unsubscribe': { nameParameter: 'uri', repeatable: true, legacy: true },
@@ -34,7 +36,7 @@ const methods = {
   'tasks/result': { nameParameter: 'taskId', repeatable: true, legacy: true },
   'tasks/update': { nameParameter: 'taskId' },
   'tasks/cancel': { nameParameter: 'taskId' },
-  'notifications/initialized': { keyless: true },
+  'notifications/initialized': { keyless: true, discovers: true },
   'notifications/cancelled': { keyless: true },
   'notifications/progress': { keyless: true },
   'notifications/roots/list_changed': { keyless: true },
@@ -55,6 +57,11 @@ export const discovery = 'server/discover';
 /** Whether a request goes on without the user's key when there is none. */
 export function isKeyless(method: string): boolean {
   return facts.get(method)?.keyless === true;
+}
+
+/** Whether a message is one of the handshake, or asks for a list of what the server offers. */
+export function isDiscovery(method: string): boolean {
+  return facts.get(method)?.discovers === true;
 }
 
 /** Whether a request may be sent a second time when the first was lost without an answer. A method nobody knows may do anything. */

@@ -1,5 +1,5 @@
 import type { HttpMethod, RequestDecision } from '../contract/audit.ts';
-import type { KeySource, LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
+import type { DiscoveryKey, KeySource, LeaseResponse, Subject, UserRules } from '../contract/lease.ts';
 import type { Message } from '../mcp/message.ts';
 import type { Fields } from '../http1/fields.ts';
 import type { LeavingSignal } from '../http1/leaving.ts';
@@ -35,7 +35,14 @@ export interface BodySource {
 }
 
 /** Decisions that let a request go on; the others end in an error. */
-export type Permission = Extract<LeaseResponse, { decision: 'granted' }> | KeyAbsence;
+export type Permission = GrantedKey | KeyAbsence;
+
+export type GrantedKey = Omit<Extract<LeaseResponse, { decision: 'granted' }>, 'keySource'> & {
+  /** Absent: the user's own. */
+  readonly keySource?: Exclude<KeySource, 'user'>;
+  /** What there would be without the key for discovery. */
+  readonly otherwise?: KeyAbsence;
+};
 
 /** The user is known, and there is no key to attach. */
 export interface KeyAbsence {
@@ -46,6 +53,8 @@ export interface KeyAbsence {
   readonly message: string;
   /** It is about the key that all users share, and none of their own would help. */
   readonly keySource?: 'shared';
+  /** Not for calls. */
+  readonly discovery?: DiscoveryKey;
 }
 
 export interface HeaderHintText {
@@ -103,6 +112,8 @@ export interface RequestRecord {
   leaseId: string | undefined;
   keyVersion: number | undefined;
   keySource: KeySource | undefined;
+  /** The user has no key, and learns with that of the organization what there is. */
+  isDiscovering: boolean;
   message: Message | undefined;
   sessionIdHash: string | undefined;
   /** The header of the client; what the message says of it comes first. */

@@ -1,7 +1,7 @@
 import type { RequestId } from '../mcp/message.ts';
 import type { ServerMessage } from '../mcp/answer-scanner.ts';
 import type { RequestRecord } from './exchange.ts';
-import { type Session, userOf } from './sessions.ts';
+import { type Session, ownerOf } from './sessions.ts';
 
 /** Path with its query, as the server names it: where the messages of one client go. */
 export type MessageTarget = string;
@@ -22,7 +22,7 @@ export class MessageStream {
   target: MessageTarget | undefined;
 
   constructor(record: RequestRecord, deliver: (event: Uint8Array) => boolean) {
-    this.owner = userOf(record.subject);
+    this.owner = ownerOf(record);
     this.session = { owner: this.owner, elicitsUrl: false };
     this.#deliver = deliver;
   }

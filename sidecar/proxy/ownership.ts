@@ -2,7 +2,7 @@ import type { ServerRef } from '../contract/lease.ts';
 import type { RequestId } from '../mcp/message.ts';
 import type { RequestRecord } from './exchange.ts';
 import { type Owned, type OwnedBounds, OwnedEntries } from './owned-entries.ts';
-import { hashOf, type Session, userOf } from './sessions.ts';
+import { hashOf, type Session, ownerOf } from './sessions.ts';
 
 export const sessionBounds: OwnedBounds = { perUserMax: 1_024, allMax: 16_384 };
 const taskBounds: OwnedBounds = { perUserMax: 1_024, allMax: 16_384 };
@@ -54,34 +54,34 @@ export class Ownership {
   /** The server has asked the client something on a stream of this request. */
   ask(record: RequestRecord, id: RequestId): void {
     if (typeof id === 'string' && id.length > askedIdCharsMax) return;
-    const owner = userOf(record.subject);
+    const owner = ownerOf(record);
     this.#all.asked.set(this.#questionOf(record, owner, id), { owner });
   }
 
   isAsked(record: RequestRecord, id: RequestId): boolean {
     if (this.#all.sees === 'part') return true;
-    return this.#all.asked.get(this.#questionOf(record, userOf(record.subject), id)) !== undefined;
+    return this.#all.asked.get(this.#questionOf(record, ownerOf(record), id)) !== undefined;
   }
 
   /** A question is answered once. */
   answer(record: RequestRecord, id: RequestId): void {
-    this.#all.asked.delete(this.#questionOf(record, userOf(record.subject), id));
+    this.#all.asked.delete(this.#questionOf(record, ownerOf(record), id));
   }
 
   /** Whether what is told of a task may be for this user: it is theirs, or nobody knows whose. */
   mayUseTask(record: RequestRecord, taskId: string): boolean {
     const task = this.#all.tasks.get(this.#server + hashOf(taskId));
-    return task === undefined || task.owner === userOf(record.subject);
+    return task === undefined || task.owner === ownerOf(record);
   }
 
   /** Whether the task is known, and this user's. */
   ownsTask(record: RequestRecord, taskId: string): boolean {
-    return this.#all.tasks.get(this.#server + hashOf(taskId))?.owner === userOf(record.subject);
+    return this.#all.tasks.get(this.#server + hashOf(taskId))?.owner === ownerOf(record);
   }
 
   /** The server has begun the task for this request, whoever had one of that id before. */
   beginTask(record: RequestRecord, taskId: string): void {
-    this.#all.tasks.set(this.#server + hashOf(taskId), { owner: userOf(record.subject) });
+    this.#all.tasks.set(this.#server + hashOf(taskId), { owner: ownerOf(record) });
   }
 
   /** Puts off that it is forgotten. */

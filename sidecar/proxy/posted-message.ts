@@ -4,7 +4,7 @@ import { initialize } from '../mcp/methods.ts';
 import { ProxyError } from './errors.ts';
 import type { BoundToSession, ClassifiedRequest, Handler, ProxyResponse } from './exchange.ts';
 import type { MessageStream } from './message-streams.ts';
-import { hashOf, userOf } from './sessions.ts';
+import { hashOf, ownerOf } from './sessions.ts';
 
 export interface PostedMessage {
   readonly request: ClassifiedRequest;
@@ -23,7 +23,7 @@ export interface PostedMessage {
  */
 export function postMessage({ request, stream, inner, opensUrls, rescue }: PostedMessage): Promise<ProxyResponse> {
   const { record } = request;
-  if (stream?.target === undefined || stream.owner !== userOf(record.subject)) {
+  if (stream?.target === undefined || stream.owner !== ownerOf(record)) {
     throw new ProxyError('SessionNotFound', 'Session not found');
   }
   record.sessionIdHash = hashOf(stream.target);

@@ -19,6 +19,7 @@ export function newRecord(method: string, clock: { readonly startedMs: number; r
     leaseId: undefined,
     keyVersion: undefined,
     keySource: undefined,
+    isDiscovering: false,
     message: undefined,
     sessionIdHash: undefined,
     traceparent: undefined,

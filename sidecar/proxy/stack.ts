@@ -34,6 +34,7 @@ import { serveMetadata } from './layers/serve-metadata.ts';
 import { settle } from './layers/settle.ts';
 import { sharePlaces } from './layers/share-places.ts';
 import { strip } from './layers/strip.ts';
+import { useDiscoveryKey } from './layers/use-discovery-key.ts';
 import { watchAnswer } from './layers/watch-answer.ts';
 import { MessageStreams } from './message-streams.ts';
 import { type Belongings, Ownership } from './ownership.ts';
@@ -154,6 +155,8 @@ export function toServer(parts: ServerParts): Handler<IncomingRequest> {
       .push(authorizeTool(tools))
       // Last of what may refuse: only what goes on is counted. Before strip, as nothing is sent when it refuses.
       .push(limit({ limits, limiter: parts.limiter, observer: parts.limited, now: () => new Date() }))
+      // After all that may refuse, and before anything that looks at the key that is sent.
+      .push(useDiscoveryKey())
       // From here on there are headers for the upstream, without anything that a key or a credential could be in.
       .push(strip(parts.policy))
       // Before attach: a client that names the key's header in Connection must not take the key away.

@@ -5,6 +5,7 @@ import { AccessTokenIndex } from '#operator/access-tokens/token-index.ts';
 import { TokenUses } from '#operator/access-tokens/token-uses.ts';
 import { AuditIntake } from '#operator/broker/audit-intake.ts';
 import { Denials } from '#operator/broker/denials.ts';
+import { DiscoveryLeases } from '#operator/broker/discovery-leases.ts';
 import type { LeaseAnswer } from '#operator/broker/lease-service.ts';
 import { LeaseService } from '#operator/broker/lease-service.ts';
 import { ProbeLeases } from '#operator/broker/probe-lease.ts';
@@ -36,6 +37,8 @@ export function servicesOf(world: BrokerWorld) {
   const userGate = new UserGate({ users: world.users, monotonicMs });
   const receipts = new Receipts({ key: world.options.receiptKey, now });
   const uses = new TokenUses({ client: world.options.client, audit, log, now });
+  const sharedKeys = new SharedKeys(world.referencedSecrets);
+  const releases = { keyReleased: (source: string) => void released.push(source) };
   const leases = new LeaseService({
     podGate,
     userGate,
@@ -44,9 +47,10 @@ export function servicesOf(world: BrokerWorld) {
     keyStore,
     audit,
     denials,
-    observer: { keyReleased: (source) => released.push(source) },
+    observer: releases,
     receipts,
-    shared: new SharedLeases({ sharedKeys: new SharedKeys(world.referencedSecrets), denials }),
+    shared: new SharedLeases({ sharedKeys, denials }),
+    discovery: new DiscoveryLeases({ sharedKeys, audit, observer: releases, log, now, newId }),
     probes: new ProbeLeases({ credentials: world.options.probeCredentials, audit, denials, log, now, newId }),
     uses: new UseRecorder({ client: world.options.client, log, now, monotonicMs }),
     subjects: new SubjectRecorder({ client: world.options.client, log, now, monotonicMs }),

@@ -132,7 +132,7 @@ export interface McpServerAuthentication {
   readonly probeOrigins?: readonly McpServerProbeOrigin[];
   /** Secret in the same namespace with the key of the organization, one entry a header, by its name. It has to carry the annotation mcpkeyring.io/for-server with the name of this server, and its author gives the operator the right to read it; the condition SharedKeyUsable says how. */
   readonly sharedKeySecretRef?: McpServerSharedKeySecretRef;
-  /** Secret in the same namespace with a key for listing tools before the user has one. */
+  /** Secret as in sharedKeySecretRef, with a key that lets users who have none yet learn what the server offers: it goes into the handshake and into lists, never into a call. Best one with no other rights. */
   readonly discoveryKeySecretRef?: McpServerDiscoveryKeySecretRef;
 }
 

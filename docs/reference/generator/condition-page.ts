@@ -17,7 +17,7 @@ const kinds = `
 | kind | conditions it has |
 |---|---|
 | Organization | \`Ready\`, \`IssuersReachable\`, \`NamespacesConflict\`, \`KeyProtection\`; \`Reconciling\` or \`Stalled\` while true |
-| McpServer | \`Ready\`, \`SidecarsCurrent\`, \`PolicyBound\`; \`SharedKeyUsable\` where the mode uses one; \`Reconciling\` or \`Stalled\` while true |
+| McpServer | \`Ready\`, \`SidecarsCurrent\`, \`PolicyBound\`; \`SharedKeyUsable\` where the mode uses one; \`DiscoveryKeyUsable\` where one is named; \`Reconciling\` or \`Stalled\` while true |
 | UserKeyPolicy | \`Ready\`; \`Reconciling\` or \`Stalled\` while true |
 | UserKey | \`Ready\`; \`Stalled\` while true |
 | UserKeyRequest | \`Complete\` |

@@ -23,7 +23,6 @@ export const support: Readonly<Record<string, Readonly<Record<string, Support>>>
   },
   McpServer: {
     'spec.authentication.headers[].reveal': only('None'),
-    'spec.authentication.discoveryKeySecretRef': refused,
   },
   UserKeyPolicy: {
     'spec.approval': refused,

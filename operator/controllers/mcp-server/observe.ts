@@ -38,6 +38,8 @@ export interface ObservedServer {
   readonly keyUse: KeyUse | undefined;
   /** Only where requests may carry the key of the organization. */
   readonly sharedKey: ObservedSharedKey | undefined;
+  /** Only where the server names one. */
+  readonly discoveryKey: Pick<ObservedSharedKey, 'secret' | 'problem'> | undefined;
   /** The certificates that `upstream.remote.caBundleRef` names; undefined: it names none, or they are not there. */
   readonly caBundle: string | undefined;
 }
@@ -85,6 +87,7 @@ export function observeServer(from: ServerObserver, key: RequestKey): ObservedSe
     policies,
     keyUse: use,
     sharedKey: observeSharedKey(from, { object, use, policies }),
+    discoveryKey: observeDiscoveryKey(from, { object, use, policies }),
     keys: from.keyCounts.of({ namespace, name }),
     pods: sources.pods.store
       .listNamespace(namespace)
@@ -110,11 +113,19 @@ function observeSharedKey(
 ): ObservedSharedKey | undefined {
   const secret = object.spec.authentication.sharedKeySecretRef?.name;
   if (secret === undefined || (use !== 'shared' && use !== 'ownOrShared')) return undefined;
-  const problem = sharedKeys.problemOf({
-    server: object,
-    headers: effectiveHeaders(bind(object, policies, { kind: 'everyUser' })),
-  });
+  const headers = effectiveHeaders(bind(object, policies, { kind: 'everyUser' }));
+  const problem = sharedKeys.problemOf({ server: object, headers }, 'shared');
   return { secret, problem, version: sharedKeys.versionOf(object) };
+}
+
+function observeDiscoveryKey(
+  { sharedKeys }: ServerObserver,
+  { object, use, policies }: { object: McpServer; use: KeyUse | undefined; policies: readonly UserKeyPolicy[] },
+): Pick<ObservedSharedKey, 'secret' | 'problem'> | undefined {
+  const secret = object.spec.authentication.discoveryKeySecretRef?.name;
+  if (secret === undefined || use === undefined) return undefined;
+  const headers = effectiveHeaders(bind(object, policies, { kind: 'everyUser' }));
+  return { secret, problem: sharedKeys.problemOf({ server: object, headers }, 'discovery') };
 }
 
 function observeGateway({ sources, operatorNamespace, gatewayUrl }: ServerObserver): ObservedGateway | undefined {

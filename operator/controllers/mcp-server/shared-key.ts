@@ -11,18 +11,33 @@ export function sharedKeyUsable(observed: ObservedServer): readonly KeyringCondi
   const { sharedKey, object } = observed;
   if (sharedKey === undefined) return [];
   const { name, namespace = '' } = object.metadata;
-  const place = { server: name, namespace, secret: sharedKey.secret, operatorNamespace: observed.operatorNamespace };
+  const { operatorNamespace } = observed;
+  const type = 'SharedKeyUsable';
+  const place = { type, server: name, namespace, secret: sharedKey.secret, operatorNamespace } as const;
   if (sharedKey.problem !== undefined) return [conditionOf(sharedKey.problem, place)];
   const rejected = object.status?.sharedKey?.rejected?.version;
   if (rejected !== undefined && rejected === sharedKey.version) {
     const message = `The upstream answers 401 to the key in Secret ${sharedKey.secret}; put a new one there`;
-    return [unusable('SharedKeyRejected', message)];
+    return [{ type, status: 'False', reason: 'SharedKeyRejected', message }];
   }
   const message = `Secret ${sharedKey.secret} is in use`;
-  return [{ type: 'SharedKeyUsable', status: 'True', reason: 'SecretUsable', message }];
+  return [{ type, status: 'True', reason: 'SecretUsable', message }];
+}
+
+/** The same for the key that users without one learn with what there is. */
+export function discoveryKeyUsable(observed: ObservedServer): readonly KeyringCondition[] {
+  const { discoveryKey, object, operatorNamespace } = observed;
+  if (discoveryKey === undefined) return [];
+  const { name, namespace = '' } = object.metadata;
+  const { secret, problem } = discoveryKey;
+  const type = 'DiscoveryKeyUsable';
+  if (problem !== undefined)
+    return [conditionOf(problem, { type, server: name, namespace, secret, operatorNamespace })];
+  return [{ type, status: 'True', reason: 'SecretUsable', message: `Secret ${secret} is in use` }];
 }
 
 interface Place {
+  readonly type: 'SharedKeyUsable' | 'DiscoveryKeyUsable';
   readonly server: string;
   readonly namespace: string;
   readonly secret: string;
@@ -30,11 +45,17 @@ interface Place {
 }
 
 function conditionOf(problem: KeyProblem, place: Place): KeyringCondition {
-  const { secret, namespace, server } = place;
+  const { type, secret, namespace, server } = place;
+  const unusable = (reason: KeyringCondition['reason'], message: string): KeyringCondition => ({
+    type,
+    status: 'False',
+    reason,
+    message,
+  });
   switch (problem.kind) {
     case 'unknown':
       return {
-        type: 'SharedKeyUsable',
+        type,
         status: 'Unknown',
         reason: 'SecretNotRead',
         message: `Secret ${secret} was not read yet`,
@@ -76,14 +97,10 @@ function conditionOf(problem: KeyProblem, place: Place): KeyringCondition {
 }
 
 /** The API server lets nobody give a right that they do not have. */
-function grantOf({ secret, namespace, server, operatorNamespace }: Place): string {
-  const role = `mcp-keyring-key-${server}`;
+function grantOf({ type, secret, namespace, server, operatorNamespace }: Place): string {
+  const role = `mcp-keyring-${type === 'SharedKeyUsable' ? 'key' : 'discovery'}-${server}`;
   return [
     `kubectl create role ${role} -n ${namespace} --verb=get,list,watch --resource=secrets --resource-name=${secret}`,
     `kubectl create rolebinding ${role} -n ${namespace} --role=${role} --serviceaccount=${operatorNamespace}:mcp-keyring-operator`,
   ].join(' && ');
-}
-
-function unusable(reason: KeyringCondition['reason'], message: string): KeyringCondition {
-  return { type: 'SharedKeyUsable', status: 'False', reason, message };
 }

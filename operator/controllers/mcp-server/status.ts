@@ -7,7 +7,7 @@ import type { ServerFinding, Upstream } from './decide.ts';
 import { formatsUsable } from './formats.ts';
 import type { ObservedServer } from './observe.ts';
 import { urlOf } from './resources.ts';
-import { sharedKeyUsable } from './shared-key.ts';
+import { discoveryKeyUsable, sharedKeyUsable } from './shared-key.ts';
 import type { SidecarCensus } from './sidecars.ts';
 
 export interface ServerOutcome {
@@ -25,6 +25,7 @@ export function serverStatus(observed: ObservedServer, outcome: ServerOutcome): 
   const conditions = [
     ...keylessReadiness(observed, shared, readiness(observed, finding)),
     ...shared,
+    ...discoveryKeyUsable(observed),
     sidecarsCurrent(observed, census),
     policyBound(observed),
     ...formatsUsable(object),

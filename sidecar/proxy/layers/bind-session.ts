@@ -9,7 +9,7 @@ import type { MessageStream, MessageStreams } from '../message-streams.ts';
 import type { Ownership } from '../ownership.ts';
 import { postMessage } from '../posted-message.ts';
 import { SessionTimes } from '../session-times.ts';
-import { hashOf, userOf } from '../sessions.ts';
+import { hashOf, ownerOf } from '../sessions.ts';
 import { sessionHeader } from './mark-session.ts';
 
 /** MCP, Streamable HTTP: visible ASCII. Anything else, like two ids in a list, could be read as another id than it is judged as. */
@@ -87,7 +87,7 @@ function ownSession(
   { record }: ClassifiedRequest,
   shown: string,
 ): { readonly user: string; readonly key: string; readonly session: BoundToSession['session'] } {
-  const user = userOf(record.subject);
+  const user = ownerOf(record);
   const key = hashOf(shown);
   record.sessionIdHash = key;
   const session = ownership.session(key);
@@ -100,7 +100,7 @@ function ownSession(
 async function beginSession(step: Step): Promise<ProxyResponse> {
   const response = await passOn(step, none);
   const { request, opensUrls } = step;
-  const user = userOf(request.record.subject);
+  const user = ownerOf(request.record);
   bindBegun(step, { request, response, user, elicitsUrl: opensUrls(request) });
   return response;
 }

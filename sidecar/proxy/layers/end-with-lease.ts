@@ -32,7 +32,7 @@ function endable(source: Chunks, request: OutgoingRequest, streams: StreamLeases
         peer,
         user: userOf(record.subject),
         subjectKey: permission.subjectKey,
-        hasKey: permission.decision === 'granted',
+        hasKey: permission.decision === 'granted' && permission.keySource !== 'discovery',
         keyVersion: record.keySource === 'user' ? record.keyVersion : undefined,
       },
       {

@@ -121,6 +121,7 @@ function remember(record: RequestRecord, lease: LeaseResponse): void {
     record.subject = lease.subject;
     record.userRules = lease.userRules;
   }
+  record.isDiscovering = lease.decision === 'missing' && lease.discovery !== undefined;
   if (lease.decision !== 'granted') return;
   record.leaseId = lease.leaseId;
   record.keyVersion = lease.keyVersion;

@@ -6,7 +6,7 @@ import { ProxyError } from '../errors.ts';
 import type { ClassifiedRequest, Layer, ProxyResponse } from '../exchange.ts';
 import type { Ownership } from '../ownership.ts';
 import { SessionMarks } from '../session-marks.ts';
-import { hashOf, userOf } from '../sessions.ts';
+import { hashOf, ownerOf } from '../sessions.ts';
 import type { OpensUrls } from './bind-session.ts';
 
 export const sessionHeader = 'mcp-session-id';
@@ -29,7 +29,7 @@ export function markSession(options: MarkSessionOptions): Layer<ClassifiedReques
     function markSessionOfUser(request) {
       const marks = marksOf();
       if (marks === undefined) return inner(request);
-      const user = userOf(request.record.subject);
+      const user = ownerOf(request.record);
       const shown = request.headers.get(sessionHeader);
       if (shown !== null) return useMarked({ marks, user, request, options }, { shown, inner });
       return inner(request).then((response) => marked(response, { marks, user, request, options }));

@@ -3,11 +3,11 @@ import type { Ladder } from '../../ladder/ladder.ts';
 import { goesWithoutKey } from '../../ladder/rungs.ts';
 import type { SentKey } from '../../outcomes/outcome-reporter.ts';
 import {
+  type GrantedKey,
   type Handler,
   isChunks,
   type Layer,
   type OutgoingRequest,
-  type Permission,
   type ProxyResponse,
 } from '../exchange.ts';
 
@@ -52,15 +52,20 @@ function answerRefusal(response: ProxyResponse, refused: Refused): ProxyResponse
   if (permission.decision === 'granted' && !hasKey(permission)) return withoutChallenge(response);
   discard(response);
   if (permission.decision !== 'granted') return ladder.answer(request, permission);
-  outcomes.rejected(permission);
+  const sent = sentKey(permission);
+  if (sent !== undefined) outcomes.rejected(sent);
   if (goesWithoutKey(request.message)) return sendWithoutKey(permission, refused);
   return ladder.answer(request, ladder.rejection(permission), { refusedVersion: permission.keyVersion });
 }
 
-type Granted = Extract<Permission, { decision: 'granted' }>;
+/** What is told of it; nothing of a key for discovery, which is nobody's. */
+function sentKey({ keySource, ...key }: GrantedKey): SentKey | undefined {
+  if (keySource === 'discovery') return undefined;
+  return keySource === undefined ? key : { ...key, keySource };
+}
 
 /** As if there were none, so that a client with a refused key can still connect, and be asked for another. A 401 did nothing yet. */
-async function sendWithoutKey(permission: Granted, { ladder, request, inner }: Refused): Promise<ProxyResponse> {
+async function sendWithoutKey(permission: GrantedKey, { ladder, request, inner }: Refused): Promise<ProxyResponse> {
   const absence = ladder.rejection(permission);
   for (const { name } of permission.headers) request.outgoing.delete(name);
   const response = await inner({ ...request, permission: absence });
@@ -69,7 +74,7 @@ async function sendWithoutKey(permission: Granted, { ladder, request, inner }: R
   return ladder.answer(request, absence, { refusedVersion: permission.keyVersion });
 }
 
-function hasKey({ headers, keyVersion }: Granted): boolean {
+function hasKey({ headers, keyVersion }: GrantedKey): boolean {
   return headers.length > 0 && keyVersion > 0;
 }
 
@@ -87,13 +92,15 @@ function discard({ body }: ProxyResponse): void {
 function noteEnd({ headers }: ProxyResponse, outcomes: Outcomes, { permission }: OutgoingRequest): void {
   if (permission.decision !== 'granted' || !hasKey(permission) || permission.probe === true) return;
   // The broker keeps a record of the keys of users only.
-  if (permission.keySource === 'shared') return;
+  if (permission.keySource !== undefined) return;
   const endsAt = expiryIn(headers);
-  if (endsAt !== undefined) outcomes.ends(permission, endsAt);
+  const sent = sentKey(permission);
+  if (endsAt !== undefined && sent !== undefined) outcomes.ends(sent, endsAt);
 }
 
 /** Lists and the handshake are often answered to anybody, so they prove nothing. */
 function noteAcceptance(outcomes: Outcomes, { permission, message }: OutgoingRequest): void {
   if (permission.decision !== 'granted' || !hasKey(permission) || permission.probe === true) return;
-  if (!goesWithoutKey(message)) outcomes.accepted(permission);
+  const sent = goesWithoutKey(message) ? undefined : sentKey(permission);
+  if (sent !== undefined) outcomes.accepted(sent);
 }

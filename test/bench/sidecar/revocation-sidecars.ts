@@ -46,7 +46,13 @@ function sidecarOf(index: number): Sidecar {
   const followed = followServer({ server: { namespace: 'team-a', name: 'github' }, broker, nowMs, reporting });
   const streams = new StreamLeases({ leases: followed.leases, nowMs });
   followed.start();
-  const lease = () => followed.leases.lease(credential).catch(() => undefined);
+  const lease = async () => {
+    try {
+      return await followed.leases.lease(credential);
+    } catch {
+      return undefined;
+    }
+  };
   return {
     name,
     isWatched: false,

@@ -173,7 +173,6 @@ describe('an AccessToken', () => {
 });
 
 const oidc = { name: 'login', type: 'OIDC', issuerURL: 'https://login.example.com', audiences: ['mcp'] };
-const secretRef = { name: 'shared' };
 
 const kinds = [
   {
@@ -222,7 +221,6 @@ const kinds = [
       },
     },
     unsupported: [
-      ['authentication.discoveryKeySecretRef', 'authentication.discoveryKeySecretRef', secretRef],
       [
         'authentication.headers[].reveal Last4',
         'authentication.headers',

@@ -60,6 +60,7 @@ function observed(change: Partial<ObservedServer> = {}): ObservedServer {
     policies: [],
     keyUse: 'own',
     sharedKey: undefined,
+    discoveryKey: undefined,
     operatorNamespace: 'mcp-keyring',
     keys: noKeys,
     pods: [pod('github-1')],
