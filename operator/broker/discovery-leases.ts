@@ -1,3 +1,4 @@
+import type { LeaseResponse } from '#contract/lease.ts';
 import { AuditError } from '#operator/audit/audit-error.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
@@ -49,10 +50,8 @@ export class DiscoveryLeases {
   /** The answer as it is where there is no such key, or it cannot be used or recorded: users then go without, as they would. */
   async addTo(answer: LeaseAnswer, asked: DiscoveryAsked): Promise<LeaseAnswer> {
     if (answer.kind !== 'keyless' || answer.response.decision !== 'missing') return answer;
-    const { pod, server, headers, address } = asked;
-    // Where users have no keys of their own there is nothing that they wait for.
-    if (answer.response.keySource !== undefined || !mayHoldSharedKey(pod, address.server)) return answer;
-    if (server.spec.authentication.discoveryKeySecretRef === undefined) return answer;
+    const { server, headers, address } = asked;
+    if (!isMeantFor(answer.response, asked)) return answer;
     try {
       const opening = await this.#options.sharedKeys.open({ server, headers }, 'discovery');
       if (opening.kind === 'unusable') return answer;
@@ -92,4 +91,13 @@ export class DiscoveryLeases {
       ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
     });
   }
+}
+
+/** Where users have no keys of their own there is nothing that they wait for. */
+function isMeantFor(
+  { keySource }: Extract<LeaseResponse, { decision: 'missing' | 'invalid' | 'expired' | 'pendingApproval' }>,
+  { pod, server, address }: DiscoveryAsked,
+): boolean {
+  if (keySource !== undefined || !mayHoldSharedKey(pod, address.server)) return false;
+  return server.spec.authentication.discoveryKeySecretRef !== undefined;
 }

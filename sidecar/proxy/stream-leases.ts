@@ -139,8 +139,7 @@ export class StreamLeases {
     }
     if (verdict.kind === 'end') this.#end(watched, verdict.why, verdict.onlyWithKey);
     const formerLeftMs = lease?.decision === 'granted' ? this.#endFormer(watched, lease) : checkMsMax;
-    const rules = lease === undefined || lease.decision === 'unauthenticated' ? undefined : lease.userRules;
-    for (const stream of watched.streams) stream.fate.goOn(rules);
+    for (const stream of watched.streams) stream.fate.goOn(rulesIn(lease));
     const leftMs = verdict.kind === 'keep' ? verdict.credentialMs : undefined;
     const credentialLeftMs = leftMs === undefined ? checkMsMax : leftMs + afterEndMs;
     return Math.min(checkMsMax, Math.max(checkMsMin, Math.min(credentialLeftMs, formerLeftMs)));
@@ -190,6 +189,10 @@ export class StreamLeases {
 }
 
 type Granted = Extract<LeaseResponse, { decision: 'granted' }>;
+
+function rulesIn(lease: LeaseResponse | undefined): UserRules | undefined {
+  return lease === undefined || lease.decision === 'unauthenticated' ? undefined : lease.userRules;
+}
 
 type Verdict =
   | { readonly kind: 'keep'; readonly credentialMs: number | undefined }

@@ -47,6 +47,14 @@ const moments = fc.array(
   { minLength: 10, maxLength: 60 },
 );
 
+/** Adds what lies in the key namespace now, in the order in which it was seen first. */
+function collectSealed({ cluster }: World, sealed: Secret[]): void {
+  for (const [key, object] of cluster.objects) {
+    const secret: Secret = object;
+    if (key.startsWith('secrets mcp-keyring-keys') && !sealed.includes(secret)) sealed.push(secret);
+  }
+}
+
 /** What the broker would hand out. */
 async function handedOut(world: World): Promise<string | undefined> {
   const userKey = world.informers.userKeys.store.get(namespace, world.store.userKeyNameOf(address)) as
@@ -128,10 +136,7 @@ test(
           call += 1;
           world.clock.now = new Date(world.clock.now.getTime() + moment.clockMs);
           for (let i = 0; i < moment.yields; i += 1) await Promise.resolve();
-          for (const [key, object] of world.cluster.objects) {
-            if (key.startsWith('secrets mcp-keyring-keys') && !sealed.includes(object as Secret))
-              sealed.push(object as Secret);
-          }
+          collectSealed(world, sealed);
           const [older] = sealed;
           if (moment.what === 'putsBack' && older !== undefined) world.cluster.put(secrets, older);
           if (!name.startsWith('get ')) {

@@ -131,10 +131,10 @@ test('lets leases of before a gap be used for no longer than had nothing come ba
   // The clock says that the time is over before its timer has come.
   streams[1]!.close();
   while (streams.length < 3) await vi.advanceTimersByTimeAsync(10);
-  vi.spyOn(performance, 'now').mockReturnValue(heardMs + silenceMsMax + 1);
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(heardMs + silenceMsMax + 1);
   await send(snapshot('a.3'));
   expect(usable[2]).toBe(0);
-  vi.mocked(performance.now).mockRestore();
+  clock.mockRestore();
   client.stop();
 });
 
