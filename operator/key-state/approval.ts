@@ -1,4 +1,5 @@
 import type { UserKey } from '#crds/v1alpha1/generated/user-key.ts';
+import { grantEndMs } from '#operator/approvals/standing.ts';
 import type { ApprovalRules } from '#operator/policy/approval-rules.ts';
 
 type OnRecord = Pick<UserKey, 'status'>;
@@ -14,14 +15,8 @@ export function isApproved(userKey: OnRecord, rules: ApprovalRules | undefined, 
  */
 export function approvalEndsAtMs({ status }: OnRecord, rules: ApprovalRules | undefined): number {
   if (rules === undefined) return Infinity;
-  const { state, until, at } = status?.approval ?? {};
-  if (state !== 'Granted') return 0;
-  const saidMs = until === undefined ? Infinity : timeOf(until);
-  const longestMs = rules.validForMs === undefined ? Infinity : timeOf(at) + rules.validForMs.value;
-  return Math.min(saidMs, longestMs);
-}
-
-function timeOf(text: string | undefined): number {
-  const timeMs = Date.parse(text ?? '');
-  return Number.isNaN(timeMs) ? 0 : timeMs;
+  const approval = status?.approval;
+  if (approval?.state !== 'Granted') return 0;
+  const endsAtMs = grantEndMs(approval, rules);
+  return Number.isNaN(endsAtMs) ? 0 : endsAtMs;
 }
