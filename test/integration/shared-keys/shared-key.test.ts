@@ -171,7 +171,10 @@ describe('the key of an organization', () => {
     expect(await ask()).toContain('"result":{}');
     expect(sentBy(upstream)).toBe('Bearer key-of-alice');
     const userKey = userKeyOf(real.alice);
-    real.world.sources.userKeys.put({ ...userKey, status: { version: 1, state: 'Invalid' } });
+    real.world.sources.userKeys.put({
+      ...userKey,
+      status: { version: 1, rejected: { version: 1, at: new Date().toISOString() } },
+    });
     await eventually(async () => (await ask()).includes('was rejected'), 2_000);
     const before = upstream.received.length;
     await ask();
