@@ -167,13 +167,13 @@ test(verifies('gateway:forward-proxy-addresses'), async () => {
     'intranet',
   ]) {
     world.broker.publish(snapshotAt(at(name)));
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect([name, (await world.send()).error?.message]).toEqual([name, expect.stringContaining('address')]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await eventually(async () => (await world.send()).error?.message.includes('address') === true);
   }
   // Nobody means a metadata service.
   world.broker.publish(snapshotAt(at('169.254.169.254'), {}, true));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(await world.send()).toMatchObject({ error: { code: 1502 } });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await eventually(async () => (await world.send()).error?.code === 1502);
   expect([proxy.asked, upstream.received]).toEqual([[], []]);
 
   world.broker.publish(snapshotAt(at('localhost'), {}, true));
