@@ -170,17 +170,18 @@ describe('admission', () => {
   });
 
   test(verifies('unsupported:refused'), async () => {
-    const standard = {
+    const unrecorded = {
       apiVersion: 'mcpkeyring.io/v1alpha1',
       kind: 'Organization',
-      metadata: { name: 'std' },
+      metadata: { name: 'unrecorded' },
       spec: {
-        plan: 'Standard',
+        plan: 'Enterprise',
+        audit: { required: false },
         namespaceSelector: { matchLabels: { a: 'b' } },
         identity: { issuers: [{ name: 'k', type: 'Kubernetes', audiences: ['x'] }] },
       },
     };
-    expect(await refused(standard)).toMatch(/not supported yet/u);
+    expect(await refused(unrecorded)).toMatch(/audit\.required false is not supported yet/u);
     const [header] = server.spec.authentication.headers;
     const revealing = {
       ...server,
