@@ -1,6 +1,7 @@
 import { approvalLimits } from './contract/approval-control.ts';
-import { type KeyEnd, readKeyEnd } from './contract/expiry-text.ts';
+import type { KeyEnd } from './contract/expiry-text.ts';
 import { CliError } from './errors.ts';
+import { keyEndOf } from './key-end-option.ts';
 
 export type ApprovalCommand =
   | { readonly name: 'request'; readonly server: string; readonly reason: string | undefined }
@@ -44,7 +45,7 @@ export function approvalCommandOf(
   const reason = reasonOf(flags.reason);
   if (name === 'request') return { name, server, reason };
   const user = userOf(name, flags.user);
-  if (name === 'approve') return { name, server, user, end: endOf(flags.until), reason };
+  if (name === 'approve') return { name, server, user, end: keyEndOf('--until', flags.until), reason };
   if (reason === undefined) throw new CliError('Usage', 'refuse: give --reason <text>, which the user is told');
   return { name, server, user, reason };
 }
@@ -57,14 +58,4 @@ function reasonOf(reason: string | undefined): string | undefined {
 function userOf(command: string, user: string | undefined): string {
   if (user !== undefined && user !== '' && user.length <= approvalLimits.userCharsMax) return user;
   throw new CliError('Usage', `${command}: give --user <id or key>, as kubectl mcpkeys approvals names them`);
-}
-
-function endOf(text: string | undefined): KeyEnd | undefined {
-  if (text === undefined) return undefined;
-  const end = readKeyEnd(text);
-  if (end !== undefined) return end;
-  throw new CliError(
-    'Usage',
-    `--until ${text}: give a day (2027-01-31), a time (RFC 3339), or how long from now (30d)`,
-  );
 }

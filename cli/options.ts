@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import { type ApprovalCommand, approvalCommandOf, isApprovalCommand } from './approval-options.ts';
 import type { RevokeWhose } from './commands/revoke.ts';
-import { readDuration, readKeyEnd, type KeyEnd } from './contract/expiry-text.ts';
+import { readDuration, type KeyEnd } from './contract/expiry-text.ts';
 import { fingerprintForm, revokeLimits } from './contract/revoke-control.ts';
 import { CliError } from './errors.ts';
+import { keyEndOf } from './key-end-option.ts';
 
 export type Command =
   | { readonly name: 'help' }
@@ -269,16 +270,6 @@ function tokenCommandOf(values: Parsed['values'], [what, id, ...rest]: readonly 
   throw new CliError('Usage', 'give: token create --server <server>, token list, or token revoke <id>');
 }
 
-function endOf(text: string | undefined): KeyEnd | undefined {
-  if (text === undefined) return undefined;
-  const end = readKeyEnd(text);
-  if (end !== undefined) return end;
-  throw new CliError(
-    'Usage',
-    `--expires ${text}: give a day (2027-01-31), a time (RFC 3339), or how long from now (30d)`,
-  );
-}
-
 function secondsOf(text: string): number {
   const seconds = readDuration(text);
   if (seconds !== undefined) return seconds;
@@ -296,7 +287,7 @@ function tooManyOrFew(name: CommandWithArgument, rest: readonly string[]): CliEr
 function commandWithArgument(name: CommandWithArgument, argument: string, values: Parsed['values']): Command {
   switch (name) {
     case 'set':
-      return { name, server: argument, headers: values.header, end: endOf(values.expires) };
+      return { name, server: argument, headers: values.header, end: keyEndOf('--expires', values.expires) };
     case 'status':
       return { name, server: argument };
     case 'test':

@@ -15,7 +15,7 @@ import { toLease } from './headers-to-lease.ts';
 import type { LeaseAnswer } from './lease-service.ts';
 import { decideRelease } from './lease.ts';
 import type { BrokerObserver } from './metrics.ts';
-import { podOnRecord } from './pod-on-record.ts';
+import { leaseholderOnRecord } from './pod-on-record.ts';
 
 export interface DiscoveryLeasesOptions {
   readonly sharedKeys: Pick<SharedKeys, 'open'>;
@@ -87,8 +87,7 @@ export class DiscoveryLeases {
       organization: organization.name,
       server: address.server,
       subject: user.subject,
-      pod: { ...podOnRecord(pod, address.server), ...(pod.node === undefined ? {} : { node: pod.node }) },
-      ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
+      ...leaseholderOnRecord(pod, address.server),
     });
   }
 }

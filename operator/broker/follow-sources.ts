@@ -5,6 +5,7 @@ import type { ServerRef } from '#contract/lease.ts';
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 import type { Change } from '#operator/kube/informer.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
+import { specChanged } from '#operator/kube/spec-changed.ts';
 
 import type { ReferencedSecrets } from '#operator/shared-keys/referenced-secrets.ts';
 
@@ -100,12 +101,7 @@ function isInLeases({ spec: { subjects, expiry, approval } }: UserKeyPolicy): bo
 function specMatters(change: Change<KubeObject>): boolean {
   if (change.kind !== 'updated') return true;
   const { object, previous } = change;
-  return (
-    object.metadata.uid !== previous.metadata.uid ||
-    object.metadata.generation !== previous.metadata.generation ||
-    object.metadata.deletionTimestamp !== previous.metadata.deletionTimestamp ||
-    JSON.stringify(object.metadata.labels) !== JSON.stringify(previous.metadata.labels)
-  );
+  return specChanged(change) || object.metadata.deletionTimestamp !== previous.metadata.deletionTimestamp;
 }
 
 /** Of the status, the state, the version and what was found out or decided about it decide about a lease. */

@@ -49,7 +49,7 @@ import {
 import { brokerLimits } from './limits.ts';
 import type { BrokerObserver } from './metrics.ts';
 import type { PodGate } from './pod-gate.ts';
-import { podOnRecord } from './pod-on-record.ts';
+import { leaseholderOnRecord } from './pod-on-record.ts';
 import type { ProbeLeases } from './probe-lease.ts';
 import type { BrokerSources } from './sources.ts';
 import type { Receipts } from './receipts.ts';
@@ -298,8 +298,7 @@ export class LeaseService {
       organization: organization.name,
       server: address.server,
       subject: user.subject,
-      pod: { ...podOnRecord(pod, address.server), ...(pod.node === undefined ? {} : { node: pod.node }) },
-      ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
+      ...leaseholderOnRecord(pod, address.server),
     });
   }
 

@@ -4,7 +4,8 @@ import type { AuditLog } from '#operator/audit/audit-log.ts';
 import { uuidOf } from '#operator/audit/event-ids.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { Store } from '#operator/kube/informer.ts';
-import { mcpServers, userKeys } from '#operator/kube/keyring-resources.ts';
+import { writeKeyStatus } from '#operator/key-state/write-status.ts';
+import { mcpServers } from '#operator/kube/keyring-resources.ts';
 import { userKeyName } from '#operator/keystore/names.ts';
 import { isRejected, versionOnRecord } from '#operator/keystore/version.ts';
 import type { SharedKeys } from '#operator/shared-keys/shared-keys.ts';
@@ -48,13 +49,8 @@ export async function markRejected(options: MarkerOptions, rejection: Rejection)
   const userKey = options.userKeys.get(server.namespace, userKeyName(server, subjectKey));
   if (userKey === undefined || !isCurrent(userKey, rejection)) return 'stale';
   await record(options, userKey, rejection);
-  const { apiVersion, kind, spec, metadata } = userKey;
-  const { namespace = '', name, uid } = metadata;
-  // The uid makes the API server refuse when the UserKey was replaced by a later one.
-  const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
-  const status = { rejected: { version: keyVersion, at: options.now().toISOString() } };
-  const marked = { apiVersion, kind, spec, metadata: identity, status };
-  await options.client.apply(userKeys, marked, { fieldManager, subresource: 'status' });
+  const rejected = { version: keyVersion, at: options.now().toISOString() };
+  await writeKeyStatus(options.client, userKey, { fieldManager, status: { rejected } });
   return 'marked';
 }
 

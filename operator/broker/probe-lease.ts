@@ -16,7 +16,7 @@ import { encodeGranted, type HeaderToLease } from './granted-body.ts';
 import { toLease } from './headers-to-lease.ts';
 import type { KeylessResponse, LeaseAnswer } from './lease-service.ts';
 import { leaseTtlMs } from './lease.ts';
-import { podOnRecord } from './pod-on-record.ts';
+import { leaseholderOnRecord } from './pod-on-record.ts';
 
 export interface ProbeLeasesOptions {
   readonly credentials: Pick<ProbeCredentials, 'open'>;
@@ -102,8 +102,7 @@ export class ProbeLeases {
       organization,
       server,
       subject,
-      pod: { ...podOnRecord(pod, server), ...(pod.node === undefined ? {} : { node: pod.node }) },
-      ...(pod.credentialId === undefined ? {} : { podCredentialId: pod.credentialId }),
+      ...leaseholderOnRecord(pod, server),
     });
   }
 

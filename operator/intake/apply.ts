@@ -8,6 +8,7 @@ import type { TokenOrders } from '#operator/access-tokens/token-orders.ts';
 import type { AuditLog, DenialEvent, KeyEvent } from '#operator/audit/audit-log.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
+import { writeKeyStatus } from '#operator/key-state/write-status.ts';
 import { KeyStoreError } from '#operator/keystore/errors.ts';
 import type { KeyAddress, KeyStore, StoredKey } from '#operator/keystore/key-store.ts';
 import { revokedVersion, versionToOpen } from '#operator/keystore/revoked.ts';
@@ -207,15 +208,10 @@ interface Recorded {
   readonly groups: readonly string[];
 }
 
-/** The UID makes the API server refuse when the UserKey was replaced by a later one, whose key is not this. */
 async function recordStored(to: OrderApplier, userKey: UserKey, { version, groups }: Recorded): Promise<void> {
-  const { apiVersion, kind, spec, metadata } = userKey;
-  const { namespace, name, uid } = metadata;
-  const identity = { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
   const subject = subjectToRecord(userKey, groups, to.now()) ?? userKey.status?.subject;
   const status = { version, ...(subject === undefined ? {} : { subject }) };
-  const recorded = { apiVersion, kind, spec, metadata: identity, status };
-  await to.client.apply(userKeys, recorded, { fieldManager: intakeFieldManager, subresource: 'status' });
+  await writeKeyStatus(to.client, userKey, { fieldManager: intakeFieldManager, status });
 }
 
 type Put =

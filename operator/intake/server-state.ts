@@ -24,12 +24,14 @@ export interface ServerFacts extends EffectivePolicy {
 }
 
 export function serverState(facts: ServerFacts): ServerState {
-  return { ...summary(facts), headers: facts.headers.map((header) => headerState(header, facts)) };
+  const kind = findingOf(facts);
+  return { ...summary(facts, kind), headers: facts.headers.map((header) => headerState(header, facts, kind)) };
 }
 
 /** With what the CLI asks and checks by. */
 export function detailedServerState(facts: ServerFacts): ServerState<DeclaredHeader> {
-  return { ...summary(facts), headers: facts.headers.map((header) => declaredHeader(header, facts)) };
+  const kind = findingOf(facts);
+  return { ...summary(facts, kind), headers: facts.headers.map((header) => declaredHeader(header, facts, kind)) };
 }
 
 /** What is asked of the value of a header. */
@@ -41,7 +43,7 @@ export function formatOf(
   return { ...declared?.format, name, template };
 }
 
-function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
+function summary(facts: ServerFacts, kind: KeyFinding['kind']): Omit<ServerState, 'headers'> {
   const { server, stored } = facts;
   const age = ageOf(facts);
   const expiresAt = expiresAtOf(age);
@@ -49,7 +51,7 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
   return {
     server: server.metadata.name,
     ...(title !== undefined && { title }),
-    state: stateOf(facts),
+    state: stateOf(facts, kind),
     ...(stored !== undefined && { version: stored.version, setAt: stored.setAt }),
     ...(expiresAt !== undefined && { expiresAt }),
     ...(stored !== undefined && headerUsedAt(facts.userKey?.status?.usedAt, stored.setAt)),
@@ -57,16 +59,15 @@ function summary(facts: ServerFacts): Omit<ServerState, 'headers'> {
   };
 }
 
-function findingOf(facts: ServerFacts): KeyFinding {
+function findingOf(facts: ServerFacts): KeyFinding['kind'] {
   const { userKey, stored, now } = facts;
-  return keyFinding({ userKey, stored, policy: facts, nowMs: now.getTime() });
+  return keyFinding({ userKey, stored, policy: facts, nowMs: now.getTime() }).kind;
 }
 
-function stateOf(facts: ServerFacts): ServerState['state'] {
+function stateOf(facts: ServerFacts, kind: KeyFinding['kind']): ServerState['state'] {
   if (!takesOwnKeys(facts.use)) return 'NotNeeded';
   // The organization's is used until there is one.
   if (facts.use === 'ownOrShared' && facts.userKey === undefined) return 'NotNeeded';
-  const { kind } = findingOf(facts);
   return kind === 'missing' && missingHeaders(facts.headers, undefined).length === 0
     ? 'NotNeeded'
     : keyStates[kind].state;
@@ -78,10 +79,9 @@ function ageOf({ stored, userKey, expiry, now }: ServerFacts): KeyAge {
     : keyAge(withDetected(stored, stored.headerNames, userKey), expiry, now.getTime());
 }
 
-function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
+function headerState(header: EffectiveHeader, facts: ServerFacts, kind: KeyFinding['kind']): HeaderState {
   const { name, required } = header;
   const { stored } = facts;
-  const { kind } = findingOf(facts);
   if (stored === undefined || !hasHeader(stored, header)) {
     return { name, required, state: required && kind === 'incomplete' ? 'NeedsUpdate' : 'Missing' };
   }
@@ -89,11 +89,11 @@ function headerState(header: EffectiveHeader, facts: ServerFacts): HeaderState {
   return { name, required, state, ...knownEnds(withDetected(stored, stored.headerNames, facts.userKey), name) };
 }
 
-function declaredHeader(header: EffectiveHeader, facts: ServerFacts): DeclaredHeader {
+function declaredHeader(header: EffectiveHeader, facts: ServerFacts, kind: KeyFinding['kind']): DeclaredHeader {
   const { title, help, helpURL } = header;
   return {
     ...formatOf(facts.server, header),
-    ...headerState(header, facts),
+    ...headerState(header, facts, kind),
     ...(title !== undefined && { title }),
     ...(help !== undefined && { help }),
     ...(helpURL !== undefined && { helpURL }),

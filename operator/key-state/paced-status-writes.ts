@@ -1,8 +1,9 @@
 import type { UserKey, UserKeyStatus } from '#crds/v1alpha1/generated/user-key.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { isKubeError } from '#operator/kube/errors.ts';
-import { userKeys } from '#operator/kube/keyring-resources.ts';
 import type { Log } from '#operator/kube/observers.ts';
+
+import { writeKeyStatus } from './write-status.ts';
 
 export interface PacedStatusWritesOptions {
   readonly client: Pick<KubeClient, 'apply'>;
@@ -89,14 +90,10 @@ export class PacedStatusWrites {
     if (this.#writtenAtMs.size > this.#limits.trackedMax && oldest !== undefined) this.#writtenAtMs.delete(oldest);
   }
 
-  async #write({ userKey: { apiVersion, kind, spec, metadata }, status }: Waiting): Promise<void> {
+  async #write({ userKey, status }: Waiting): Promise<void> {
     const { client, log, fieldManager, failed } = this.#options;
-    const { namespace = '', name, uid } = metadata;
-    // The uid makes the API server refuse when the UserKey was replaced by a later one.
-    const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
-    const object = { apiVersion, kind, spec, metadata: identity, status };
     try {
-      await client.apply(userKeys, object, { fieldManager, subresource: 'status' });
+      await writeKeyStatus(client, userKey, { fieldManager, status });
     } catch (error) {
       if (isKubeError(error, 'NotFound', 'Conflict')) return;
       log.warn(failed, error instanceof Error ? { error } : {});

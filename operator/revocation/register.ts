@@ -1,5 +1,6 @@
 import type { UserKey, UserKeyRevoked } from '#crds/v1alpha1/generated/user-key.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
+import { writeKeyStatus } from '#operator/key-state/write-status.ts';
 import { userKeys } from '#operator/kube/keyring-resources.ts';
 import { revokedVersion } from '#operator/keystore/revoked.ts';
 import { versionOnRecord } from '#operator/keystore/version.ts';
@@ -56,11 +57,7 @@ export async function registerRevocation(
   // The clock that stamped the order may be ahead of ours.
   const at = new Date(Math.max(now().getTime(), orderedAt.getTime()));
   const revoked = { version, at: at.toISOString(), by, ...(reason === undefined ? {} : { reason }) };
-  const { apiVersion, kind, spec } = live;
-  // The uid makes the API server refuse when the UserKey was replaced by a later one.
-  const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
-  const registered = { apiVersion, kind, spec, metadata: identity, status: { revoked } };
-  await client.apply(userKeys, registered, { fieldManager, subresource: 'status' });
+  await writeKeyStatus(client, live, { fieldManager, status: { revoked } });
   return revoked;
 }
 

@@ -5,6 +5,7 @@ import type { Clock } from '#operator/kube/clock.ts';
 import type { Change, Informer } from '#operator/kube/informer.ts';
 import type { Log } from '#operator/kube/observers.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
+import { specChanged } from '#operator/kube/spec-changed.ts';
 import type { Transport } from '#operator/kube/transport.ts';
 import type { OpenedKey } from '#operator/keystore/key-store.ts';
 import type { TenancyIndex } from '#operator/tenancy/tenancy.ts';
@@ -174,13 +175,7 @@ function secretNamesOf({ spec }: McpServer): readonly string[] {
 }
 
 function specMatters(change: Change<KubeObject>): boolean {
-  if (change.kind !== 'updated') return true;
-  const { object, previous } = change;
-  return (
-    object.metadata.uid !== previous.metadata.uid ||
-    object.metadata.generation !== previous.metadata.generation ||
-    JSON.stringify(object.metadata.labels) !== JSON.stringify(previous.metadata.labels)
-  );
+  return change.kind !== 'updated' || specChanged(change);
 }
 
 function count(counts: Map<string, number>, key: string): void {

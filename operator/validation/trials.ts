@@ -1,9 +1,9 @@
+import { writeKeyStatus } from '#operator/key-state/write-status.ts';
 import type { McpServer } from '#crds/v1alpha1/generated/mcp-server.ts';
 import type { UserKey, UserKeyVerification } from '#crds/v1alpha1/generated/user-key.ts';
 import type { AuditLog } from '#operator/audit/audit-log.ts';
 import type { EndRecorder } from '#operator/key-state/end-recorder.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
-import { userKeys } from '#operator/kube/keyring-resources.ts';
 
 import type { BudgetLimits } from './budget.ts';
 import { sentenceOf } from './describe.ts';
@@ -94,12 +94,7 @@ export class KeyTrials {
       ...known,
       nextAt: nextMs === undefined ? undefined : new Date(nextMs),
     });
-    const { apiVersion, kind, spec, metadata } = userKey;
-    const { namespace = '', name, uid } = metadata;
-    // The uid makes the API server refuse when the UserKey was replaced by a later one.
-    const identity = { namespace, name, ...(uid === undefined ? {} : { uid }) };
-    const verified = { apiVersion, kind, spec, metadata: identity, status: { verification } };
-    await this.#options.client.apply(userKeys, verified, { fieldManager, subresource: 'status' });
+    await writeKeyStatus(this.#options.client, userKey, { fieldManager, status: { verification } });
     this.#recordEnd(trial);
     return verification;
   }

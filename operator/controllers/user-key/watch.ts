@@ -1,6 +1,7 @@
 import type { KeyStore } from '#operator/keystore/key-store.ts';
 
 import { requestKeyOf } from '#operator/kube/request-key.ts';
+import { specChanged } from '#operator/kube/spec-changed.ts';
 
 import type { Enqueue, Sources } from '../sources.ts';
 
@@ -35,18 +36,4 @@ export function watchUserKeys({ sources, keyStore, enqueue }: UserKeyWatches): v
     if (change.kind === 'updated' && !specChanged(change)) return;
     for (const userKey of sources.userKeys.store.list()) enqueue(requestKeyOf(userKey));
   });
-}
-
-interface Versioned {
-  readonly metadata: { readonly generation?: number; readonly uid?: string; readonly labels?: object };
-}
-
-/** Status writes do not count. Labels do: policies select servers by them. */
-function specChanged({ object, previous }: { readonly object: Versioned; readonly previous: Versioned }): boolean {
-  const [now, before] = [object.metadata, previous.metadata];
-  return (
-    now.generation !== before.generation ||
-    now.uid !== before.uid ||
-    JSON.stringify(now.labels) !== JSON.stringify(before.labels)
-  );
 }

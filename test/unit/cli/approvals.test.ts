@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { askOperator } from '#cli/ask-operator.ts';
-import type { World } from '#cli/commands.ts';
 import { approvalCommand } from '#cli/commands/approvals.ts';
 import { CliError } from '#cli/errors.ts';
-import { Kubectl } from '#cli/kubectl.ts';
 import { parseOptions } from '#cli/options.ts';
 import { parseControl } from '#cli/contract/request-control.ts';
+
+import { worldAtTerminal } from './terminal.ts';
 
 vi.mock('#cli/ask-operator.ts');
 const operator = vi.mocked(askOperator);
@@ -83,22 +83,6 @@ describe('an order about approval', () => {
   });
 });
 
-function world() {
-  const [printed, said]: [string[], string[]] = [[], []];
-  const one: World = {
-    kubectl: new Kubectl([]),
-    namespace: 'team-a',
-    operatorNamespace: 'mcp-keyring',
-    timeoutMs: 1000,
-    output: 'table',
-    token: undefined,
-    now: new Date('2026-11-25T10:00:00Z'),
-    print: (text) => printed.push(text),
-    say: (text) => said.push(text),
-  };
-  return { ...one, printed, said };
-}
-
 const everywhere = { namespaces: ['team-a', 'team-b'], everywhere: true };
 const here = { namespaces: ['team-a'], everywhere: false };
 const ok = { v: 1, outcome: 'ok', subject: { issuer: 'kubernetes', name: 'boss' } } as const;
@@ -116,7 +100,7 @@ describe('kubectl mcpkeys approvals', () => {
 
   test('names who waits by id and by the end of their UserKey, and says how to decide', async () => {
     operator.mockResolvedValue({ ...ok, operation: 'approval-list', waiting: [waiting], more: 0 } as never);
-    const terminal = world();
+    const terminal = worldAtTerminal(new Date('2026-11-25T10:00:00Z'));
     await approvalCommand(terminal, { name: 'approvals', server: undefined }, here);
     expect(terminal.printed.join()).toMatch(
       /notes +abcdefghijklmnop +Ann +42 of https:\/\/idp.example.com +Requested +60m +on call/u,
@@ -127,7 +111,7 @@ describe('kubectl mcpkeys approvals', () => {
   test('marks those about whom somebody else has to decide, and says why', async () => {
     const other = { ...waiting, undecidable: 'you are in none of the groups' };
     operator.mockResolvedValue({ ...ok, operation: 'approval-list', waiting: [other], more: 3 } as never);
-    const terminal = world();
+    const terminal = worldAtTerminal(new Date('2026-11-25T10:00:00Z'));
     await approvalCommand(terminal, { name: 'approvals', server: 'notes' }, here);
     expect(terminal.printed.join()).toContain('abcdefghijklmnop *');
     expect(terminal.printed.join()).toContain('and 3 more');
@@ -138,7 +122,7 @@ describe('kubectl mcpkeys approvals', () => {
   test('leaves out a namespace that refuses, with a note', async () => {
     operator.mockRejectedValueOnce(new CliError('Refused', 'no organization'));
     operator.mockResolvedValueOnce({ ...ok, operation: 'approval-list', waiting: [waiting], more: 0 } as never);
-    const terminal = world();
+    const terminal = worldAtTerminal(new Date('2026-11-25T10:00:00Z'));
     await approvalCommand(terminal, { name: 'approvals', server: undefined }, everywhere);
     expect(terminal.said.join()).toContain('team-a is left out');
     expect(terminal.printed.join()).toContain('team-b');
@@ -150,7 +134,7 @@ describe('kubectl mcpkeys approve and refuse', () => {
     const approval = { state: 'Granted', at: 'x', until: '2027-01-31T00:00:00.000Z' };
     const { user } = waiting;
     operator.mockResolvedValue({ ...ok, operation: 'approval-grant', server: 'notes', user, approval } as never);
-    const terminal = world();
+    const terminal = worldAtTerminal(new Date('2026-11-25T10:00:00Z'));
     const end = { kind: 'after', seconds: 60 } as const;
     await approvalCommand(terminal, { name: 'approve', server: 'notes', user: '42', end, reason: undefined }, here);
     expect(operator.mock.lastCall?.[1].control).toEqual({
@@ -166,7 +150,7 @@ describe('kubectl mcpkeys approve and refuse', () => {
   test('a renewal says that nothing is lost meanwhile', async () => {
     const approval = { state: 'Granted', at: 'x', renewal: { at: 'y' } };
     operator.mockResolvedValue({ ...ok, operation: 'approval-request', server: 'notes', approval } as never);
-    const terminal = world();
+    const terminal = worldAtTerminal(new Date('2026-11-25T10:00:00Z'));
     await approvalCommand(terminal, { name: 'request', server: 'notes', reason: undefined }, here);
     expect(terminal.printed.join()).toContain('lose nothing meanwhile');
   });

@@ -1,13 +1,15 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { askOperator } from '#cli/ask-operator.ts';
-import { list, remove, set, status, type World } from '#cli/commands.ts';
+import { list, remove, set, status } from '#cli/commands.ts';
 import { testKey } from '#cli/commands/test-key.ts';
 import type { KeyEnd } from '#cli/contract/expiry-text.ts';
 import type { KeyCheck } from '#cli/contract/responses.ts';
 import { CliError } from '#cli/errors.ts';
-import { hintsFor, Kubectl } from '#cli/kubectl.ts';
+import { hintsFor } from '#cli/kubectl.ts';
 import { kubernetesIssuer } from '#cli/output.ts';
 import { kubernetesSubjectIssuer } from '#contract/set-command.ts';
+
+import { worldAtTerminal } from './terminal.ts';
 
 vi.mock('#cli/ask-operator.ts');
 const operator = vi.mocked(askOperator);
@@ -16,23 +18,6 @@ const labAdmin = { issuer: kubernetesIssuer, name: 'lab-admin' };
 const alice = { issuer: 'https://idp.example', name: 'alice' };
 const header = { name: 'Authorization', required: true, state: 'Configured', template: 'Bearer {value}' } as const;
 const key = { server: 'notes', state: 'Configured', version: 7, headers: [header] } as const;
-
-function terminal(): World & { readonly printed: string[]; readonly said: string[] } {
-  const [printed, said]: [string[], string[]] = [[], []];
-  return {
-    kubectl: new Kubectl([]),
-    namespace: 'team-a',
-    operatorNamespace: 'mcp-keyring',
-    timeoutMs: 1000,
-    output: 'table',
-    token: undefined,
-    now: new Date(),
-    print: (text) => printed.push(text),
-    say: (text) => said.push(text),
-    printed,
-    said,
-  };
-}
 
 /** The operator takes the requester for `subject`, and refuses in the namespaces named. */
 function operatorFor(subject: typeof alice, refuses: Readonly<Record<string, CliError>> = {}): void {
@@ -67,7 +52,7 @@ describe('whose keys these are', () => {
 
   test('set says it, and that a login elsewhere is another user', async () => {
     operatorFor(labAdmin);
-    const world = terminal();
+    const world = worldAtTerminal();
     await set(world, typed());
     expect(world.printed).toEqual(['stored as version 7 for lab-admin (Kubernetes): 🟢 Configured']);
     expect(world.said.join('')).toMatch(/another user.*--token-file/u);
@@ -75,7 +60,7 @@ describe('whose keys these are', () => {
 
   test('set has nothing to add for a user of an identity provider', async () => {
     operatorFor(alice);
-    const world = terminal();
+    const world = worldAtTerminal();
     await set(world, typed());
     expect(world.printed).toEqual(['stored as version 7 for alice (https://idp.example): 🟢 Configured']);
     expect(world.said).toEqual([]);
@@ -83,14 +68,14 @@ describe('whose keys these are', () => {
 
   test('delete says it', async () => {
     operatorFor(labAdmin);
-    const world = terminal();
+    const world = worldAtTerminal();
     await remove(world, { server: 'notes', assumeYes: true, terminal: undefined });
     expect(world.printed).toEqual(['the key for notes of lab-admin (Kubernetes) is destroyed']);
   });
 
   test('list says it beside the table, which scripts read', async () => {
     operatorFor(alice);
-    const world = terminal();
+    const world = worldAtTerminal();
     await list(world, { namespaces: ['team-a'], everywhere: false });
     expect(world.said).toEqual(['keys of alice (https://idp.example)\n']);
     expect(world.printed.join('')).toMatch(/^SERVER .*\nnotes /u);
@@ -111,7 +96,7 @@ describe('when a key ends', () => {
   test('set sends what its user says of it, and says until when the key is used', async () => {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     operator.mockImplementation((_world, { control }) => Promise.resolve(answerOf(control.operation) as never));
-    const world = terminal();
+    const world = worldAtTerminal();
     await set(world, typed({ kind: 'at', at: '2999-01-31T00:00:00.000Z' }));
     await set(world, typed({ kind: 'after', seconds: 2_592_000 }));
     const controls = operator.mock.calls
@@ -125,7 +110,7 @@ describe('when a key ends', () => {
   });
 
   test('set refuses a time that has passed before anybody types a key', async () => {
-    const past = set(terminal(), typed({ kind: 'at', at: '2020-01-31T00:00:00.000Z' }));
+    const past = set(worldAtTerminal(), typed({ kind: 'at', at: '2020-01-31T00:00:00.000Z' }));
     await expect(past).rejects.toThrow('--expires: 2020-01-31T00:00:00.000Z is in the past');
     expect(operator).not.toHaveBeenCalled();
   });
@@ -136,7 +121,7 @@ describe('when a key ends', () => {
     const keys = [row({ setAt, usedAt: '2026-11-25T09:50:00.000Z' }), row({ setAt }), row({ state: 'Missing' })];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     operator.mockResolvedValueOnce({ ...answerOf('list'), keys, more: 0 } as never);
-    const world = { ...terminal(), now: new Date('2026-11-25T10:00:00.000Z') };
+    const world = { ...worldAtTerminal(), now: new Date('2026-11-25T10:00:00.000Z') };
     await list(world, { namespaces: ['team-a'], everywhere: false });
     const lines = world.printed.join('\n').split('\n');
     expect(lines[0]).toContain('LAST USED');
@@ -153,7 +138,7 @@ describe('when a key ends', () => {
     ];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     operator.mockResolvedValue({ ...answerOf('status'), key: { ...ending, expiryReason: 'MaxAge', headers } } as never);
-    const world = terminal();
+    const world = worldAtTerminal();
     await status(world, 'notes');
     expect(world.printed.join('\n')).toContain('expires: 2027-01-31T00:00:00.000Z, by policy');
     expect(world.printed.join('\n')).toMatch(/EXPIRES.*\nAuthorization .* 2026-12-24/u);
@@ -166,7 +151,7 @@ describe('list of every namespace', () => {
 
   test('leaves out one that refuses, with a note', async () => {
     operatorFor(alice, { b: refused });
-    const world = terminal();
+    const world = worldAtTerminal();
     await list(world, everywhere);
     expect(world.printed.join('')).toMatch(/^NAMESPACE .*\na .*\nc [^\n]*$/u);
     expect(world.said[0]).toBe('note: b is left out: Namespace b belongs to no organization.\n');
@@ -174,14 +159,14 @@ describe('list of every namespace', () => {
 
   test('fails when all refuse, and in one namespace', async () => {
     operatorFor(alice, { a: refused, b: refused, c: refused });
-    await expect(list(terminal(), everywhere)).rejects.toBe(refused);
-    await expect(list(terminal(), { namespaces: ['b'], everywhere: false })).rejects.toBe(refused);
+    await expect(list(worldAtTerminal(), everywhere)).rejects.toBe(refused);
+    await expect(list(worldAtTerminal(), { namespaces: ['b'], everywhere: false })).rejects.toBe(refused);
   });
 
   test('does not wait for an operator that is away once for each', async () => {
     const timeout = new CliError('Timeout', 'the operator did not answer within 1 s');
     operatorFor(alice, { a: timeout });
-    await expect(list(terminal(), everywhere)).rejects.toBe(timeout);
+    await expect(list(worldAtTerminal(), everywhere)).rejects.toBe(timeout);
     expect(operator).toHaveBeenCalledOnce();
   });
 
@@ -228,7 +213,7 @@ describe('test', () => {
 
   test('of the stored key sends no value, and says what the upstream said', async () => {
     const asked = answering(lacking);
-    const world = terminal();
+    const world = worldAtTerminal();
     expect(await testKey(world, { ...typed(), typed: false })).toBe(false);
     expect(asked).toEqual([{ operation: 'test', values: [] }]);
     expect(world.printed).toEqual([`❌ ${lacking.message}\n   ${lacking.help}`]);
@@ -236,7 +221,7 @@ describe('test', () => {
 
   test('of a typed key sends it sealed, and nothing is set', async () => {
     const asked = answering(accepted);
-    const world = terminal();
+    const world = worldAtTerminal();
     expect(await testKey(world, { ...typed(), typed: true })).toBe(true);
     expect(asked).toEqual([
       { operation: 'status', values: [] },
@@ -247,7 +232,7 @@ describe('test', () => {
   });
 
   test('says when nothing was found out, or nobody has said how', async () => {
-    const world = terminal();
+    const world = worldAtTerminal();
     answering({ reason: 'TimedOut', message: 'GitHub does not answer in time.' });
     expect(await testKey(world, { ...typed(), typed: false })).toBe(false);
     answering(undefined);

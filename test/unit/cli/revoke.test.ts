@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { askOperator } from '#cli/ask-operator.ts';
-import type { World } from '#cli/commands.ts';
 import { revoke, type RevokeOptions } from '#cli/commands/revoke.ts';
 import { CliError } from '#cli/errors.ts';
-import { Kubectl } from '#cli/kubectl.ts';
 import { parseOptions } from '#cli/options.ts';
+
+import { worldAtTerminal } from './terminal.ts';
 
 vi.mock('#cli/ask-operator.ts');
 const operator = vi.mocked(askOperator);
@@ -54,22 +54,6 @@ describe('kubectl mcpkeys revoke', () => {
   });
 });
 
-function world() {
-  const [printed, said]: [string[], string[]] = [[], []];
-  const one: World = {
-    kubectl: new Kubectl([]),
-    namespace: 'team-a',
-    operatorNamespace: 'mcp-keyring',
-    timeoutMs: 1000,
-    output: 'table',
-    token: undefined,
-    now: new Date(),
-    print: (text) => printed.push(text),
-    say: (text) => said.push(text),
-  };
-  return { ...one, printed, said };
-}
-
 const answer = {
   v: 1,
   outcome: 'ok',
@@ -109,7 +93,7 @@ describe('revoking by a leaked value', () => {
   });
 
   test('sends it sealed to each namespace, prints whose keys it was, and zeroes it', async () => {
-    const terminal = world();
+    const terminal = worldAtTerminal();
     expect(await revoke(terminal, options())).toBe(true);
     expect(values).toEqual(['ghp_leaked', 'ghp_leaked']);
     expect(terminal.printed.join()).toMatch(/team-b +notes +alice \(Kubernetes\) +7/u);
@@ -121,7 +105,7 @@ describe('revoking by a leaked value', () => {
 
   test('goes on after a namespace that refuses, and does not call that done', async () => {
     operator.mockRejectedValueOnce(new CliError('Refused', 'You lack the right'));
-    const terminal = world();
+    const terminal = worldAtTerminal();
     expect(await revoke(terminal, options())).toBe(false);
     expect(terminal.said.join()).toContain('team-a is left out: You lack the right');
     expect(terminal.printed.join()).toContain('team-b');
@@ -129,14 +113,14 @@ describe('revoking by a leaked value', () => {
 
   test('says which servers it did not look at', async () => {
     operator.mockResolvedValue({ ...answer, leftOut: ['jira'], unread: 2 });
-    const terminal = world();
+    const terminal = worldAtTerminal();
     expect(await revoke(terminal, options({ scope: { namespaces: ['team-a'], everywhere: false } }))).toBe(false);
     expect(terminal.said.join()).toContain('jira');
     expect(terminal.said.join()).toContain('2 keys in team-a do not open');
   });
 
   test('does nothing without a yes', async () => {
-    await expect(revoke(world(), options({ assumeYes: false }))).rejects.toThrow('give --yes');
+    await expect(revoke(worldAtTerminal(), options({ assumeYes: false }))).rejects.toThrow('give --yes');
     expect(operator).not.toHaveBeenCalled();
   });
 });
